@@ -1,0 +1,159 @@
+"""The header of a shard: what lies in it, where, and the digests that prove it.
+
+A shard is an HDF5 file whose user block (the bytes that HDF5 leaves to the application) holds this
+header, so that a reader can check and map a shard without parsing HDF5. See docs/cache-format.md.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .durable import canonical_json
+from .errors import CacheError
+
+VERSION = 1
+KINDS = ("timeline", "labels", "features")
+_PREAMBLE = re.compile(rb"vapipe-shard (\d{4}) (\d{9}) (\d{9}) ([0-9a-f]{64})\n")
+PREAMBLE_BYTES = 13 + 5 + 10 + 10 + 65
+_FIRST_READ = 8192
+_HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
+
+
+class DamagedShardError(CacheError):
+    """A file in the cache that cannot be what vapipe once wrote there."""
+
+    def __init__(self, path: Path, reason: str) -> None:
+        super().__init__(
+            f"damaged shard {path}: {reason}. Nothing else is affected; "
+            "`vapipe cache verify --repair` moves it aside so that `vapipe extract` redoes it"
+        )
+        self.path = path
+        self.reason = reason
+
+
+@dataclass(frozen=True)
+class Item:
+    """Consecutive rows of a shard that belong to one item (or, for audio, one video)."""
+
+    id: str
+    rows: int
+    facts: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class ArrayInfo:
+    """One dataset [N, ...]: NumPy dtype, shape, file offset (None: compressed), SHA-256."""
+
+    dtype: str
+    shape: tuple[int, ...]
+    offset: int | None
+    sha256: str
+
+    @property
+    def nbytes(self) -> int:
+        """Size of the array's values in bytes."""
+        return int(np.prod(self.shape)) * np.dtype(self.dtype).itemsize
+
+
+@dataclass(frozen=True)
+class Header:
+    """Everything a reader needs to know of a shard before it touches the values."""
+
+    kind: str
+    stream: str
+    key: str
+    items: tuple[Item, ...]
+    arrays: Mapping[str, ArrayInfo]
+    provenance: Mapping[str, Any]
+    hdf5_bytes: int
+    hdf5_sha256: str
+
+    @property
+    def rows(self) -> int:
+        """Number of rows N of every array."""
+        return sum(item.rows for item in self.items)
+
+    def encode(self) -> bytes:
+        """The header as canonical JSON."""
+        return canonical_json(asdict(self))
+
+
+def pack_user_block(header: Header, block: int) -> bytes:
+    """The `block` bytes that go before the HDF5 part: preamble, JSON, zeros."""
+    body = header.encode()
+    digest = hashlib.sha256(body).hexdigest()
+    preamble = f"vapipe-shard {VERSION:04d} {block:09d} {len(body):09d} {digest}\n".encode()
+    return (preamble + body).ljust(block, b"\0")
+
+
+def user_block_size(header: Header) -> int:
+    """Smallest size HDF5 allows (a power of two, >= 512) that surely holds this header.
+
+    Offsets and digests may still be placeholders: a reserve covers the digits they gain.
+    """
+    need = PREAMBLE_BYTES + len(header.encode()) + 32 * (len(header.arrays) + 1)
+    return max(512, 1 << (need - 1).bit_length())
+
+
+def read_header(path: Path) -> Header:
+    """Read and check a shard's header; the HDF5 part is neither parsed nor read.
+
+    Raises:
+        DamagedShardError: truncated, flipped or foreign bytes.
+        CacheError: the file cannot be read, or a newer vapipe wrote it.
+    """
+    try:
+        with path.open("rb", buffering=0) as handle:
+            start = handle.read(_FIRST_READ)
+            match = _PREAMBLE.match(start)
+            if match is None:
+                raise DamagedShardError(path, _why_foreign(start))
+            version, block, length = (int(match[group]) for group in (1, 2, 3))
+            if version != VERSION:
+                raise CacheError(
+                    f"{path} has shard format version {version}; this vapipe reads version "
+                    f"{VERSION}. Use the vapipe that wrote it, or extract again into a new cache"
+                )
+            if PREAMBLE_BYTES + length > block:
+                raise DamagedShardError(path, f"header of {length} bytes in a block of {block}")
+            missing = PREAMBLE_BYTES + length - len(start)
+            body = (start + handle.read(missing) if missing > 0 else start)[PREAMBLE_BYTES:][
+                :length
+            ]
+            size = handle.seek(0, 2)
+    except OSError as error:
+        raise CacheError(f"cannot read {path}: {error.strerror or error}") from error
+    if hashlib.sha256(body).hexdigest().encode() != match[4]:
+        raise DamagedShardError(path, "the header does not match its digest")
+    header = _decode(body)
+    if size != block + header.hdf5_bytes:
+        raise DamagedShardError(
+            path, f"the file has {size} bytes, its header says {block + header.hdf5_bytes}"
+        )
+    return header
+
+
+def _why_foreign(start: bytes) -> str:
+    if not start.strip(b"\0"):
+        return "the file is empty or all zeros"
+    if start.startswith(_HDF5_SIGNATURE):
+        return "an HDF5 file that vapipe did not write"
+    return "the file does not begin with a shard header"
+
+
+def _decode(body: bytes) -> Header:
+    raw = json.loads(body)
+    raw["items"] = tuple(Item(**item) for item in raw["items"])
+    raw["arrays"] = {
+        name: ArrayInfo(**{**info, "shape": tuple(info["shape"])})
+        for name, info in raw["arrays"].items()
+    }
+    return Header(**raw)

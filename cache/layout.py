@@ -1,0 +1,218 @@
+"""Where everything lies in a cache folder, and the functions that put it there.
+
+    vapipe-cache.json                          marks the folder as a cache
+    timeline/<video>.h5                        one per video file: pts, subjects, source facts
+    labels/<item>.h5                           one per annotated subject
+    features/<stream>-<key>/<item>.h5          one per subject (visual) or video (audio)
+
+Folder and file names are made by `durable.safe_name`; the truth about what a shard holds is in it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .durable import PARTIAL_SUFFIX, safe_name, slug, write_json
+from .errors import CacheError
+from .header import Item
+from .shard import ShardWriter, write_shard
+from .timeline import Timeline
+
+MARKER = "vapipe-cache.json"
+FORMAT = 1
+DTYPES = {"float16": "<f2", "float32": "<f4"}
+PARTITIONS = ("train", "validation", "test")
+
+
+def create_cache(root: Path) -> None:
+    """Make `root` a cache folder, or check that it is one.
+
+    Raises:
+        CacheError: it is a file, holds other things, or was made by a newer vapipe.
+    """
+    if (root / MARKER).exists():
+        check_cache(root)
+        return
+    if root.exists() and not root.is_dir():
+        raise CacheError(f"{root} is a file; give --cache a folder")
+    foreign = (
+        [path.name for path in root.iterdir() if not path.name.endswith(PARTIAL_SUFFIX)]
+        if root.exists()
+        else []
+    )
+    if foreign:
+        raise CacheError(
+            f"{root} is not a vapipe cache but holds {len(foreign)} other entries "
+            f"({', '.join(sorted(foreign)[:3])} ...); give --cache a new or empty folder"
+        )
+    write_json(root / MARKER, {"format": "vapipe-cache", "version": FORMAT})
+
+
+def check_cache(root: Path) -> None:
+    """Check that `root` is a cache that this vapipe reads.
+
+    Raises:
+        CacheError: it is missing, is something else, or has another format version.
+    """
+    marker = root / MARKER
+    if not marker.is_file():
+        raise CacheError(
+            f"{root} is not a vapipe cache (no {MARKER} in it); "
+            "make one with `vapipe extract --videos DIR`, or name yours with --cache"
+        )
+    try:
+        version = json.loads(marker.read_text())["version"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise CacheError(f"cannot read {marker}: {error}; write it again or restore it") from error
+    if version != FORMAT:
+        raise CacheError(
+            f"{root} has cache format {version}, this vapipe reads {FORMAT}; "
+            "use the vapipe that made it, or extract again into a new folder"
+        )
+
+
+def shard_files(root: Path) -> Iterator[Path]:
+    """Every file that may be a shard, in a fixed order."""
+    for kind in ("timeline", "labels"):
+        yield from sorted((root / kind).glob("*.h5"))
+    yield from sorted((root / "features").glob("*/*.h5"))
+
+
+def timeline_path(root: Path, video: str) -> Path:
+    """Path of a video's timeline shard."""
+    return root / "timeline" / f"{safe_name(video)}.h5"
+
+
+def labels_path(root: Path, item: str) -> Path:
+    """Path of an item's label shard."""
+    return root / "labels" / f"{safe_name(item)}.h5"
+
+
+def features_path(root: Path, stream: str, key: str, item: str) -> Path:
+    """Path of the features of one item in one stream under one key."""
+    return root / "features" / f"{slug(stream)}-{key[:16]}" / f"{safe_name(item)}.h5"
+
+
+def write_timeline(
+    root: Path,
+    video: str,
+    timeline: Timeline,
+    *,
+    subjects: Sequence[str],
+    source: Mapping[str, Any],
+    media: Mapping[str, Any] | None = None,
+) -> None:
+    """Store a video's presentation times.
+
+    Args:
+        root: the cache folder.
+        video: id of the video file.
+        timeline: its T presentation times.
+        subjects: item ids of the people in it; they share the timeline and the audio rows.
+        source: {"name", "bytes", "sha256"} of the video file; a change makes features stale.
+        media: JSON-able facts for people (codec, size, rates).
+
+    Raises:
+        CacheError: the disk refuses.
+    """
+    facts = {
+        "fps": timeline.fps,
+        "subjects": list(subjects),
+        "source": dict(source),
+        "media": dict(media or {}),
+    }
+    with write_shard(
+        timeline_path(root, video),
+        kind="timeline",
+        items=[Item(video, len(timeline), facts)],
+        arrays={"pts": ("<f8", ())},
+    ) as shard:
+        shard.append(pts=timeline.pts)
+
+
+def write_labels(
+    root: Path,
+    item: str,
+    labels: np.ndarray,
+    *,
+    partition: str | None,
+    source: Mapping[str, Any],
+) -> None:
+    """Store an item's annotation and the partition it belongs to.
+
+    Args:
+        root: the cache folder.
+        item: the subject's id.
+        labels: [T, 2] float32 valence and arousal, NaN where not annotated.
+        partition: "train", "validation", "test" or None (unknown).
+        source: facts of the annotation file ({} when there is none).
+
+    Raises:
+        CacheError: wrong shape or partition, or the disk refuses.
+    """
+    if labels.ndim != 2 or labels.shape[1] != 2:
+        raise CacheError(f"{item}: labels must be [T, 2] (valence, arousal), got {labels.shape}")
+    if partition is not None and partition not in PARTITIONS:
+        raise CacheError(f"{item}: partition `{partition}` is none of {', '.join(PARTITIONS)}")
+    with write_shard(
+        labels_path(root, item),
+        kind="labels",
+        items=[Item(item, len(labels), {"partition": partition, "source": dict(source)})],
+        arrays={"labels": ("<f4", (2,))},
+    ) as shard:
+        shard.append(labels=labels)
+
+
+def write_features(
+    root: Path,
+    item: str,
+    *,
+    stream: str,
+    key: str,
+    modality: str,
+    rows: int,
+    dim: int,
+    source: Mapping[str, Any],
+    config: Mapping[str, Any],
+    dtype: str = "float16",
+    facts: Mapping[str, Any] | None = None,
+    versions: Mapping[str, str] | None = None,
+) -> AbstractContextManager[ShardWriter]:
+    """Open a writer for the features of one item; append(features=[n, D], valid=[n]) in row order.
+
+    Args:
+        root: the cache folder.
+        item: the subject's id for visual streams, the video's id for audio streams.
+        stream: stream name.
+        key: full stream key (hex digest of everything that determines the values).
+        modality: "visual" or "audio".
+        rows: T of the video's timeline.
+        dim: feature dimension D.
+        source: {"name", "bytes", "sha256"} of the video file.
+        config: what the key is the digest of.
+        dtype: "float16" or "float32".
+        facts: JSON-able facts of this item (detection rate, crops digest ...).
+        versions: library versions the values were made with.
+
+    Raises:
+        CacheError: see `write_shard`.
+    """
+    return write_shard(
+        features_path(root, stream, key, item),
+        kind="features",
+        stream=stream,
+        key=key,
+        items=[Item(item, rows, {"source": dict(source), **(facts or {})})],
+        arrays={"features": (DTYPES[dtype], (dim,)), "valid": ("|u1", ())},
+        provenance={
+            "modality": modality,
+            "config": dict(config),
+            "versions": dict(versions or {}),
+        },
+    )

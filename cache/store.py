@@ -1,0 +1,222 @@
+"""`FeatureStore`: read-only, zero-copy access to everything in a cache folder."""
+
+from __future__ import annotations
+
+import os
+from collections import OrderedDict
+from pathlib import Path
+
+import numpy as np
+
+from .catalog import Catalog, Place, scan
+from .errors import CacheError
+from .header import Header
+from .layout import check_cache
+from .shard import map_arrays
+from .timeline import Timeline, usable
+
+_MAPS_KEPT = 4096  # mapped shards held open at once; a process may map 65,530 regions
+
+
+class FeatureStore:
+    """A cache folder opened for reading; opening and reading never write.
+
+    Streams are named `onet` or, where several keys of one stream lie side by side, `onet@KEY`
+    (any unambiguous prefix of the key). Items are subjects: `video59` and `video59_right` are two
+    items of one video that share its timeline and its audio rows.
+    """
+
+    def __init__(self, root: Path, catalog: Catalog) -> None:
+        self.root = root
+        self._catalog = catalog
+        self._video_of = dict(catalog.subjects())
+        self._maps: OrderedDict[Path, dict[str, np.ndarray]] = OrderedDict()
+
+    @classmethod
+    def open(cls, path: str | os.PathLike[str]) -> FeatureStore:
+        """Open a cache folder.
+
+        Raises:
+            CacheError: the folder is not a cache that this vapipe reads.
+        """
+        root = Path(path)
+        check_cache(root)
+        return cls(root, scan(root))
+
+    # -- what is there ---------------------------------------------------------------------------
+
+    def videos(self) -> list[str]:
+        """Ids of all items (one subject of one video each), sorted."""
+        return sorted(self._video_of)
+
+    def streams(self) -> list[str]:
+        """Names of all streams, sorted."""
+        return sorted({stream for stream, _ in self._catalog.features})
+
+    def keys(self, stream: str) -> list[str]:
+        """All keys stored for a stream name, sorted."""
+        return sorted(key for name, key in self._catalog.features if name == stream)
+
+    def key(self, stream: str) -> str:
+        """The full key that `stream` (or `stream@prefix`) stands for.
+
+        Raises:
+            CacheError: no such stream or key, or more than one.
+        """
+        return self._resolve(stream)[1]
+
+    def has(self, video: str, stream: str) -> bool:
+        """Whether the item's rows of this stream are there and belong to its present timeline.
+
+        Raises:
+            CacheError: unknown item, or unknown or ambiguous stream.
+        """
+        return self._fault(video, stream) is None
+
+    def damaged(self) -> dict[Path, str]:
+        """Shards that cannot be used, with the reason; everything else is served."""
+        return dict(self._catalog.damaged)
+
+    def dim(self, stream: str) -> int:
+        """Feature dimension D of a stream."""
+        return self._header(stream).arrays["features"].shape[1]
+
+    def modality(self, stream: str) -> str:
+        """`visual` or `audio`."""
+        return self._header(stream).provenance["modality"]
+
+    def config(self, stream: str) -> dict:
+        """What the stream's key is the digest of: encoder, options, weights, preprocessing."""
+        return dict(self._header(stream).provenance["config"])
+
+    def partition(self, video: str) -> str | None:
+        """`train`, `validation`, `test`, or None when no split named this item."""
+        self._video(video)
+        place = self._catalog.labels.get(video)
+        return place.facts["partition"] if place else None
+
+    # -- the data --------------------------------------------------------------------------------
+
+    def read(self, video: str, stream: str, start: int = 0, stop: int | None = None) -> np.ndarray:
+        """Features of rows [start, stop); [n, D] float16 (or float32), a read-only mapped view.
+
+        Raises:
+            CacheError: unknown item or stream, rows not extracted, stale or damaged.
+        """
+        return self._rows(self._features(video, stream), "features")[start:stop]
+
+    def valid(self, video: str, stream: str) -> np.ndarray:
+        """Validity of the T rows, uint8: 0 = unusable, else a usable `Valid` code.
+
+        `status` keeps the reasons of unusable rows.
+        """
+        codes = self.status(video, stream)
+        return np.where(usable(codes), codes, np.uint8(0))
+
+    def status(self, video: str, stream: str) -> np.ndarray:
+        """The T stored `Valid` codes, uint8, with the reasons of unusable rows."""
+        return self._rows(self._features(video, stream), "valid")
+
+    def timeline(self, video: str) -> Timeline:
+        """Presentation times of the video's T frames."""
+        place = self._catalog.timelines[self._video(video)]
+        return Timeline(self._rows(place, "pts"), place.facts["fps"])
+
+    def rows(self, video: str) -> int:
+        """Number of frames T, without touching the data."""
+        place = self._catalog.timelines[self._video(video)]
+        return place.stop - place.start
+
+    def labels(self, video: str) -> np.ndarray:
+        """Valence and arousal, [T, 2] float32, NaN where not annotated.
+
+        Raises:
+            CacheError: unknown item, or labels of another length than the timeline.
+        """
+        rows = self.rows(video)
+        place = self._catalog.labels.get(video)
+        if place is None:
+            return np.full((rows, 2), np.nan, np.float32)
+        if place.stop - place.start != rows:
+            raise CacheError(
+                f"{video}: {place.stop - place.start} label rows for a timeline of {rows} frames; "
+                "run `vapipe extract` again, it takes the labels in anew"
+            )
+        return self._rows(place, "labels")
+
+    # -- inside ----------------------------------------------------------------------------------
+
+    def _video(self, item: str) -> str:
+        try:
+            return self._video_of[item]
+        except KeyError:
+            raise CacheError(
+                f"no video `{item}` in {self.root} ({len(self._video_of)} items; "
+                "`FeatureStore.videos()` lists them)"
+            ) from None
+
+    def _resolve(self, stream: str) -> tuple[str, str]:
+        name, _, prefix = stream.partition("@")
+        keys = [key for key in self.keys(name) if key.startswith(prefix)]
+        if len(keys) == 1:
+            return name, keys[0]
+        if keys:
+            choices = ", ".join(f"{name}@{key[:8]}" for key in keys)
+            raise CacheError(
+                f"stream `{stream}` has {len(keys)} keys in {self.root}: {choices}; "
+                "name the one you mean"
+            )
+        stored = ", ".join(f"{s}@{key[:8]}" for s, key in sorted(self._catalog.features))
+        raise CacheError(
+            f"no stream `{stream}` in {self.root}; stored: {stored or 'none'}. "
+            f"`vapipe extract --streams {name}` makes it"
+        )
+
+    def _header(self, stream: str) -> Header:
+        places = self._catalog.features[self._resolve(stream)]
+        return self._catalog.headers[next(iter(places.values())).path]
+
+    def _place(self, video: str, stream: str) -> Place | None:
+        owner = self._video(video)
+        unit = self._resolve(stream)
+        return self._catalog.features[unit].get(
+            owner if self.modality(stream) == "audio" else video
+        )
+
+    def _fault(self, video: str, stream: str) -> str | None:
+        """Why the rows cannot be served, or None."""
+        place = self._place(video, stream)
+        if place is None:
+            return "not extracted"
+        timeline = self._catalog.timelines[self._video(video)]
+        if place.stop - place.start != timeline.stop - timeline.start:
+            return (
+                f"{place.stop - place.start} rows for a timeline of "
+                f"{timeline.stop - timeline.start} frames"
+            )
+        if place.facts["source"]["sha256"] != timeline.facts["source"]["sha256"]:
+            return "made from an earlier version of the video file"
+        return None
+
+    def _features(self, video: str, stream: str) -> Place:
+        fault = self._fault(video, stream)
+        place = self._place(video, stream)
+        if fault or place is None:
+            raise CacheError(
+                f"{video}: stream `{stream}` is {fault}; "
+                f"`vapipe extract --streams {stream.partition('@')[0]}` redoes it"
+            )
+        return place
+
+    def _rows(self, place: Place, name: str) -> np.ndarray:
+        return self._map(place.path)[name][place.start : place.stop]
+
+    def _map(self, path: Path) -> dict[str, np.ndarray]:
+        arrays = self._maps.get(path)
+        if arrays is None:
+            arrays = self._maps[path] = map_arrays(path, self._catalog.headers[path])
+            if len(self._maps) > _MAPS_KEPT:
+                self._maps.popitem(last=False)
+        else:
+            self._maps.move_to_end(path)
+        return arrays
