@@ -1,0 +1,227 @@
+"""Extracts one video: whatever of its timeline and streams is missing, in one pass per medium."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import time
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..cache.durable import digest_file
+from ..cache.layout import write_features, write_timeline
+from ..cache.shard import ShardWriter
+from ..cache.timeline import Valid, usable
+from .audio import read_audio
+from .crops import CropConfig, read_crops
+from .dataset import Video
+from .media import MediaInfo, probe
+from .streams import Stream, StreamConfig
+
+_REASONS = {
+    Valid.NO_FACE: "without a face",
+    Valid.NO_CROP: "without a crop",
+    Valid.NO_AUDIO: "without audio",
+    Valid.DECODE_ERROR: "that could not be decoded",
+}
+_VERSIONED = ("vapipe", "torch", "torchaudio", "torchvision", "facenet-pytorch", "av", "numpy")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What is the same for every video of a run; picklable, sent to worker processes.
+
+    Attributes:
+        cache: the cache folder.
+        streams: the streams asked for.
+        crops: how faces are found and cropped.
+        crops_dir: folder of official crops, or None.
+        device: torch device.
+        threads: intra-op threads of a worker.
+        video_stream: index of the container's video stream, None for the default one.
+    """
+
+    cache: Path
+    streams: tuple[StreamConfig, ...]
+    crops: CropConfig
+    crops_dir: Path | None = None
+    device: str = "cpu"
+    threads: int = 1
+    video_stream: int | None = None
+
+
+@dataclass(frozen=True)
+class Task:
+    """One video and what of it is missing.
+
+    Attributes:
+        video: the video.
+        streams: stream name -> owners (item or video ids) whose rows are missing.
+        timeline: whether the timeline must be written.
+    """
+
+    video: Video
+    streams: Mapping[str, tuple[str, ...]]
+    timeline: bool
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a video went.
+
+    Attributes:
+        video: its id.
+        status: "complete" (nothing was missing), "extracted" or "failed".
+        notes: what the user should know of it.
+        problems: what could not be done, and why.
+        trace: traceback of an error that vapipe does not expect.
+        rows: frames T; 0 when unknown.
+        units: shards written.
+        seconds: wall time.
+    """
+
+    video: str
+    status: str
+    notes: tuple[str, ...] = ()
+    problems: tuple[str, ...] = ()
+    trace: str = ""
+    rows: int = 0
+    units: int = 0
+    seconds: float = 0.0
+
+
+def extract_video(task: Task, settings: Settings, streams: Sequence[Stream]) -> Outcome:
+    """Write the missing timeline and features of one video.
+
+    Raises:
+        MediaError: the file cannot be used.
+        CacheError: the cache cannot be written, or a stream's values do not fit its precision.
+    """
+    began = time.perf_counter()
+    info = probe(task.video.path, video_stream=settings.video_stream)
+    source = describe_source(task.video.path)
+    if task.timeline:
+        write_timeline(
+            settings.cache,
+            task.video.id,
+            info.timeline,
+            subjects=[subject.id for subject in task.video.subjects],
+            source=source,
+            media=info.facts(),
+        )
+    notes = []
+    for modality, blocks in (("visual", _visual_blocks), ("audio", _audio_blocks)):
+        wanted = [
+            s for s in streams if s.encoder.modality == modality and s.config.name in task.streams
+        ]
+        if not wanted:
+            continue
+        with ExitStack() as stack:
+            units = {
+                (stream.config.name, owner): _Unit(stack, settings, stream, owner, info, source)
+                for stream in wanted
+                for owner in task.streams[stream.config.name]
+            }
+            for name, owner, features, codes in blocks(task, settings, wanted, info):
+                units[name, owner].append(features, codes)
+        notes += [note for unit in units.values() for note in unit.notes()]
+    return Outcome(
+        video=task.video.id,
+        status="extracted",
+        notes=tuple(dict.fromkeys(notes)),
+        rows=len(info.timeline),
+        units=sum(len(owners) for owners in task.streams.values()),
+        seconds=time.perf_counter() - began,
+    )
+
+
+def describe_source(path: Path) -> dict[str, Any]:
+    """Name, size, modification time and SHA-256 of a video file."""
+    facts = path.stat()
+    return {
+        "name": path.name,
+        "bytes": facts.st_size,
+        "modified_ns": facts.st_mtime_ns,
+        "sha256": digest_file(path),
+    }
+
+
+class _Unit:
+    """The rows of one owner in one stream on their way to a shard."""
+
+    def __init__(
+        self,
+        stack: ExitStack,
+        settings: Settings,
+        stream: Stream,
+        owner: str,
+        info: MediaInfo,
+        source: Mapping[str, Any],
+    ) -> None:
+        self._label = f"{owner}: {stream.config.name}"
+        self._codes: Counter[int] = Counter()
+        self._writer: ShardWriter = stack.enter_context(
+            write_features(
+                settings.cache,
+                owner,
+                stream=stream.config.name,
+                key=stream.key,
+                modality=stream.encoder.modality,
+                rows=len(info.timeline),
+                dim=stream.encoder.dim,
+                source={name: source[name] for name in ("name", "bytes", "sha256")},
+                config=stream.identity,
+                dtype=stream.config.dtype,
+                versions={name: importlib.metadata.version(name) for name in _VERSIONED},
+            )
+        )
+
+    def append(self, features: np.ndarray, codes: np.ndarray) -> None:
+        self._codes.update(codes.tolist())
+        self._writer.append(features=features, valid=codes)
+
+    def notes(self) -> list[str]:
+        """What the user should know: how many rows are unusable, and why."""
+        rows = self._codes.total()
+        return [
+            f"{self._label} has {count if count < rows else 'only'} "
+            f"rows {_REASONS[Valid(code)]}" + (f" of {rows}" if count < rows else "")
+            for code, count in sorted(self._codes.items())
+            if code in _REASONS
+        ]
+
+
+_Block = tuple[str, str, np.ndarray, np.ndarray]  # stream, owner, features [n, D], codes [n]
+
+
+def _visual_blocks(
+    task: Task, settings: Settings, streams: Sequence[Stream], info: MediaInfo
+) -> Iterator[_Block]:
+    """Decode once, crop once per subject, feed every visual stream that lacks the subject."""
+    owners = {owner for stream in streams for owner in task.streams[stream.config.name]}
+    subjects = [subject for subject in task.video.subjects if subject.id in owners]
+    for batch in read_crops(
+        info, settings.crops, subjects, settings.crops_dir, device=settings.device
+    ):
+        for stream in streams:
+            for owner in task.streams[stream.config.name]:
+                codes = batch.codes[owner]
+                use = usable(codes)
+                features = np.zeros((len(codes), stream.encoder.dim), np.float32)
+                if use.any():
+                    features[use] = stream.encoder.encode(batch.crops[owner][use])
+                yield stream.config.name, owner, features, codes
+
+
+def _audio_blocks(
+    task: Task, settings: Settings, streams: Sequence[Stream], info: MediaInfo
+) -> Iterator[_Block]:
+    """Decode the audio once per stream; its rows belong to the video, not to a subject."""
+    for stream in streams:
+        for features, codes in stream.encoder.encode(read_audio(info), info.timeline):
+            yield stream.config.name, task.video.id, features, codes
