@@ -40,17 +40,18 @@ def atomic_file(target: Path) -> Iterator[Path]:
     partial = target.parent / f".{_host()}-{os.getpid()}-{secrets.token_hex(6)}{PARTIAL_SUFFIX}"
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        yield partial
-        _flush(partial)
-        partial.replace(target)
-        _flush(target.parent)
+        try:
+            yield partial
+            _flush(partial)
+            partial.replace(target)
+            _flush(target.parent)
+        finally:
+            partial.unlink(missing_ok=True)
     except OSError as error:
         raise CacheError(
             f"cannot write {target}: {error.strerror or error}; what was there before is intact. "
             "Check the free space and the permissions of the folder, then run the command again"
         ) from error
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def _flush(path: Path) -> None:

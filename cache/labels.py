@@ -42,7 +42,8 @@ def read_label_file(path: Path) -> np.ndarray:
     values = np.empty((len(rows) - 1, 2), np.float32)
     for number, row in enumerate(rows[1:], start=2):
         try:
-            values[number - 2] = row
+            valence, arousal = row
+            values[number - 2] = float(valence), float(arousal)
         except ValueError:
             raise LabelError(
                 f"{path}: line {number} is `{','.join(row)}`; expected two numbers, valence,arousal"

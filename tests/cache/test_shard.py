@@ -1,0 +1,140 @@
+"""A shard gives back exactly what was written, says when it does not, and is plain HDF5."""
+
+import h5py
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from vapipe.cache import CacheError
+from vapipe.cache.header import DamagedShardError, Item, read_header
+from vapipe.cache.shard import map_arrays, verify_shard, write_shard
+
+ARRAYS = {"features": ("<f2", (3,)), "valid": ("|u1", ())}
+
+
+def write(path, features, valid, items=None, block=7):
+    items = items or [Item("v", len(features), {"source": {"sha256": "s"}})]
+    with write_shard(
+        path, kind="features", stream="onet", key="k", items=items, arrays=ARRAYS
+    ) as shard:
+        for start in range(0, len(features), block):
+            rows = slice(start, start + block)
+            shard.append(features=features[rows], valid=valid[rows])
+    return path
+
+
+@pytest.fixture
+def shard(tmp_path):
+    features = np.arange(60, dtype=np.float16).reshape(20, 3)
+    return write(tmp_path / "a.h5", features, np.arange(20, dtype=np.uint8))
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    rows=st.integers(1, 40),
+    block=st.integers(1, 50),
+    names=st.lists(st.text(max_size=30), min_size=1, max_size=5, unique=True),
+    seed=st.integers(0, 99),
+)
+def test_mapped_equals_written_equals_h5py(tmp_path_factory, rows, block, names, seed):
+    rng = np.random.default_rng(seed)
+    features = rng.normal(size=(rows * len(names), 3)).astype(np.float16)
+    valid = rng.integers(0, 255, len(features)).astype(np.uint8)
+    items = [Item(name, rows) for name in names]
+    path = write(tmp_path_factory.mktemp("s") / "a.h5", features, valid, items, block)
+    header = verify_shard(path)
+    assert [item.id for item in header.items] == names
+    mapped = map_arrays(path, header)
+    assert np.array_equal(mapped["features"], features)
+    assert np.array_equal(mapped["valid"], valid)
+    with h5py.File(path) as file:
+        assert np.array_equal(file["features"][:], features)
+        assert np.array_equal(file["valid"][:], valid)
+        assert list(file["videos"].asstr()) == names
+        assert file["offsets"][:].tolist() == [rows * i for i in range(len(names) + 1)]
+        assert file.attrs["stream"] == "onet"
+
+
+def test_the_same_values_give_the_same_bytes(tmp_path):
+    features, valid = np.ones((9, 3)), np.ones(9)
+    one = write(tmp_path / "a.h5", features, valid, block=2)
+    other = write(tmp_path / "b.h5", features, valid, block=9)
+    assert one.read_bytes() == other.read_bytes()
+
+
+def test_mapped_arrays_are_read_only_and_aligned(shard):
+    features = map_arrays(shard, read_header(shard))["features"]
+    assert not features.flags.writeable
+    assert features.ctypes.data % 64 == 0
+
+
+@pytest.mark.parametrize(
+    ("features", "message"),
+    [
+        (np.full((4, 3), 7e4), "7e4|70000.0, which float16 cannot hold.*--dtype float32"),
+        (np.full((4, 3), np.nan), "feature 0 of row 0 is nan"),
+        (np.ones((3, 3)), "only 3 of 4 rows"),
+        (np.ones((5, 3)), "row 5 of 4 announced rows"),
+    ],
+)
+def test_what_does_not_fit_is_refused_and_leaves_nothing(tmp_path, features, message):
+    with pytest.raises(CacheError, match=message):
+        write(tmp_path / "a.h5", features, np.ones(len(features)), items=[Item("v", 4)], block=9)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_arrays_of_unequal_length_are_refused(tmp_path):
+    with pytest.raises(CacheError, match="equally many rows"):
+        write(tmp_path / "a.h5", np.ones((4, 3)), np.ones(3), items=[Item("v", 4)])
+
+
+def test_every_truncation_is_noticed_at_opening(shard):
+    content = shard.read_bytes()
+    for size in range(0, len(content), 97):
+        shard.write_bytes(content[:size])
+        with pytest.raises(DamagedShardError):
+            read_header(shard)
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b"", "empty or all zeros"),
+        (bytes(9000), "empty or all zeros"),
+        (b"\x89HDF\r\n\x1a\n" + bytes(99), "an HDF5 file that vapipe did not write"),
+        (b"hello", "does not begin with a shard header"),
+    ],
+)
+def test_foreign_files_are_named_as_such(tmp_path, content, reason):
+    path = tmp_path / "x.h5"
+    path.write_bytes(content)
+    with pytest.raises(DamagedShardError, match=reason):
+        read_header(path)
+
+
+def test_a_newer_format_is_refused_with_both_versions(shard):
+    shard.write_bytes(shard.read_bytes().replace(b"vapipe-shard 0001", b"vapipe-shard 0002"))
+    with pytest.raises(CacheError, match="version 2; this vapipe reads version 1"):
+        read_header(shard)
+
+
+def test_flipped_values_are_named_by_verify(shard):
+    header = read_header(shard)
+    content = bytearray(shard.read_bytes())
+    content[header.arrays["features"].offset + 5] ^= 1
+    shard.write_bytes(content)
+    with pytest.raises(DamagedShardError, match="values of features changed"):
+        verify_shard(shard)
+
+
+def test_flipped_metadata_is_named_by_verify(shard):
+    content = bytearray(shard.read_bytes())
+    content[len(content) - read_header(shard).hdf5_bytes + 60] ^= 1
+    shard.write_bytes(content)
+    with pytest.raises(DamagedShardError, match="HDF5 metadata changed"):
+        verify_shard(shard)
+
+
+def test_an_unreadable_path_is_named(tmp_path):
+    with pytest.raises(CacheError, match=r"cannot read .*nothing.h5"):
+        read_header(tmp_path / "nothing.h5")
