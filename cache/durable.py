@@ -28,6 +28,24 @@ def _host() -> str:
 
 
 @contextmanager
+def refusals_named(target: Path) -> Iterator[None]:
+    """Turn what the file system (or HDF5 over it) refuses into one message that names `target`.
+
+    Raises:
+        CacheError: in place of the OSError or HDF5's RuntimeError.
+    """
+    try:
+        yield
+    except (OSError, RuntimeError) as error:
+        hdf5 = re.search(r"error message = '([^']+)'", str(error))
+        why = getattr(error, "strerror", None) or (hdf5[1] if hdf5 else str(error))
+        raise CacheError(
+            f"cannot write {target}: {why}; what was there before is intact. "
+            "Check the free space and the permissions of the folder, then run the command again"
+        ) from error
+
+
+@contextmanager
 def atomic_file(target: Path) -> Iterator[Path]:
     """Yield a temporary path beside `target`; flush and rename it when the block ends well.
 
@@ -37,21 +55,17 @@ def atomic_file(target: Path) -> Iterator[Path]:
     Raises:
         CacheError: the folder cannot be written, or the disk is full.
     """
+    with refusals_named(target):
+        target.parent.mkdir(parents=True, exist_ok=True)
     partial = target.parent / f".{_host()}-{os.getpid()}-{secrets.token_hex(6)}{PARTIAL_SUFFIX}"
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            yield partial
+        yield partial
+        with refusals_named(target):
             _flush(partial)
             partial.replace(target)
             _flush(target.parent)
-        finally:
-            partial.unlink(missing_ok=True)
-    except OSError as error:
-        raise CacheError(
-            f"cannot write {target}: {error.strerror or error}; what was there before is intact. "
-            "Check the free space and the permissions of the folder, then run the command again"
-        ) from error
+    finally:
+        partial.unlink(missing_ok=True)
 
 
 def _flush(path: Path) -> None:
@@ -65,7 +79,7 @@ def _flush(path: Path) -> None:
 
 def write_bytes(target: Path, data: bytes) -> None:
     """Write a small file durably."""
-    with atomic_file(target) as partial:
+    with atomic_file(target) as partial, refusals_named(target):
         partial.write_bytes(data)
 
 

@@ -40,13 +40,14 @@ def read_label_file(path: Path) -> np.ndarray:
     while rows[-1] == []:
         rows.pop()
     values = np.empty((len(rows) - 1, 2), np.float32)
-    for number, row in enumerate(rows[1:], start=2):
+    for number, cells in enumerate(rows[1:], start=2):
         try:
-            valence, arousal = row
+            valence, arousal = cells
             values[number - 2] = float(valence), float(arousal)
         except ValueError:
             raise LabelError(
-                f"{path}: line {number} is `{','.join(row)}`; expected two numbers, valence,arousal"
+                f"{path}: line {number} is `{','.join(cells)}`; "
+                "expected two numbers, valence,arousal"
             ) from None
     values[(values == INVALID).any(axis=1)] = np.nan
     values[np.isnan(values).any(axis=1)] = np.nan

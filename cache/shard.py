@@ -8,15 +8,17 @@ from __future__ import annotations
 
 import hashlib
 import mmap
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import h5py
 import numpy as np
 
-from .durable import atomic_file, canonical_json, digest_file
+from .durable import atomic_file, canonical_json, digest_file, refusals_named
 from .errors import CacheError
 from .header import (
     VERSION,
@@ -37,44 +39,56 @@ ArraySpec = tuple[str, tuple[int, ...]]  # NumPy dtype, shape of one row
 class ShardWriter:
     """Receives the rows of a shard in order; made by `write_shard`."""
 
-    def __init__(self, file: h5py.File, header: Header, name: str) -> None:
-        self._datasets = {key: file[key] for key in header.arrays}
-        self._digests = {key: hashlib.sha256() for key in header.arrays}
-        self._name = name
-        self._total = header.rows
+    def __init__(self, handle: BinaryIO, target: Path, header: Header) -> None:
+        self._handle = handle
+        self._target = target
+        self._header = header
+        self._digests = {name: hashlib.sha256() for name in header.arrays}
         self.rows = 0
 
     def append(self, **blocks: np.ndarray) -> None:
-        """Write the next n rows of every array; block shapes [n, ...], any float precision.
+        """Write the next n rows of every array; block shapes [n, ...], any numeric type.
 
         Raises:
-            CacheError: arrays missing or of unequal length, more rows than announced, or values
-                that the stored precision cannot hold.
+            CacheError: arrays missing or of unequal length, more rows than announced, values
+                that the stored precision cannot hold, or the disk refuses.
         """
-        lengths = {key: len(block) for key, block in blocks.items()}
-        if set(blocks) != set(self._datasets) or len(set(lengths.values())) != 1:
+        lengths = {name: len(block) for name, block in blocks.items()}
+        if set(blocks) != set(self._header.arrays) or len(set(lengths.values())) != 1:
             raise CacheError(
-                f"{self._name}: append needs equally many rows of {sorted(self._datasets)}, "
-                f"got {lengths}"
+                f"{self._label}: append needs equally many rows of "
+                f"{', '.join(sorted(self._header.arrays))}; got {lengths}"
             )
         stop = self.rows + next(iter(lengths.values()))
-        if stop > self._total:
-            raise CacheError(f"{self._name}: row {stop} of {self._total} announced rows")
-        for key, block in blocks.items():
-            dataset = self._datasets[key]
-            values = self._fit(key, np.asarray(block), dataset.dtype)
-            dataset[self.rows : stop] = values
-            self._digests[key].update(values.data)
+        if stop > self._header.rows:
+            raise CacheError(f"{self._label}: row {stop} of {self._header.rows} announced rows")
+        for name, block in blocks.items():
+            info = self._header.arrays[name]
+            values = self._fit(name, np.asarray(block), np.dtype(info.dtype))
+            with refusals_named(self._target):
+                done = self.rows * (info.nbytes // self._header.rows)
+                _write_at(self._handle, (info.offset or 0) + done, values.data)
+            self._digests[name].update(values.data)
         self.rows = stop
 
-    def _fit(self, key: str, block: np.ndarray, dtype: np.dtype) -> np.ndarray:
+    @property
+    def _label(self) -> str:
+        return f"{self._header.items[0].id}: {self._header.stream or self._header.kind}"
+
+    def _fit(self, name: str, block: np.ndarray, dtype: np.dtype) -> np.ndarray:
         """Convert to the stored type, refusing features that would become inf or are NaN."""
+        row_shape = self._header.arrays[name].shape[1:]
+        if block.shape[1:] != row_shape:
+            raise CacheError(
+                f"{self._label}: rows of `{name}` have shape {list(block.shape[1:])}, "
+                f"announced was {list(row_shape)}"
+            )
         with np.errstate(over="ignore"):
             values = np.ascontiguousarray(block, dtype=dtype)
-        if key == "features" and not np.isfinite(values).all():
+        if name == "features" and not np.isfinite(values).all():
             row, column = (int(i[0]) for i in np.nonzero(~np.isfinite(values)))
             raise CacheError(
-                f"{self._name}: feature {column} of row {self.rows + row} is "
+                f"{self._label}: feature {column} of row {self.rows + row} is "
                 f"{float(block[row, column])}, which {dtype} cannot hold. "
                 "Extract this stream with --dtype float32, or mend the encoder"
             )
@@ -86,9 +100,11 @@ class ShardWriter:
         Raises:
             CacheError: rows are missing.
         """
-        if self.rows != self._total:
-            raise CacheError(f"{self._name}: only {self.rows} of {self._total} rows were written")
-        return {key: digest.hexdigest() for key, digest in self._digests.items()}
+        if self.rows != self._header.rows:
+            raise CacheError(
+                f"{self._label}: only {self.rows} of {self._header.rows} rows were written"
+            )
+        return {name: digest.hexdigest() for name, digest in self._digests.items()}
 
 
 @contextmanager
@@ -107,7 +123,7 @@ def write_shard(
     Args:
         target: final path; replaced when it exists.
         kind: "timeline", "labels" or "features".
-        items: the items in row order; their rows add up to N.
+        items: the items in row order; their rows add up to N >= 1.
         arrays: name -> (dtype, shape of one row).
         stream: stream name, for features.
         key: stream key, for features.
@@ -117,7 +133,7 @@ def write_shard(
         CacheError: the rows do not fit what was announced, or the disk refuses.
     """
     rows = sum(item.rows for item in items)
-    header = Header(
+    plan = Header(
         kind=kind,
         stream=stream,
         key=key,
@@ -130,62 +146,92 @@ def write_shard(
         hdf5_bytes=0,
         hdf5_sha256=_NO_DIGEST,
     )
-    block = user_block_size(header)
+    block = user_block_size(plan)
     with atomic_file(target) as partial:
-        with _create(partial, header, block) as file:
-            writer = ShardWriter(file, header, stream or kind)
+        with refusals_named(target):
+            header = _lay_out(partial, plan, block)
+            handle = partial.open("r+b", buffering=0)
+        with handle:
+            writer = ShardWriter(handle, target, header)
             yield writer
             digests = writer.digests()
-            for name, digest in digests.items():
-                file[name].attrs["sha256"] = digest
-        _seal(partial, header, block, digests)
+            with refusals_named(target):
+                _seal(handle, partial, header, block, digests)
+        _check(partial, target, digests)
 
 
-def _create(path: Path, header: Header, block: int) -> h5py.File:
-    """Lay out the HDF5 part so that it can be read without the header."""
-    file = h5py.File(
+def _lay_out(path: Path, header: Header, block: int) -> Header:
+    """Write the HDF5 structure, every array allocated but not filled; the header with offsets.
+
+    HDF5 writes metadata only: the values go to their places with plain writes, so that a full
+    disk is an ordinary error and memory does not grow with the shard.
+    """
+    with h5py.File(
         path, "w", userblock_size=block, alignment_threshold=1, alignment_interval=_ALIGNMENT
-    )
-    file.attrs["format"] = "vapipe-shard"
-    file.attrs["version"] = VERSION
-    for name in ("kind", "stream", "key"):
-        file.attrs[name] = getattr(header, name)
-    text = h5py.string_dtype()
-    file.create_dataset("videos", data=[item.id for item in header.items], dtype=text)
-    bounds = np.cumsum([0, *(item.rows for item in header.items)], dtype=np.int64)
-    file.create_dataset("offsets", data=bounds)
-    facts = {"provenance": header.provenance, "items": [dict(item.facts) for item in header.items]}
-    file.create_dataset("facts", data=canonical_json(facts).decode(), dtype=text)
-    for name, info in header.arrays.items():
-        file.create_dataset(name, info.shape, info.dtype)
-    return file
+    ) as file:
+        file.attrs["format"] = "vapipe-shard"
+        file.attrs["version"] = VERSION
+        for name in ("kind", "stream", "key"):
+            file.attrs[name] = getattr(header, name)
+        text = h5py.string_dtype()
+        file.create_dataset("videos", data=[item.id for item in header.items], dtype=text)
+        bounds = np.cumsum([0, *(item.rows for item in header.items)], dtype=np.int64)
+        file.create_dataset("offsets", data=bounds)
+        facts = {
+            "provenance": header.provenance,
+            "items": [dict(item.facts) for item in header.items],
+        }
+        file.create_dataset("facts", data=canonical_json(facts).decode(), dtype=text)
+        arrays = {
+            name: replace(info, offset=_allocate(file, name, info))
+            for name, info in header.arrays.items()
+        }
+    return replace(header, arrays=arrays)
 
 
-def _seal(path: Path, header: Header, block: int, digests: Mapping[str, str]) -> None:
-    """Reopen what was written, check it, and put the finished header in front."""
-    with h5py.File(path, "r") as file:
-        offsets = {
-            name: file[name].id.get_offset() if file[name].size else 0 for name in header.arrays
-        }
-    sealed = Header(
-        **{
-            **vars(header),
-            "arrays": {
-                name: ArrayInfo(info.dtype, info.shape, offsets[name], digests[name])
-                for name, info in header.arrays.items()
-            },
-            "hdf5_bytes": path.stat().st_size - block,
-            "hdf5_sha256": digest_file(path, start=block),
-        }
+def _allocate(file: h5py.File, name: str, info: ArrayInfo) -> int:
+    """Reserve a contiguous dataset without writing its values; its offset in the file."""
+    layout = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
+    layout.set_layout(h5py.h5d.CONTIGUOUS)
+    layout.set_alloc_time(h5py.h5d.ALLOC_TIME_EARLY)
+    layout.set_fill_time(h5py.h5d.FILL_TIME_NEVER)
+    kind = h5py.h5t.py_create(np.dtype(info.dtype), logical=True)
+    space = h5py.h5s.create_simple(info.shape)
+    return h5py.h5d.create(file.id, name.encode(), kind, space, dcpl=layout).get_offset()
+
+
+def _seal(
+    handle: BinaryIO, path: Path, header: Header, block: int, digests: Mapping[str, str]
+) -> None:
+    """Put the finished header in front."""
+    sealed = replace(
+        header,
+        arrays={name: replace(info, sha256=digests[name]) for name, info in header.arrays.items()},
+        hdf5_bytes=path.stat().st_size - block,
+        hdf5_sha256=digest_file(path, start=block),
     )
-    with path.open("r+b") as handle:
-        handle.write(pack_user_block(sealed, block))
-    for name, array in map_arrays(path, sealed).items():
+    _write_at(handle, 0, memoryview(pack_user_block(sealed, block)))
+
+
+def _write_at(handle: BinaryIO, offset: int, data: memoryview) -> None:
+    """Write all bytes at an offset, however many the system takes at a time."""
+    left = data.cast("B")
+    while left:
+        written = os.pwrite(handle.fileno(), left, offset)
+        left, offset = left[written:], offset + written
+
+
+def _check(path: Path, target: Path, digests: Mapping[str, str]) -> None:
+    """Reopen what was written, as HDF5 and as a map, and compare with what was meant."""
+    for name, array in map_arrays(path, read_header(path)).items():
         if hashlib.sha256(array.data).hexdigest() != digests[name]:
             raise CacheError(
-                f"{path.name}: `{name}` reads back differently from what was written; "
+                f"cannot write {target}: `{name}` reads back differently from what was written; "
                 "the disk or its file system is faulty"
             )
+    with refusals_named(target), h5py.File(path, "r", locking=False) as file:
+        for name in digests:
+            file[name][-1:]
 
 
 def map_arrays(path: Path, header: Header) -> dict[str, np.ndarray]:

@@ -97,9 +97,13 @@ def find_dataset(
     base = root.parent if root.is_file() else root
     annotations, layout = _find_annotations(base, labels, split)
     by_id = defaultdict(list)
+    problems = []
     for path in paths:
-        by_id[path.stem if ids == "stem" else _relative_id(path, base)].append(path)
-    problems = [
+        if _is_text(path):
+            by_id[path.stem if ids == "stem" else _relative_id(path, base)].append(path)
+        else:
+            problems.append((ascii(str(path)), "its name is not valid UTF-8; rename it"))
+    problems += [
         (str(path), f"shares the id `{video}` with {len(same) - 1} other file(s); use --ids path")
         for video, same in by_id.items()
         if len(same) > 1
@@ -107,7 +111,8 @@ def find_dataset(
     ]
     single = {video: same[0] for video, same in by_id.items() if len(same) == 1}
     videos = tuple(
-        Video(video, path, _subjects(video, annotations)) for video, path in sorted(single.items())
+        Video(video, path, _subjects(video, annotations.keys() - (by_id.keys() - {video})))
+        for video, path in sorted(single.items())
     )
     followed = {subject.id for video in videos for subject in video.subjects}
     problems += [
@@ -129,6 +134,14 @@ def _video_files(root: Path) -> Iterator[Path]:
         for name in sorted(files):
             if Path(name).suffix.lower() in VIDEO_SUFFIXES and not name.startswith("."):
                 yield Path(folder) / name
+
+
+def _is_text(path: Path) -> bool:
+    try:
+        str(path).encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _relative_id(path: Path, base: Path) -> str:

@@ -70,3 +70,16 @@ def bind(config: StreamConfig, crops: CropConfig, device: str) -> Stream:
         **({"crops": crops.identity()} if encoder.modality == "visual" else {}),
     }
     return Stream(config, encoder, identity, hashlib.sha256(canonical_json(identity)).hexdigest())
+
+
+def choose_streams(names: str | None, dtype: str) -> tuple[tuple[StreamConfig, ...], str]:
+    """The streams of a comma-separated list, or the default ones; and why these.
+
+    Raises:
+        ConfigError: an empty or repeated name.
+    """
+    chosen = [name.strip() for name in names.split(",")] if names is not None else DEFAULT_STREAMS
+    if not all(chosen) or len(set(chosen)) < len(chosen):
+        raise ConfigError(f"--streams `{names}`: give distinct names separated by commas")
+    reason = DEFAULT_REASON if names is None else "as asked for with --streams"
+    return tuple(StreamConfig(name, name, dtype=dtype) for name in chosen), reason

@@ -9,6 +9,7 @@ from vapipe.cache import CacheError
 from vapipe.cache.header import DamagedShardError, Item, read_header
 from vapipe.cache.shard import map_arrays, verify_shard, write_shard
 
+NAMES = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=30)
 ARRAYS = {"features": ("<f2", (3,)), "valid": ("|u1", ())}
 
 
@@ -33,7 +34,7 @@ def shard(tmp_path):
 @given(
     rows=st.integers(1, 40),
     block=st.integers(1, 50),
-    names=st.lists(st.text(max_size=30), min_size=1, max_size=5, unique=True),
+    names=st.lists(NAMES, min_size=1, max_size=5, unique=True),
     seed=st.integers(0, 99),
 )
 def test_mapped_equals_written_equals_h5py(tmp_path_factory, rows, block, names, seed):
@@ -81,6 +82,11 @@ def test_what_does_not_fit_is_refused_and_leaves_nothing(tmp_path, features, mes
     with pytest.raises(CacheError, match=message):
         write(tmp_path / "a.h5", features, np.ones(len(features)), items=[Item("v", 4)], block=9)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_rows_of_another_shape_are_refused(tmp_path):
+    with pytest.raises(CacheError, match=r"v: onet: rows of `features` have shape \[2\], .* \[3\]"):
+        write(tmp_path / "a.h5", np.ones((4, 2)), np.ones(4))
 
 
 def test_arrays_of_unequal_length_are_refused(tmp_path):
