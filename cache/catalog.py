@@ -1,4 +1,8 @@
-"""What lies in a cache, known from its headers alone: never the truth, always rebuildable."""
+"""What lies in a cache, folder by folder; made from the shards' headers, never the truth itself.
+
+All shards of a folder are of one kind and, for features, of one stream and key. A folder's listing
+can be kept in the index (`index.py`), so that opening a large cache reads no headers.
+"""
 
 from __future__ import annotations
 
@@ -8,50 +12,133 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from .errors import CacheError
-from .header import Header, read_header
-from .layout import shard_files
+from .header import DamagedShardError, Header, read_header
+from .layout import PACK_PREFIX, feature_folder
 
 
 class Place(NamedTuple):
-    """Rows [start, stop) of a shard, and the facts stored with them."""
+    """Rows [start, stop) of a shard and what must be known of them without opening it.
+
+    `facts` are an item's facts for timelines and labels; for features, the source's SHA-256.
+    """
 
     path: Path
     start: int
     stop: int
-    facts: Mapping[str, Any]
+    facts: Any
+
+    @property
+    def rows(self) -> int:
+        """Number of rows."""
+        return self.stop - self.start
 
 
 @dataclass
-class Catalog:
-    """The places of every item, by kind.
+class Folder:
+    """The shards of one folder and their items, in columns.
 
     Attributes:
+        path: relative to the cache.
+        kind: "timeline", "labels" or "features".
+        stream, key: for features, what they are of.
+        dim, dtype: for features, of the stored rows.
+        provenance: for features, modality, configuration and library versions.
+        modified_ns: modification time of the folder when it was listed.
+        shards: file names; of two that hold the same item the later one counts.
+        damaged: file name -> why it cannot be used.
+        ids, shard, start, rows, facts: one entry per item; `shard` counts into `shards`.
+    """
+
+    path: str
+    kind: str
+    stream: str = ""
+    key: str = ""
+    dim: int = 0
+    dtype: str = ""
+    provenance: dict[str, Any] = field(default_factory=dict)
+    modified_ns: int = 0
+    shards: list[str] = field(default_factory=list)
+    damaged: dict[str, str] = field(default_factory=dict)
+    ids: list[str] = field(default_factory=list)
+    shard: list[int] = field(default_factory=list)
+    start: list[int] = field(default_factory=list)
+    rows: list[int] = field(default_factory=list)
+    facts: list[Any] = field(default_factory=list)
+
+    def add(self, name: str, header: Header) -> None:
+        """Enter a shard and its items."""
+        features = self.kind == "features"
+        if features and not self.shards:
+            info = header.arrays["features"]
+            self.dim, self.dtype = info.shape[1], info.dtype
+            self.provenance = dict(header.provenance)
+        start = 0
+        for item in header.items:
+            self.ids.append(item.id)
+            self.shard.append(len(self.shards))
+            self.start.append(start)
+            self.rows.append(item.rows)
+            self.facts.append(item.facts["source"]["sha256"] if features else dict(item.facts))
+            start += item.rows
+        self.shards.append(name)
+
+
+class Group(Mapping[str, Place]):
+    """The places of one folder by item id; looked up on demand."""
+
+    def __init__(self, root: Path, folder: Folder) -> None:
+        self._path = root / folder.path
+        self.folder = folder
+        self._entry = {item: entry for entry, item in enumerate(folder.ids)}
+
+    def __getitem__(self, item: str) -> Place:
+        entry = self._entry[item]
+        folder = self.folder
+        start = folder.start[entry]
+        path = self._path / folder.shards[folder.shard[entry]]
+        return Place(path, start, start + folder.rows[entry], folder.facts[entry])
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._entry)
+
+    def __len__(self) -> int:
+        return len(self._entry)
+
+
+class Catalog:
+    """Every folder of a cache.
+
+    Attributes:
+        folders: as listed.
         timelines: video id -> place.
         labels: item id -> place.
         features: (stream, key) -> item or video id -> place.
-        headers: shard path -> header.
-        damaged: shard path -> why it cannot be used.
     """
 
-    timelines: dict[str, Place] = field(default_factory=dict)
-    labels: dict[str, Place] = field(default_factory=dict)
-    features: dict[tuple[str, str], dict[str, Place]] = field(default_factory=dict)
-    headers: dict[Path, Header] = field(default_factory=dict)
-    damaged: dict[Path, str] = field(default_factory=dict)
+    timelines: Mapping[str, Place]
+    labels: Mapping[str, Place]
+    features: dict[tuple[str, str], Group]
 
-    def add(self, path: Path, header: Header) -> None:
-        """Enter a shard's items."""
-        self.headers[path] = header
-        if header.kind == "timeline":
-            target = self.timelines
-        elif header.kind == "labels":
-            target = self.labels
-        else:
-            target = self.features.setdefault((header.stream, header.key), {})
-        start = 0
-        for item in header.items:
-            target[item.id] = Place(path, start, start + item.rows, item.facts)
-            start += item.rows
+    def __init__(self, root: Path, folders: list[Folder]) -> None:
+        self.root = root
+        self.folders = folders
+        self.timelines, self.labels, self.features = {}, {}, {}
+        for folder in folders:
+            group = Group(root, folder)
+            if folder.kind == "timeline":
+                self.timelines = group
+            elif folder.kind == "labels":
+                self.labels = group
+            elif folder.shards:
+                self.features[folder.stream, folder.key] = group
+
+    def damaged(self) -> dict[Path, str]:
+        """Shards that cannot be used, with the reason."""
+        return {
+            self.root / folder.path / name: reason
+            for folder in self.folders
+            for name, reason in folder.damaged.items()
+        }
 
     def subjects(self) -> Iterator[tuple[str, str]]:
         """Every (item id, video id)."""
@@ -60,12 +147,46 @@ class Catalog:
                 yield item, video
 
 
-def scan(root: Path) -> Catalog:
-    """Read the header of every shard below `root`; damaged ones are listed, the rest is usable."""
-    catalog = Catalog()
-    for path in shard_files(root):
+def shard_folders(root: Path) -> Iterator[tuple[Path, str]]:
+    """Every folder that may hold shards, with their kind, in a fixed order."""
+    for kind in ("timeline", "labels"):
+        if (root / kind).is_dir():
+            yield root / kind, kind
+    for path in sorted((root / "features").glob("*/")):
+        yield path, "features"
+
+
+def list_folder(root: Path, path: Path, kind: str) -> Folder:
+    """Read the header of every shard in a folder; packs first, so that single shards count.
+
+    Damaged shards, and shards that do not belong into this folder, are entered as such.
+    """
+    folder = Folder(path.relative_to(root).as_posix(), kind, modified_ns=path.stat().st_mtime_ns)
+    names = sorted(file.name for file in path.iterdir() if file.name.endswith(".h5"))
+    for name in sorted(names, key=lambda name: (not name.startswith(PACK_PREFIX), name)):
         try:
-            catalog.add(path, read_header(path))
+            header = read_header(path / name)
+            _check_place(path / name, header, folder)
         except CacheError as error:
-            catalog.damaged[path] = getattr(error, "reason", str(error))
-    return catalog
+            folder.damaged[name] = getattr(error, "reason", str(error))
+        else:
+            folder.add(name, header)
+    return folder
+
+
+def _check_place(path: Path, header: Header, folder: Folder) -> None:
+    """Refuse a shard that was moved here from elsewhere."""
+    if header.kind == folder.kind == "features" and not folder.shards:
+        folder.stream, folder.key = header.stream, header.key
+    belongs = header.kind == folder.kind and (header.stream, header.key) == (
+        folder.stream,
+        folder.key,
+    )
+    if folder.kind == "features":
+        belongs &= feature_folder(header.stream, header.key) == path.parent.name
+    if not belongs:
+        raise DamagedShardError(
+            path,
+            f"holds {header.kind} {header.stream} {header.key[:8]}".rstrip()
+            + ", which does not belong into this folder",
+        )

@@ -11,7 +11,7 @@ Folder and file names are made by `durable.safe_name`; the truth about what a sh
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,7 @@ from .shard import ShardWriter, write_shard
 from .timeline import Timeline
 
 MARKER = "vapipe-cache.json"
+PACK_PREFIX = "@pack-"  # of shards that hold many items; `safe_name` never begins so
 FORMAT = 1
 DTYPES = {"float16": "<f2", "float32": "<f4"}
 PARTITIONS = ("train", "validation", "test")
@@ -77,13 +78,6 @@ def check_cache(root: Path) -> None:
         )
 
 
-def shard_files(root: Path) -> Iterator[Path]:
-    """Every file that may be a shard, in a fixed order."""
-    for kind in ("timeline", "labels"):
-        yield from sorted((root / kind).glob("*.h5"))
-    yield from sorted((root / "features").glob("*/*.h5"))
-
-
 def timeline_path(root: Path, video: str) -> Path:
     """Path of a video's timeline shard."""
     return root / "timeline" / f"{safe_name(video)}.h5"
@@ -96,7 +90,12 @@ def labels_path(root: Path, item: str) -> Path:
 
 def features_path(root: Path, stream: str, key: str, item: str) -> Path:
     """Path of the features of one item in one stream under one key."""
-    return root / "features" / f"{slug(stream)}-{key[:16]}" / f"{safe_name(item)}.h5"
+    return root / "features" / feature_folder(stream, key) / f"{safe_name(item)}.h5"
+
+
+def feature_folder(stream: str, key: str) -> str:
+    """Name of the folder of a stream's features under one key."""
+    return f"{slug(stream)}-{key[:16]}"
 
 
 def write_timeline(

@@ -8,14 +8,15 @@ from pathlib import Path
 
 import numpy as np
 
-from .catalog import Catalog, Place, scan
+from .catalog import Catalog, Folder, Place
 from .errors import CacheError
-from .header import Header
+from .header import read_header
+from .index import open_catalog
 from .layout import check_cache
 from .shard import map_arrays
 from .timeline import Timeline, usable
 
-_MAPS_KEPT = 4096  # mapped shards held open at once; a process may map 65,530 regions
+_KEPT = 4096  # mapped shards, and views, held at once; a process may map 65,530 regions
 
 
 class FeatureStore:
@@ -31,6 +32,7 @@ class FeatureStore:
         self._catalog = catalog
         self._video_of = dict(catalog.subjects())
         self._maps: OrderedDict[Path, dict[str, np.ndarray]] = OrderedDict()
+        self._views: OrderedDict[tuple[str, str], tuple[np.ndarray, np.ndarray]] = OrderedDict()
 
     @classmethod
     def open(cls, path: str | os.PathLike[str]) -> FeatureStore:
@@ -41,7 +43,7 @@ class FeatureStore:
         """
         root = Path(path)
         check_cache(root)
-        return cls(root, scan(root))
+        return cls(root, open_catalog(root))
 
     # -- what is there ---------------------------------------------------------------------------
 
@@ -75,19 +77,23 @@ class FeatureStore:
 
     def damaged(self) -> dict[Path, str]:
         """Shards that cannot be used, with the reason; everything else is served."""
-        return dict(self._catalog.damaged)
+        return self._catalog.damaged()
 
     def dim(self, stream: str) -> int:
         """Feature dimension D of a stream."""
-        return self._header(stream).arrays["features"].shape[1]
+        return self._folder(stream).dim
+
+    def dtype(self, stream: str) -> np.dtype:
+        """Stored precision of a stream: float16 or float32."""
+        return np.dtype(self._folder(stream).dtype)
 
     def modality(self, stream: str) -> str:
         """`visual` or `audio`."""
-        return self._header(stream).provenance["modality"]
+        return self._folder(stream).provenance["modality"]
 
     def config(self, stream: str) -> dict:
         """What the stream's key is the digest of: encoder, options, weights, preprocessing."""
-        return dict(self._header(stream).provenance["config"])
+        return dict(self._folder(stream).provenance["config"])
 
     def partition(self, video: str) -> str | None:
         """`train`, `validation`, `test`, or None when no split named this item."""
@@ -103,7 +109,7 @@ class FeatureStore:
         Raises:
             CacheError: unknown item or stream, rows not extracted, stale or damaged.
         """
-        return self._rows(self._features(video, stream), "features")[start:stop]
+        return self._view(video, stream)[0][start:stop]
 
     def valid(self, video: str, stream: str) -> np.ndarray:
         """Validity of the T rows, uint8: 0 = unusable, else a usable `Valid` code.
@@ -115,7 +121,7 @@ class FeatureStore:
 
     def status(self, video: str, stream: str) -> np.ndarray:
         """The T stored `Valid` codes, uint8, with the reasons of unusable rows."""
-        return self._rows(self._features(video, stream), "valid")
+        return self._view(video, stream)[1]
 
     def timeline(self, video: str) -> Timeline:
         """Presentation times of the video's T frames."""
@@ -125,7 +131,7 @@ class FeatureStore:
     def rows(self, video: str) -> int:
         """Number of frames T, without touching the data."""
         place = self._catalog.timelines[self._video(video)]
-        return place.stop - place.start
+        return place.rows
 
     def labels(self, video: str) -> np.ndarray:
         """Valence and arousal, [T, 2] float32, NaN where not annotated.
@@ -137,9 +143,9 @@ class FeatureStore:
         place = self._catalog.labels.get(video)
         if place is None:
             return np.full((rows, 2), np.nan, np.float32)
-        if place.stop - place.start != rows:
+        if place.rows != rows:
             raise CacheError(
-                f"{video}: {place.stop - place.start} label rows for a timeline of {rows} frames; "
+                f"{video}: {place.rows} label rows for a timeline of {rows} frames; "
                 "run `vapipe extract` again, it takes the labels in anew"
             )
         return self._rows(place, "labels")
@@ -172,9 +178,8 @@ class FeatureStore:
             f"`vapipe extract --streams {name}` makes it"
         )
 
-    def _header(self, stream: str) -> Header:
-        places = self._catalog.features[self._resolve(stream)]
-        return self._catalog.headers[next(iter(places.values())).path]
+    def _folder(self, stream: str) -> Folder:
+        return self._catalog.features[self._resolve(stream)].folder
 
     def _place(self, video: str, stream: str) -> Place | None:
         owner = self._video(video)
@@ -189,34 +194,37 @@ class FeatureStore:
         if place is None:
             return "not extracted"
         timeline = self._catalog.timelines[self._video(video)]
-        if place.stop - place.start != timeline.stop - timeline.start:
-            return (
-                f"{place.stop - place.start} rows for a timeline of "
-                f"{timeline.stop - timeline.start} frames"
-            )
-        if place.facts["source"]["sha256"] != timeline.facts["source"]["sha256"]:
+        if place.rows != timeline.rows:
+            return f"{place.rows} rows for a timeline of {timeline.rows} frames"
+        if place.facts != timeline.facts["source"]["sha256"]:
             return "made from an earlier version of the video file"
         return None
 
-    def _features(self, video: str, stream: str) -> Place:
-        fault = self._fault(video, stream)
-        place = self._place(video, stream)
-        if fault or place is None:
-            raise CacheError(
-                f"{video}: stream `{stream}` is {fault}; "
-                f"`vapipe extract --streams {stream.partition('@')[0]}` redoes it"
-            )
-        return place
+    def _view(self, video: str, stream: str) -> tuple[np.ndarray, np.ndarray]:
+        """Features [T, D] and codes [T] of an item, checked once and then kept."""
+        view = self._views.get((video, stream))
+        if view is None:
+            fault = self._fault(video, stream)
+            place = self._place(video, stream)
+            if fault or place is None:
+                raise CacheError(
+                    f"{video}: stream `{stream}` is {fault}; "
+                    f"`vapipe extract --streams {stream.partition('@')[0]}` redoes it"
+                )
+            view = self._rows(place, "features"), self._rows(place, "valid")
+            _keep(self._views, (video, stream), view)
+        return view
 
     def _rows(self, place: Place, name: str) -> np.ndarray:
-        return self._map(place.path)[name][place.start : place.stop]
-
-    def _map(self, path: Path) -> dict[str, np.ndarray]:
-        arrays = self._maps.get(path)
+        arrays = self._maps.get(place.path)
         if arrays is None:
-            arrays = self._maps[path] = map_arrays(path, self._catalog.headers[path])
-            if len(self._maps) > _MAPS_KEPT:
-                self._maps.popitem(last=False)
-        else:
-            self._maps.move_to_end(path)
-        return arrays
+            arrays = map_arrays(place.path, read_header(place.path))
+            _keep(self._maps, place.path, arrays)
+        return arrays[name][place.start : place.stop]
+
+
+def _keep(kept: OrderedDict, key: object, value: object) -> None:
+    """Remember a value, forgetting the oldest one beyond the bound."""
+    kept[key] = value
+    if len(kept) > _KEPT:
+        kept.popitem(last=False)

@@ -81,10 +81,7 @@ def gather(
     """
     size = len(windows)
     features = {
-        role: np.zeros(
-            (size, length, store.dim(stream)),
-            store.read(windows[0].video, stream, 0, 0).dtype,
-        )
+        role: np.zeros((size, length, store.dim(stream)), store.dtype(stream))
         for role, stream in streams.items()
     }
     valid = {role: np.zeros((size, length), bool) for role in streams}

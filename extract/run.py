@@ -6,7 +6,7 @@ Results are found in the cache, not in return values, so that a run can be kille
 from __future__ import annotations
 
 import traceback
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
@@ -15,9 +15,10 @@ import joblib
 import numpy as np
 import torch
 
-from ..cache.catalog import Catalog, Place, scan
+from ..cache.catalog import Catalog, Place
 from ..cache.durable import digest_file, remove_dead_partials
 from ..cache.errors import LabelError, VapipeError
+from ..cache.index import open_catalog, write_index
 from ..cache.labels import fit_labels, read_label_file
 from ..cache.layout import create_cache, write_labels
 from .dataset import Annotation, Dataset, Video
@@ -41,11 +42,12 @@ def run_extraction(dataset: Dataset, settings: Settings, *, jobs: int = 1) -> It
     """
     create_cache(settings.cache)
     remove_dead_partials(settings.cache)
-    catalog = scan(settings.cache)
+    catalog = open_catalog(settings.cache)
     tasks = plan(dataset, settings, _bind_all(settings), catalog)
     videos = {task.video.id: task.video for task in tasks}
     for outcome in _outcomes(tasks, settings, catalog, jobs):
         yield _take_labels(outcome, videos[outcome.video], dataset, settings.cache, catalog)
+    write_index(settings.cache)
 
 
 def plan(
@@ -62,7 +64,7 @@ def _plan_video(video: Video, streams: Sequence[Stream], catalog: Catalog) -> Ta
     same_file = timeline is not None and _unchanged(video.path, source)
     missing = {}
     for stream in streams:
-        stored = catalog.features.get((stream.config.name, stream.key), {})
+        stored: Mapping[str, Place] = catalog.features.get((stream.config.name, stream.key), {})
         owners = subjects if stream.encoder.modality == "visual" else [video.id]
         lacking = tuple(
             owner
@@ -87,8 +89,8 @@ def _fits(place: Place | None, timeline: Place | None, sha256: str) -> bool:
     return (
         place is not None
         and timeline is not None
-        and place.facts["source"]["sha256"] == sha256
-        and place.stop - place.start == timeline.stop - timeline.start
+        and place.facts == sha256
+        and place.rows == timeline.rows
     )
 
 
@@ -100,7 +102,7 @@ def _outcomes(
     for task in tasks:
         if id(task) not in waiting:
             place = catalog.timelines[task.video.id]
-            yield Outcome(task.video.id, "complete", rows=place.stop - place.start)
+            yield Outcome(task.video.id, "complete", rows=place.rows)
     if jobs == 1 or len(todo) <= 1:
         yield from (_attempt(task, settings) for task in todo)
         return
@@ -156,7 +158,7 @@ def _store_labels(
     if annotation.file is not None:
         source = {"name": annotation.file.name, "sha256": digest_file(annotation.file)}
     wanted = {"partition": annotation.partition, "source": source}
-    if stored and stored.facts == wanted and stored.stop - stored.start == rows:
+    if stored and stored.facts == wanted and stored.rows == rows:
         return None
     if annotation.file is None:
         values, note = fit_labels(np.empty((0, 2), np.float32), rows, item)[0], None
