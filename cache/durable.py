@@ -101,15 +101,14 @@ def canonical_json(value: Any) -> bytes:
     return text.encode()
 
 
-def remove_dead_partials(folder: Path) -> list[Path]:
-    """Remove partial files left below `folder` by processes of this host that no longer live."""
-    removed = []
+def dead_partials(folder: Path) -> list[Path]:
+    """Partial files left below `folder` by processes of this host that no longer live."""
+    found = []
     for path in folder.rglob(f".*{PARTIAL_SUFFIX}"):
         match = _PARTIAL_NAME.match(path.name)
         if match and match["host"] == _host() and not _alive(int(match["pid"])):
-            path.unlink(missing_ok=True)
-            removed.append(path)
-    return removed
+            found.append(path)
+    return found
 
 
 def _alive(pid: int) -> bool:

@@ -1,9 +1,13 @@
 """Where everything lies in a cache folder, and the functions that put it there.
 
     vapipe-cache.json                          marks the folder as a cache
+    current.json                               stream -> key of the last extraction
+    index.json                                 listing of the shards; can be deleted
+    quarantine/                                damaged shards that verify set aside
     timeline/<video>.h5                        one per video file: pts, subjects, source facts
     labels/<item>.h5                           one per annotated subject
-    features/<stream>-<key>/<item>.h5          one per subject (visual) or video (audio)
+    features/<stream>-<key>/<item>.h5          one per subject (visual) or video (audio),
+    features/<stream>-<key>/@pack-<n>.h5       or packed: many of them
 
 Folder and file names are made by `durable.safe_name`; the truth about what a shard holds is in it.
 """
@@ -25,6 +29,7 @@ from .shard import ShardWriter, write_shard
 from .timeline import Timeline
 
 MARKER = "vapipe-cache.json"
+CURRENT = "current.json"
 PACK_PREFIX = "@pack-"  # of shards that hold many items; `safe_name` never begins so
 FORMAT = 1
 DTYPES = {"float16": "<f2", "float32": "<f4"}
@@ -76,6 +81,26 @@ def check_cache(root: Path) -> None:
             f"{root} has cache format {version}, this vapipe reads {FORMAT}; "
             "use the vapipe that made it, or extract again into a new folder"
         )
+
+
+def write_current(root: Path, keys: Mapping[str, str]) -> None:
+    """Note the keys (stream -> key) that an extraction uses; other streams stay as noted."""
+    write_json(root / CURRENT, {**read_current(root), **keys})
+
+
+def read_current(root: Path) -> dict[str, str]:
+    """The key that each stream was last extracted with.
+
+    Raises:
+        CacheError: the note is damaged.
+    """
+    path = root / CURRENT
+    try:
+        return json.loads(path.read_text()) if path.exists() else {}
+    except (OSError, ValueError) as error:
+        raise CacheError(
+            f"cannot read {path}: {error}; delete it, the next `vapipe extract` writes it"
+        ) from error
 
 
 def timeline_path(root: Path, video: str) -> Path:

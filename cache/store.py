@@ -30,7 +30,7 @@ class FeatureStore:
     def __init__(self, root: Path, catalog: Catalog) -> None:
         self.root = root
         self._catalog = catalog
-        self._video_of = dict(catalog.subjects())
+        self._subjects = dict(catalog.subjects())
         self._maps: OrderedDict[Path, dict[str, np.ndarray]] = OrderedDict()
         self._views: OrderedDict[tuple[str, str], tuple[np.ndarray, np.ndarray]] = OrderedDict()
 
@@ -49,7 +49,15 @@ class FeatureStore:
 
     def videos(self) -> list[str]:
         """Ids of all items (one subject of one video each), sorted."""
-        return sorted(self._video_of)
+        return sorted(self._subjects)
+
+    def sources(self) -> list[str]:
+        """Ids of all video files, sorted; audio rows belong to these."""
+        return sorted(self._catalog.timelines)
+
+    def source(self, video: str) -> dict:
+        """Name, size and SHA-256 of an item's video file."""
+        return dict(self._catalog.timelines[self._video(video)].facts["source"])
 
     def streams(self) -> list[str]:
         """Names of all streams, sorted."""
@@ -153,13 +161,14 @@ class FeatureStore:
     # -- inside ----------------------------------------------------------------------------------
 
     def _video(self, item: str) -> str:
-        try:
-            return self._video_of[item]
-        except KeyError:
+        """The video file of an item (or of itself)."""
+        video = self._subjects.get(item, item)
+        if video not in self._catalog.timelines:
             raise CacheError(
-                f"no video `{item}` in {self.root} ({len(self._video_of)} items; "
+                f"no video `{item}` in {self.root} ({len(self._subjects)} items; "
                 "`FeatureStore.videos()` lists them)"
-            ) from None
+            )
+        return video
 
     def _resolve(self, stream: str) -> tuple[str, str]:
         name, _, prefix = stream.partition("@")

@@ -16,11 +16,11 @@ import numpy as np
 import torch
 
 from ..cache.catalog import Catalog, Place
-from ..cache.durable import digest_file, remove_dead_partials
+from ..cache.durable import dead_partials, digest_file
 from ..cache.errors import LabelError, VapipeError
 from ..cache.index import open_catalog, write_index
 from ..cache.labels import fit_labels, read_label_file
-from ..cache.layout import create_cache, write_labels
+from ..cache.layout import create_cache, write_current, write_labels
 from .dataset import Annotation, Dataset, Video
 from .streams import Stream, bind
 from .video import Outcome, Settings, Task, extract_video
@@ -41,18 +41,19 @@ def run_extraction(dataset: Dataset, settings: Settings, *, jobs: int = 1) -> It
         CacheError: the cache folder cannot be used.
     """
     create_cache(settings.cache)
-    remove_dead_partials(settings.cache)
+    for leftover in dead_partials(settings.cache):
+        leftover.unlink(missing_ok=True)
     catalog = open_catalog(settings.cache)
-    tasks = plan(dataset, settings, _bind_all(settings), catalog)
+    streams = _bind_all(settings)
+    write_current(settings.cache, {stream.config.name: stream.key for stream in streams})
+    tasks = plan(dataset, streams, catalog)
     videos = {task.video.id: task.video for task in tasks}
     for outcome in _outcomes(tasks, settings, catalog, jobs):
         yield _take_labels(outcome, videos[outcome.video], dataset, settings.cache, catalog)
     write_index(settings.cache)
 
 
-def plan(
-    dataset: Dataset, settings: Settings, streams: Sequence[Stream], catalog: Catalog
-) -> list[Task]:
+def plan(dataset: Dataset, streams: Sequence[Stream], catalog: Catalog) -> list[Task]:
     """What is missing of each video: never extracted, or extracted from another file or key."""
     return [_plan_video(video, streams, catalog) for video in dataset.videos]
 

@@ -1,0 +1,166 @@
+"""Features in and out of a cache: NumPy files per video, one HDF5 file, safetensors."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+
+import h5py
+import numpy as np
+
+from .durable import atomic_file, canonical_json, refusals_named
+from .errors import CacheError, ConfigError
+from .layout import write_features
+from .store import FeatureStore
+from .timeline import Valid
+
+FORMATS = ("npy", "hdf5", "safetensors")
+_BLOCK_ROWS = 16_384
+
+
+def export_stream(
+    store: FeatureStore, stream: str, target: Path, *, form: str, videos: Sequence[str] = ()
+) -> list[Path]:
+    """Write a stream of all (or the named) items.
+
+    `npy`: `target/<item>.npy` [T, D] and `target/<item>.valid.npy` [T].
+    `hdf5`, `safetensors`: one file with `<item>/features` and `<item>/valid`.
+
+    Raises:
+        ConfigError: unknown form, nothing to export, or the target exists.
+        CacheError: rows are missing, or the disk refuses.
+    """
+    if form not in FORMATS:
+        raise ConfigError(f"export form `{form}` is none of {', '.join(FORMATS)}")
+    items = list(videos) or [item for item in store.videos() if store.has(item, stream)]
+    if not items:
+        raise ConfigError(f"no video in {store.root} has rows of `{stream}`; nothing to export")
+    if target.exists():
+        raise ConfigError(f"{target} exists; name a new file or folder")
+    if form == "npy":
+        return [path for item in items for path in _export_npy(store, stream, target, item)]
+    with atomic_file(target) as partial, refusals_named(target):
+        if form == "hdf5":
+            _export_hdf5(store, stream, partial, items)
+        else:
+            _export_safetensors(store, stream, partial, items)
+    return [target]
+
+
+def _export_npy(store: FeatureStore, stream: str, folder: Path, item: str) -> list[Path]:
+    name = Path(item)
+    if name.is_absolute() or ".." in name.parts:
+        raise ConfigError(f"item `{item}` would be written outside {folder}; use --format hdf5")
+    paths = []
+    arrays = {".npy": store.read(item, stream), ".valid.npy": store.status(item, stream)}
+    for suffix, values in arrays.items():
+        path = folder / f"{item}{suffix}"
+        with atomic_file(path) as partial, refusals_named(path), partial.open("wb") as handle:
+            np.save(handle, values)
+        paths.append(path)
+    return paths
+
+
+def _export_hdf5(store: FeatureStore, stream: str, path: Path, items: Sequence[str]) -> None:
+    with h5py.File(path, "w") as file:
+        file.attrs["stream"], file.attrs["key"] = stream, store.key(stream)
+        for number, item in enumerate(items):
+            group = file.create_group(item if "." not in Path(item).parts else str(number))
+            group.attrs["id"] = item
+            group["features"] = store.read(item, stream)
+            group["valid"] = store.status(item, stream)
+
+
+def _export_safetensors(store: FeatureStore, stream: str, path: Path, items: Sequence[str]) -> None:
+    from safetensors.numpy import save_file
+
+    tensors = {}
+    for item in items:
+        tensors[f"{item}/features"] = store.read(item, stream)
+        tensors[f"{item}/valid"] = store.status(item, stream)
+    save_file(tensors, path, metadata={"stream": stream, "key": store.key(stream)})
+
+
+def import_stream(
+    store: FeatureStore, stream: str, folder: Path, *, modality: str, dtype: str = "float16"
+) -> list[str]:
+    """Take `folder/<item>.npy` [T, D] (and `<item>.valid.npy` [T]) in as a stream.
+
+    Every file must have as many rows as the item's timeline has frames; nothing is taken in
+    before all files were checked. The key is the digest of the name and the files' content.
+
+    Returns:
+        The ids of the items taken in.
+
+    Raises:
+        ConfigError: no files, or a file that belongs to no item.
+        CacheError: a length that differs from the timeline's, a wrong shape, or the disk refuses.
+    """
+    files = {
+        path.relative_to(folder).with_suffix("").as_posix(): path
+        for path in sorted(folder.rglob("*.npy"))
+        if not path.name.endswith(".valid.npy")
+    }
+    if not files:
+        raise ConfigError(f"{folder}: no <video>.npy file in it")
+    known = set(store.videos()) if modality == "visual" else set(store.sources())
+    strangers = sorted(files.keys() - known)
+    if strangers:
+        raise ConfigError(
+            f"{folder}: {len(strangers)} file(s) belong to no video in {store.root}: "
+            f"{', '.join(strangers[:5])}; extract the videos first, so that timelines are there"
+        )
+    dims = {item: _check_import(store, item, path) for item, path in files.items()}
+    if len(set(dims.values())) != 1:
+        raise CacheError(f"{folder}: rows of different widths D: {sorted(set(dims.values()))}")
+    digests = {item: hashlib.sha256(path.read_bytes()).hexdigest() for item, path in files.items()}
+    config = {"imported": stream, "content": hashlib.sha256(canonical_json(digests)).hexdigest()}
+    key = hashlib.sha256(canonical_json(config)).hexdigest()
+    for item, path in files.items():
+        values = np.load(path, mmap_mode="r", allow_pickle=False)
+        codes = _import_codes(path, len(values))
+        with write_features(
+            store.root,
+            item,
+            stream=stream,
+            key=key,
+            modality=modality,
+            rows=len(values),
+            dim=dims[item],
+            source=store.source(item),
+            config=config,
+            dtype=dtype,
+        ) as shard:
+            for start in range(0, len(values), _BLOCK_ROWS):
+                rows = slice(start, start + _BLOCK_ROWS)
+                shard.append(features=values[rows], valid=codes[rows])
+    return list(files)
+
+
+def _check_import(store: FeatureStore, item: str, path: Path) -> int:
+    """Width D of a file whose rows fit the timeline."""
+    try:
+        values = np.load(path, mmap_mode="r", allow_pickle=False)
+    except (OSError, ValueError) as error:
+        raise CacheError(f"cannot read {path}: {error}") from error
+    rows = store.rows(item)
+    if values.ndim != 2 or not np.issubdtype(values.dtype, np.number):
+        raise CacheError(f"{path}: {values.dtype} {list(values.shape)}; expected numbers [T, D]")
+    if len(values) != rows:
+        raise CacheError(
+            f"{path}: {len(values)} rows for a timeline of {rows} frames; nothing was imported. "
+            "One row per frame of the video is needed"
+        )
+    return values.shape[1]
+
+
+def _import_codes(path: Path, rows: int) -> np.ndarray:
+    """Validity beside the file, or every row taken as usable."""
+    beside = path.with_suffix(".valid.npy")
+    if not beside.exists():
+        return np.full(rows, Valid.IMPORTED, np.uint8)
+    codes = np.load(beside, allow_pickle=False)
+    if codes.shape != (rows,):
+        raise CacheError(f"{beside}: shape {list(codes.shape)} beside {rows} rows of features")
+    return codes
