@@ -65,9 +65,8 @@ def _export_npy(store: FeatureStore, stream: str, folder: Path, item: str) -> li
 def _export_hdf5(store: FeatureStore, stream: str, path: Path, items: Sequence[str]) -> None:
     with h5py.File(path, "w") as file:
         file.attrs["stream"], file.attrs["key"] = stream, store.key(stream)
-        for number, item in enumerate(items):
-            group = file.create_group(item if "." not in Path(item).parts else str(number))
-            group.attrs["id"] = item
+        for item in items:
+            group = file.create_group(item)
             group["features"] = store.read(item, stream)
             group["valid"] = store.status(item, stream)
 

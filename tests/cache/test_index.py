@@ -1,0 +1,85 @@
+"""The index only ever saves time: with it, without it, or with a wrong one, the same is served."""
+
+import json
+import os
+import time
+
+import numpy as np
+import pytest
+from caches import add_features, add_video, make_cache
+from vapipe.cache import FeatureStore
+from vapipe.cache.index import INDEX, open_catalog, write_index
+
+
+@pytest.fixture
+def root(tmp_path):
+    root = make_cache(tmp_path / "cache")
+    for number in range(3):
+        add_video(root, f"v{number}", {"onet": np.full((5, 2), number)}, partition="train")
+    write_index(root)
+    return root
+
+
+def listing(root):
+    store = FeatureStore.open(root)
+    return {
+        video: (store.read(video, "onet").tolist(), store.partition(video), store.rows(video))
+        for video in store.videos()
+    }
+
+
+def headers_read(root, monkeypatch):
+    """How many headers opening reads."""
+    from vapipe.cache import catalog
+
+    read, count = catalog.read_header, []
+    monkeypatch.setattr(catalog, "read_header", lambda path: count.append(path) or read(path))
+    open_catalog(root)
+    monkeypatch.undo()
+    return len(count)
+
+
+def test_opening_with_an_index_reads_no_headers(root, monkeypatch):
+    assert headers_read(root, monkeypatch) == 0
+
+
+def test_only_changed_folders_are_listed_anew(root, monkeypatch):
+    add_features(root, "v0", "onet", np.full((5, 2), 9.0))
+    assert headers_read(root, monkeypatch) == 3
+    assert listing(root)["v0"][0] == [[9, 9]] * 5
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", "null", '{"format": 2}', '{"format": 1}'])
+def test_a_broken_or_foreign_index_is_passed_over(root, content):
+    before = listing(root)
+    (root / INDEX).write_text(content)
+    assert listing(root) == before
+
+
+def test_without_an_index_the_same_is_served(root):
+    before = listing(root)
+    (root / INDEX).unlink()
+    assert listing(root) == before
+
+
+def test_a_folder_changed_just_before_the_index_is_not_trusted(root, monkeypatch):
+    now = time.time_ns()
+    content = json.loads((root / INDEX).read_text())
+    for folder in content["folders"]:
+        folder["modified_ns"] = now
+        os.utime(root / folder["path"], ns=(now, now))
+    (root / INDEX).write_text(json.dumps(content))
+    os.utime(root / INDEX, ns=(now + 1000, now + 1000))
+    assert headers_read(root, monkeypatch) == 9
+
+
+def test_a_shard_truncated_behind_the_index_is_noticed_on_reading(root):
+    from vapipe.cache.header import DamagedShardError
+
+    (victim,) = (root / "features").glob("onet-*/v1-*")
+    with victim.open("r+b") as handle:
+        handle.truncate(600)
+    store = FeatureStore.open(root)
+    assert store.read("v0", "onet").shape == (5, 2)
+    with pytest.raises(DamagedShardError, match="v1-"):
+        store.read("v1", "onet")
