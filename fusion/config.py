@@ -1,0 +1,166 @@
+"""What determines a training run, as one frozen dataclass with a JSON form."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ..cache.errors import ConfigError
+from .heads import ROLES
+
+TARGETS = ("valence", "arousal")
+
+# Published channels of GRJCA, HGRJCA and TAGF for video and audio; the others follow audio.
+TCN_CHANNELS: dict[str, tuple[int, ...]] = {
+    "video": (512, 512, 256, 256),
+    "audio": (128,) * 4,
+    "audio2": (128,) * 4,
+    "text": (128,) * 4,
+}
+
+
+@dataclass(frozen=True)
+class FitConfig:
+    """Options of `fit`; the defaults follow the protocol of the papers on Aff-Wild2.
+
+    Attributes:
+        head: name of the fusion head.
+        variant: variant of the head.
+        recursions: M, or None for the head's default.
+        head_options: further options of the head.
+        streams: role -> stream name; empty means the one visual and the one audio stream that
+            the cache holds.
+        targets: `per_target` trains one network for valence and one for arousal, `joint` one
+            network with two outputs.
+        window: rows per window.
+        stride: rows between the starts of windows.
+        tcn_channels: role -> channels per TCN level; roles left out take the published ones.
+        tcn_kernel: kernel size of the TCN.
+        tcn_dropout: dropout inside the TCN.
+        causal: whether the TCN sees the past only (as released) or is centred.
+        hidden: width of the regressor.
+        batch: windows per step.
+        epochs: at most so many passes over the training windows.
+        learning_rate: of Adam, after the warm-up.
+        min_learning_rate: the plateau schedule stops here.
+        weight_decay: of Adam (L2, as in the papers).
+        warmup_epochs: the learning rate rises linearly over so many epochs.
+        plateau_factor: multiplies the learning rate when validation CCC stands still ...
+        plateau_patience: ... for more than so many epochs.
+        patience: training stops after so many epochs without a better validation CCC.
+        clip_norm: largest norm of the gradient.
+        seed: of weights, order and dropout.
+        device: `auto` (CUDA where there is one), `cpu` or `cuda`.
+    """
+
+    head: str = "grjca"
+    variant: str = "official"
+    recursions: int | None = None
+    head_options: Mapping[str, Any] = field(default_factory=dict)
+    streams: Mapping[str, str] = field(default_factory=dict)
+    targets: str = "per_target"
+    window: int = 300
+    stride: int = 200
+    tcn_channels: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    tcn_kernel: int = 5
+    tcn_dropout: float = 0.1
+    causal: bool = True
+    hidden: int = 256
+    batch: int = 12
+    epochs: int = 100
+    learning_rate: float = 1e-4
+    min_learning_rate: float = 1e-8
+    weight_decay: float = 1e-3
+    warmup_epochs: int = 5
+    plateau_factor: float = 0.1
+    plateau_patience: int = 5
+    patience: int = 10
+    clip_norm: float = 1.0
+    seed: int = 0
+    device: str = "auto"
+
+    def __post_init__(self) -> None:
+        """Refuse values that cannot work.
+
+        Raises:
+            ConfigError: names the option, its value and what it may be.
+        """
+        for name, known in (
+            ("targets", ("per_target", "joint")),
+            ("device", ("auto", "cpu", "cuda")),
+        ):
+            if getattr(self, name) not in known:
+                raise ConfigError(
+                    f"{name} is `{getattr(self, name)}`; it may be {', '.join(known)}"
+                )
+        for name in ("window", "stride", "tcn_kernel", "hidden", "batch", "epochs", "patience"):
+            if getattr(self, name) < 1:
+                raise ConfigError(f"{name} must be at least 1, got {getattr(self, name)}")
+        for name in ("learning_rate", "clip_norm"):
+            if not getattr(self, name) > 0:
+                raise ConfigError(f"{name} must be positive, got {getattr(self, name)}")
+        for name in ("min_learning_rate", "weight_decay", "warmup_epochs", "plateau_patience"):
+            if not getattr(self, name) >= 0:
+                raise ConfigError(f"{name} must not be negative, got {getattr(self, name)}")
+        for name in ("tcn_dropout", "plateau_factor"):
+            if not 0 <= getattr(self, name) < 1:
+                raise ConfigError(f"{name} must be in [0, 1), got {getattr(self, name)}")
+        if self.stride > self.window:
+            raise ConfigError(
+                f"stride {self.stride} is longer than the window of {self.window} rows: rows "
+                "between windows would never be seen"
+            )
+        for name in ("streams", "tcn_channels"):
+            unknown = sorted(set(getattr(self, name)) - set(ROLES))
+            if unknown:
+                raise ConfigError(
+                    f"{name}: no role is called {', '.join(unknown)}; roles: {', '.join(ROLES)}"
+                )
+
+    def channels(self, role: str) -> tuple[int, ...]:
+        """TCN channels of a role."""
+        return tuple(self.tcn_channels.get(role, TCN_CHANNELS[role]))
+
+    def networks(self) -> dict[str, tuple[str, ...]]:
+        """Network name -> the targets it predicts."""
+        if self.targets == "joint":
+            return {"joint": TARGETS}
+        return {target: (target,) for target in TARGETS}
+
+    def to_json(self) -> dict[str, Any]:
+        """The options as JSON-able values."""
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> FitConfig:
+        """Make a configuration from JSON values; options left out take their defaults.
+
+        Raises:
+            ConfigError: an option that does not exist, or a value that cannot work.
+        """
+        known = [option.name for option in dataclasses.fields(cls)]
+        for name in values:
+            if name not in known:
+                near = difflib.get_close_matches(name, known, n=1)
+                hint = f"did you mean `{near[0]}`?" if near else f"options: {', '.join(known)}"
+                raise ConfigError(f"no option of fit is called `{name}`; {hint}")
+        channels = {role: tuple(levels) for role, levels in values.get("tcn_channels", {}).items()}
+        return cls(**{**values, "tcn_channels": channels})
+
+    @classmethod
+    def load(cls, path: Path) -> FitConfig:
+        """Read a configuration from a JSON file.
+
+        Raises:
+            ConfigError: the file cannot be read, or holds what `from_json` refuses.
+        """
+        try:
+            values = json.loads(path.read_text())
+        except (OSError, ValueError) as error:
+            raise ConfigError(f"cannot read the configuration {path}: {error}") from error
+        return cls.from_json(values)

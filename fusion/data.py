@@ -1,0 +1,268 @@
+"""From the cache to what training needs: streams, videos, windows, statistics, tensors."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..cache.errors import ConfigError
+from ..cache.store import FeatureStore
+from ..cache.timeline import usable
+from ..cache.windows import Batch, Window, cut_windows, gather
+from .config import TARGETS, FitConfig
+from .heads import describe_head
+from .model import Statistics
+
+_MODALITY = {"video": "visual", "audio": "audio", "audio2": "audio"}
+_CHUNK = 4096  # rows per step of the statistics
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a fit will work on, known before it starts.
+
+    Attributes:
+        config: with streams and recursions resolved.
+        dims: role -> feature dimension.
+        train: annotated training videos, sorted.
+        validation: annotated validation videos, sorted.
+        windows: training windows that hold at least one annotated frame.
+    """
+
+    config: FitConfig
+    dims: dict[str, int]
+    train: list[str]
+    validation: list[str]
+    windows: list[Window]
+
+
+def plan_fit(store: FeatureStore, config: FitConfig) -> Plan:
+    """Resolve a configuration against a cache.
+
+    Raises:
+        ConfigError: unknown head; streams that cannot be chosen, or are missing for some videos;
+            no annotation, no training or no validation video.
+        CacheError: a named stream does not exist or is ambiguous.
+    """
+    info = describe_head(config.head)
+    streams = choose_streams(store, config)
+    config = dataclasses.replace(
+        config,
+        streams=streams,
+        recursions=config.recursions if config.recursions is not None else info.recursions,
+    )
+    train = _annotated(store, "train")
+    validation = _annotated(store, "validation")
+    require_streams(store, [*train, *validation], list(streams.values()))
+    windows = with_labels(store, cut(store, train, config), columns(TARGETS))
+    dims = {role: store.dim(name) for role, name in streams.items()}
+    return Plan(config, dims, train, validation, windows)
+
+
+def choose_streams(store: FeatureStore, config: FitConfig) -> dict[str, str]:
+    """Role -> stream name: as configured, or the only visual and the only audio stream.
+
+    Raises:
+        ConfigError: nothing to choose from, several to choose from, or a stream of the wrong
+            modality for its role.
+        CacheError: a configured stream does not exist or is ambiguous.
+    """
+    names = [
+        name if len(store.keys(name)) == 1 else f"{name}@{key[:8]}"
+        for name in store.streams()
+        for key in store.keys(name)
+    ]
+    if not names:
+        raise ConfigError(
+            f"{store.root} holds no streams; `vapipe extract --videos DIR` makes them"
+        )
+    if config.streams:
+        for role, name in config.streams.items():
+            modality = store.modality(name)
+            if _MODALITY.get(role, modality) != modality:
+                raise ConfigError(
+                    f"role {role} takes a stream of modality {_MODALITY[role]}, but `{name}` is "
+                    f"{modality}; the cache holds: {', '.join(names)}"
+                )
+        return dict(config.streams)
+    chosen = {}
+    for role, modality in (("video", "visual"), ("audio", "audio")):
+        fitting = [name for name in names if store.modality(name) == modality]
+        if len(fitting) > 1:
+            raise ConfigError(
+                f"{len(fitting)} {modality} streams are in {store.root}: {', '.join(fitting)}; "
+                f"choose with --stream {role}={fitting[0]}"
+            )
+        if fitting:
+            chosen[role] = fitting[0]
+    needed = describe_head(config.head).min_streams
+    if len(chosen) < needed:
+        lacking = "visual" if "video" not in chosen else "audio"
+        raise ConfigError(
+            f"head {config.head} needs {needed} streams; {store.root} holds no {lacking} stream "
+            f"(only {', '.join(names)}). Extract one (`vapipe streams` lists them), or use "
+            "--head concat"
+        )
+    return chosen
+
+
+def _annotated(store: FeatureStore, partition: str) -> list[str]:
+    """Videos of a partition with at least one annotated frame."""
+    annotated = [v for v in store.videos() if np.isfinite(store.labels(v)).any()]
+    if not annotated:
+        raise ConfigError(
+            f"none of the {len(store.videos())} videos in {store.root} is annotated; put the "
+            "annotation files beside the videos (Aff-Wild2 layout, or one CSV `valence,arousal` "
+            "per video and a split file) and run `vapipe extract` again: it takes them in without "
+            "extracting anew"
+        )
+    videos = [v for v in annotated if store.partition(v) == partition]
+    if not videos:
+        parts = sorted({store.partition(v) or "no partition" for v in annotated})
+        raise ConfigError(
+            f"no annotated video of {store.root} is in the {partition} partition (the "
+            f"{len(annotated)} annotated ones are in: {', '.join(parts)}); name the partitions in "
+            "the annotation folders or a split file and run `vapipe extract` again"
+        )
+    for column, target in enumerate(TARGETS):
+        if not any(np.isfinite(store.labels(v)[:, column]).any() for v in videos):
+            raise ConfigError(
+                f"no frame of the {len(videos)} {partition} videos in {store.root} is annotated "
+                f"with {target}; both {' and '.join(TARGETS)} are needed"
+            )
+    return videos
+
+
+def require_streams(store: FeatureStore, videos: Sequence[str], streams: Sequence[str]) -> None:
+    """Check that every video has every stream.
+
+    Raises:
+        ConfigError: lists the videos and what they lack.
+    """
+    lacking = {video: [name for name in streams if not store.has(video, name)] for video in videos}
+    lacking = {video: names for video, names in lacking.items() if names}
+    if lacking:
+        shown = [f"{video} ({', '.join(names)})" for video, names in list(lacking.items())[:10]]
+        more = f" and {len(lacking) - 10} more" if len(lacking) > 10 else ""
+        bare = ",".join(dict.fromkeys(name.partition("@")[0] for name in streams))
+        raise ConfigError(
+            f"{len(lacking)} of {len(videos)} videos lack streams: {', '.join(shown)}{more}; "
+            f"`vapipe extract --streams {bare}` makes what is missing"
+        )
+
+
+def cut(store: FeatureStore, videos: Sequence[str], config: FitConfig) -> list[Window]:
+    """All windows of the videos, in order."""
+    return [
+        Window(video, start, stop)
+        for video in videos
+        for start, stop in cut_windows(store.rows(video), config.window, config.stride)
+    ]
+
+
+def with_labels(
+    store: FeatureStore, windows: Sequence[Window], labels: Sequence[int]
+) -> list[Window]:
+    """The windows with at least one frame annotated in the label columns."""
+    return [
+        window
+        for window in windows
+        if np.isfinite(store.labels(window.video)[window.start : window.stop, labels]).any()
+    ]
+
+
+def statistics(
+    store: FeatureStore, windows: Sequence[Window], streams: Mapping[str, str]
+) -> Statistics:
+    """Mean and deviation of each stream over the usable rows of the windows, each row once.
+
+    A channel that never varies gets deviation 1.
+
+    Returns:
+        role -> (mean [D], std [D]) float32.
+
+    Raises:
+        ConfigError: a stream has no usable row in the windows.
+    """
+    result = {}
+    for role, name in streams.items():
+        count, mean, spread = 0, np.zeros(store.dim(name)), np.zeros(store.dim(name))
+        for video, covered in _covered(store, windows).items():
+            rows = np.flatnonzero(covered & usable(store.status(video, name)))
+            features = store.read(video, name)
+            for start in range(0, len(rows), _CHUNK):
+                x = features[rows[start : start + _CHUNK]].astype(np.float64)
+                # Chan et al. (1983): exact merging of means and squared deviations.
+                total = count + len(x)
+                shift = x.mean(0) - mean
+                spread += ((x - x.mean(0)) ** 2).sum(0) + shift**2 * count * len(x) / total
+                mean += shift * len(x) / total
+                count = total
+        if not count:
+            raise ConfigError(
+                f"stream {name} (role {role}) has no usable row in the {len(windows)} training "
+                "windows; `vapipe cache status` shows why"
+            )
+        std = np.sqrt(spread / count)
+        std[std < 1e-6] = 1.0
+        result[role] = (torch.from_numpy(mean).float(), torch.from_numpy(std).float())
+    return result
+
+
+def _covered(store: FeatureStore, windows: Sequence[Window]) -> dict[str, np.ndarray]:
+    """Video -> [T] bool, rows that lie in a window."""
+    covered: dict[str, np.ndarray] = {}
+    for window in windows:
+        rows = covered.setdefault(window.video, np.zeros(store.rows(window.video), bool))
+        rows[window.start : window.stop] = True
+    return covered
+
+
+def batches(store: FeatureStore, windows: Sequence[Window], config: FitConfig) -> Iterator[Batch]:
+    """The windows in their order, `config.batch` at a time."""
+    for start in range(0, len(windows), config.batch):
+        yield gather(store, windows[start : start + config.batch], config.streams, config.window)
+
+
+@dataclass(frozen=True)
+class Tensors:
+    """A batch on the device.
+
+    Attributes:
+        streams: role -> [B, L, D], as stored (float16 or float32).
+        valid: role -> [B, L] bool, usable rows.
+        mask: [B, L] bool, False where padded; None when nothing is padded.
+        labels: [B, L, 2] float32.
+        annotated: [B, L, 2] bool.
+    """
+
+    streams: dict[str, Tensor]
+    valid: dict[str, Tensor]
+    mask: Tensor | None
+    labels: Tensor
+    annotated: Tensor
+
+
+def to_device(batch: Batch, device: torch.device) -> Tensors:
+    """Move a gathered batch to the device."""
+
+    def move(values: np.ndarray) -> Tensor:
+        return torch.from_numpy(values).to(device)
+
+    return Tensors(
+        streams={role: move(x) for role, x in batch.features.items()},
+        valid={role: move(v) for role, v in batch.valid.items()},
+        mask=None if batch.mask.all() else move(batch.mask),
+        labels=move(batch.labels),
+        annotated=move(np.isfinite(batch.labels)),
+    )
+
+
+def columns(targets: Sequence[str]) -> list[int]:
+    """Columns of the labels that hold the targets."""
+    return [TARGETS.index(target) for target in targets]

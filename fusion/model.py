@@ -1,0 +1,164 @@
+"""The whole model: streams -> normalisation -> TCN per stream -> fusion head -> regressor.
+
+A row that exists but is unusable (no face, no audio) enters as a learned token of its stream, so
+that it never looks like data; rows that do not exist (padding) are masked throughout.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from .config import FitConfig
+from .heads import ROLES, create_head
+from .masking import MaskedBatchNorm
+from .regressor import Regressor
+from .tcn import TCN
+
+Statistics = Mapping[str, tuple[Tensor, Tensor]]
+
+
+class StreamEncoder(nn.Module):
+    """One stream's normalisation, missing token, TCN and BatchNorm.
+
+    `mean` and `std` [D] are buffers, set from the training rows by `Model.set_statistics`.
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(
+        self, *, dim: int, channels: Sequence[int], kernel_size: int, dropout: float, causal: bool
+    ) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.zeros(dim))
+        self.register_buffer("std", torch.ones(dim))
+        self.missing = nn.Parameter(torch.randn(dim) * 0.02)
+        self.tcn = TCN(
+            in_dim=dim, channels=channels, kernel_size=kernel_size, dropout=dropout, causal=causal
+        )
+        self.norm = MaskedBatchNorm(self.tcn.out_dim)
+
+    def forward(self, x: Tensor, valid: Tensor | None, mask: Tensor | None) -> Tensor:
+        """Encode x [B, L, D] of any float type; valid and mask [B, L] bool; -> [B, L, C]."""
+        x = (x.to(self.mean.dtype) - self.mean) / self.std
+        if valid is not None:
+            x = torch.where(valid[..., None], x, self.missing)
+        return self.norm(self.tcn(x, mask), mask)
+
+
+class Network(nn.Module):
+    """One complete network for one or two targets."""
+
+    def __init__(self, *, config: FitConfig, dims: Mapping[str, int], outputs: int) -> None:
+        super().__init__()
+        self.encoders = nn.ModuleDict(
+            {
+                role: StreamEncoder(
+                    dim=dims[role],
+                    channels=config.channels(role),
+                    kernel_size=config.tcn_kernel,
+                    dropout=config.tcn_dropout,
+                    causal=config.causal,
+                )
+                for role in ROLES
+                if role in dims
+            }
+        )
+        self.head = create_head(
+            config.head,
+            {role: config.channels(role)[-1] for role in self.encoders},
+            length=config.window,
+            variant=config.variant,
+            recursions=config.recursions,
+            **config.head_options,
+        )
+        self.regressor = Regressor(in_dim=self.head.out_dim, outputs=outputs, hidden=config.hidden)
+
+    def forward(
+        self,
+        streams: Mapping[str, Tensor],
+        valid: Mapping[str, Tensor] | None = None,
+        mask: Tensor | None = None,
+    ) -> Tensor:
+        """Predict [B, L, outputs]; arguments as in `Model.forward`."""
+        return self.regressor(self.head(self.encode(streams, valid, mask), mask), mask)
+
+    def gates(
+        self,
+        streams: Mapping[str, Tensor],
+        valid: Mapping[str, Tensor] | None = None,
+        mask: Tensor | None = None,
+    ) -> dict[str, Tensor]:
+        """The head's gates by name, [B, L, ...]."""
+        return self.head.gates(self.encode(streams, valid, mask), mask)
+
+    def encode(
+        self,
+        streams: Mapping[str, Tensor],
+        valid: Mapping[str, Tensor] | None,
+        mask: Tensor | None,
+    ) -> dict[str, Tensor]:
+        """What enters the head: role -> [B, L, C]."""
+        return {
+            role: encoder(streams[role], None if valid is None else valid[role], mask)
+            for role, encoder in self.encoders.items()
+        }
+
+
+class Model(nn.Module):
+    """The networks of a run: one per target, or one for both.
+
+    Attributes:
+        networks: name -> network; `targets[name]` are the targets it predicts.
+    """
+
+    def __init__(self, *, config: FitConfig, dims: Mapping[str, int]) -> None:
+        """Build the networks for streams of D = dims[role] channels.
+
+        Raises:
+            ConfigError: the head does not exist or does not fit the streams.
+        """
+        super().__init__()
+        self.targets = config.networks()
+        self.networks = nn.ModuleDict(
+            {
+                name: Network(config=config, dims=dims, outputs=len(targets))
+                for name, targets in self.targets.items()
+            }
+        )
+
+    def set_statistics(self, statistics: Statistics) -> None:
+        """Set the normalisation of every network: role -> (mean [D], std [D])."""
+        for network in self.networks:
+            for role, (mean, std) in statistics.items():
+                encoder = self.get_submodule(f"networks.{network}.encoders.{role}")
+                encoder.get_buffer("mean").copy_(mean)
+                encoder.get_buffer("std").copy_(std)
+
+    def forward(
+        self,
+        streams: Mapping[str, Tensor],
+        valid: Mapping[str, Tensor] | None = None,
+        mask: Tensor | None = None,
+    ) -> Tensor:
+        """Predict valence and arousal.
+
+        Args:
+            streams: role -> [B, L, D], raw features.
+            valid: role -> [B, L] bool, False where the row of that stream is unusable; None
+                means that all rows are usable.
+            mask: [B, L] bool, False where the row is padding; None means no padding.
+
+        Returns:
+            [B, L, 2] in (-1, 1): valence, arousal; meaningless where masked.
+        """
+        outputs = [network(streams, valid, mask) for network in self.networks.values()]
+        return torch.cat(outputs, dim=-1)
+
+
+def count_parameters(module: nn.Module) -> int:
+    """Number of trainable values."""
+    return sum(p.numel() for p in module.parameters())

@@ -1,0 +1,174 @@
+"""Run folders: everything about one training run, written durably and read back."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import platform
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save
+
+from .. import __version__
+from ..cache.durable import refusals_named, safe_name, slug, write_bytes, write_json
+from ..cache.errors import ConfigError
+from ..cache.store import FeatureStore
+from .config import TARGETS, FitConfig
+from .data import Plan
+from .device import choose_device, describe_device
+from .model import Model
+from .scoring import Evaluation
+
+RUNS = Path("vapipe-runs")
+
+
+@dataclass(frozen=True)
+class Run:
+    """A finished run.
+
+    Attributes:
+        path: its folder.
+        config: the resolved configuration.
+        streams: role -> {"stream", "key", "dim"} that it was trained on.
+        model: with its best weights, in evaluation mode, on `device`.
+        device: where the model is.
+    """
+
+    path: Path
+    config: FitConfig
+    streams: dict[str, dict[str, Any]]
+    model: Model
+    device: torch.device
+
+
+def start_run(run_dir: Path | None, plan: Plan, store: FeatureStore, device: torch.device) -> Path:
+    """Make the folder of a new run and write what is known before training.
+
+    Args:
+        run_dir: a folder that does not exist or is empty; None takes the first free
+            `vapipe-runs/<head>-<n>`.
+        plan: what will be trained.
+        store: the cache it is trained on.
+        device: where it is trained.
+
+    Raises:
+        ConfigError: the folder holds something.
+        CacheError: the disk refuses.
+    """
+    path = _free_folder(plan.config.head) if run_dir is None else run_dir
+    if path.exists() and not (path.is_dir() and not any(path.iterdir())):
+        raise ConfigError(
+            f"{path} exists and is not an empty folder; a run never overwrites anything: name "
+            "another folder, or leave the option out to take the next free one"
+        )
+    write_json(path / "config.json", plan.config.to_json())
+    streams = {
+        role: {
+            "stream": name.partition("@")[0],
+            "key": store.key(name),
+            "dim": plan.dims[role],
+            "modality": store.modality(name),
+        }
+        for role, name in plan.config.streams.items()
+    }
+    videos = {"train": plan.train, "validation": plan.validation}
+    write_json(
+        path / "cache.json",
+        {"path": str(store.root.resolve()), "streams": streams, "videos": videos},
+    )
+    write_json(path / "environment.json", _environment(device))
+    return path
+
+
+def _free_folder(head: str) -> Path:
+    """Reserve the first free `vapipe-runs/<head>-<n>`."""
+    with refusals_named(RUNS):
+        RUNS.mkdir(exist_ok=True)
+        number = 1
+        while True:
+            try:
+                (RUNS / f"{head}-{number}").mkdir()
+            except FileExistsError:
+                number += 1
+            else:
+                return RUNS / f"{head}-{number}"
+
+
+def _environment(device: torch.device) -> dict[str, Any]:
+    return {
+        "vapipe": __version__,
+        "python": platform.python_version(),
+        **{name: version(name) for name in ("torch", "numpy", "h5py", "safetensors")},
+        "platform": platform.platform(),
+        "device": describe_device(device),
+    }
+
+
+def write_metrics(path: Path, records: Sequence[Mapping[str, Any]]) -> None:
+    """Write metrics.jsonl: one line per epoch."""
+    text = "".join(json.dumps(record) + "\n" for record in records)
+    write_bytes(path / "metrics.jsonl", text.encode())
+
+
+def write_weights(path: Path, model: Model) -> None:
+    """Write model.safetensors; a run that has it is finished."""
+    state = {name: tensor.cpu().contiguous() for name, tensor in model.state_dict().items()}
+    write_bytes(path / "model.safetensors", save(state))
+
+
+def write_evaluation(path: Path, evaluation: Evaluation, store: FeatureStore) -> None:
+    """Write evaluation-<partition>.json, and predictions/<partition>/<video>.csv per video.
+
+    Rows of a CSV are the frames of the video in order: row (from 0), pts (seconds), valence,
+    arousal.
+    """
+    for video, values in evaluation.predictions.items():
+        text = io.StringIO()
+        writer = csv.writer(text, lineterminator="\n")
+        writer.writerow(["row", "pts", *TARGETS])
+        for row, (pts, frame) in enumerate(zip(store.timeline(video).pts, values, strict=True)):
+            writer.writerow([row, f"{pts:.6f}", *(f"{value:.6f}" for value in frame)])
+        name = video if slug(video) == video else safe_name(video)
+        folder = path / "predictions" / evaluation.partition
+        write_bytes(folder / f"{name}.csv", text.getvalue().encode())
+    write_json(path / f"evaluation-{evaluation.partition}.json", evaluation.to_json())
+
+
+def load_run(path: str | Path, device: str = "auto") -> Run:
+    """Read a finished run.
+
+    Args:
+        path: its folder.
+        device: `auto`, `cpu` or `cuda`.
+
+    Raises:
+        ConfigError: not a run, not finished, or its files do not fit together.
+    """
+    path, place = Path(path), choose_device(device)
+    if not (path / "config.json").is_file():
+        raise ConfigError(
+            f"{path} is not a run (no config.json in it); `vapipe fit` makes runs below {RUNS}"
+        )
+    config = FitConfig.load(path / "config.json")
+    if not (path / "model.safetensors").is_file():
+        raise ConfigError(
+            f"the run {path} is not finished (no model.safetensors in it): it was interrupted, or "
+            "is still running; fit again into a new folder"
+        )
+    try:
+        streams = json.loads((path / "cache.json").read_text())["streams"]
+        model = Model(config=config, dims={role: facts["dim"] for role, facts in streams.items()})
+        model.load_state_dict(load_file(path / "model.safetensors"))
+    except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
+        raise ConfigError(
+            f"the run {path} cannot be read: {error}. Its files were changed or damaged, or "
+            "another version of vapipe wrote them (environment.json names it)"
+        ) from error
+    return Run(path, config, streams, model.to(place).eval(), place)
