@@ -165,5 +165,5 @@ def _store_labels(
         values, note = fit_labels(np.empty((0, 2), np.float32), rows, item)[0], None
     else:
         values, note = fit_labels(read_label_file(annotation.file), rows, str(annotation.file))
-    write_labels(cache, item, values, **wanted)
+    write_labels(cache, item, values, partition=annotation.partition, source=source)
     return f"{item}: {note}" if note else None

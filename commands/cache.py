@@ -1,0 +1,171 @@
+"""`vapipe cache`: look at, check, tidy, and move features."""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import asdict
+from pathlib import Path
+
+import click
+
+from .console import PARTLY, cache_option
+
+
+@click.group()
+def cache() -> None:
+    """Look at, check and tidy the feature cache."""
+
+
+@cache.command()
+@cache_option
+@click.option("--json", "as_json", is_flag=True, help="Print everything as JSON.")
+def status(cache: Path, as_json: bool) -> None:
+    """Show what the cache holds, what is missing or stale, and what is damaged."""
+    from ..cache.status import cache_status
+
+    found = cache_status(cache)
+    if as_json:
+        click.echo(json.dumps(asdict(found), indent=2))
+        return
+    click.echo(
+        f"{found.path}: {found.videos} video(s), {found.items} item(s), {found.frames:,} frames, "
+        f"{found.seconds / 60:.1f} min, {size(found.nbytes)}"
+    )
+    parts = ", ".join(f"{count} {name}" for name, count in sorted(found.partitions.items()))
+    click.echo(f"labels: {parts or 'none'}")
+    click.echo(f"{'stream':24s} {'dim':>5s} {'present':>8s} {'missing':>8s} {'stale':>6s} size")
+    for stream in found.streams:
+        name = f"{stream.stream}@{stream.key[:8]}"
+        note = "" if stream.current else "  (not of the last extraction)"
+        click.echo(
+            f"{name:24s} {stream.dim:5d} {stream.present:8d} {stream.missing:8d} "
+            f"{stream.stale:6d} {size(stream.nbytes)} in {stream.shards} shard(s){note}"
+        )
+    for path, reason in found.damaged.items():
+        click.echo(f"damaged: {path}: {reason}")
+    if found.quarantine:
+        click.echo(f"{len(found.quarantine)} shard(s) in quarantine")
+
+
+@cache.command()
+@cache_option
+@click.option("--repair", is_flag=True, help="Move damaged shards aside, to be extracted again.")
+def verify(cache: Path, repair: bool) -> None:
+    """Check every byte against its digest, and every length against the timelines."""
+    from ..cache.layout import check_cache
+    from ..cache.verify import verify_cache
+
+    check_cache(cache)
+    count = bad = 0
+    for finding in verify_cache(cache, repair=repair):
+        count += 1
+        if finding.problem:
+            bad += 1
+            moved = f"; moved to {finding.moved_to}" if finding.moved_to else ""
+            click.echo(f"{finding.path}: {finding.problem}{moved}")
+    click.echo(f"{count} shard(s) checked, {bad} with problems")
+    if bad:
+        click.echo(
+            "next: vapipe extract"
+            if repair
+            else "next: vapipe cache verify --repair, then vapipe extract"
+        )
+        sys.exit(PARTLY)
+
+
+@cache.command()
+@cache_option
+@click.option(
+    "--max-size", type=click.IntRange(1), default=2048, show_default=True, help="MiB of a pack."
+)
+def pack(cache: Path, max_size: int) -> None:
+    """Pack many small shards into few large ones; safe to stop at any moment."""
+    from ..cache.layout import check_cache
+    from ..cache.pack import pack_cache
+
+    check_cache(cache)
+    packs = 0
+    for packed in pack_cache(cache, max_bytes=max_size << 20):
+        packs += 1
+        click.echo(
+            f"{packed.path}: {packed.items} item(s) from {packed.replaced} shard(s), "
+            f"{size(packed.nbytes)}"
+        )
+    click.echo(f"{packs} pack(s) written" if packs else "nothing to pack")
+
+
+@cache.command()
+@cache_option
+@click.option(
+    "--runs",
+    type=click.Path(path_type=Path),
+    multiple=True,
+    default=["./vapipe-runs"],
+    show_default=True,
+    help="Folders of runs whose features are kept; repeat for more.",
+)
+@click.option("--dry-run", is_flag=True, help="Only list what would be removed.")
+@click.option("--yes", is_flag=True, help="Remove without asking.")
+def gc(cache: Path, runs: tuple[Path, ...], dry_run: bool, yes: bool) -> None:
+    """Remove what no run and no current extraction refers to; lists it first."""
+    from ..cache.collect import find_garbage, remove
+    from ..cache.layout import check_cache
+    from ..fusion.runs import used_keys
+
+    check_cache(cache)
+    garbage = find_garbage(cache, {unit for folder in runs for unit in used_keys(folder)})
+    for entry in garbage:
+        click.echo(f"{entry.path}: {entry.reason} ({size(entry.nbytes)})")
+    total = sum(entry.nbytes for entry in garbage)
+    click.echo(f"{len(garbage)} entries, {size(total)}")
+    if dry_run or not garbage:
+        return
+    if not yes:
+        click.confirm("remove them?", abort=True)
+    click.echo(f"{size(remove(cache, garbage))} freed")
+
+
+@cache.command("export")
+@click.argument("stream")
+@click.argument("target", type=click.Path(path_type=Path))
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["npy", "hdf5", "safetensors"]),
+    default="npy",
+    show_default=True,
+)
+@click.option("--video", "videos", multiple=True, help="Only this video; repeat for more.")
+@cache_option
+def export_(stream: str, target: Path, form: str, videos: tuple[str, ...], cache: Path) -> None:
+    """Write the features of STREAM to TARGET: a folder of .npy files, or one file."""
+    from ..cache.store import FeatureStore
+    from ..cache.transfer import export_stream
+
+    paths = export_stream(FeatureStore.open(cache), stream, target, form=form, videos=videos)
+    click.echo(f"{len(paths)} file(s) written to {target}")
+
+
+@cache.command("import")
+@click.argument("stream")
+@click.argument("folder", type=click.Path(path_type=Path, exists=True, file_okay=False))
+@click.option("--modality", type=click.Choice(["visual", "audio"]), required=True)
+@click.option("--dtype", type=click.Choice(["float16", "float32"]), default="float16")
+@cache_option
+def import_(stream: str, folder: Path, modality: str, dtype: str, cache: Path) -> None:
+    """Take FOLDER/<video>.npy files, one row per frame, in as the stream STREAM."""
+    from ..cache.store import FeatureStore
+    from ..cache.transfer import import_stream
+
+    items = import_stream(FeatureStore.open(cache), stream, folder, modality=modality, dtype=dtype)
+    click.echo(f"{len(items)} video(s) imported as {stream}")
+
+
+def size(nbytes: float) -> str:
+    """Bytes for people."""
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if nbytes < 1024:
+            return f"{nbytes:.0f} {unit}" if unit == "B" else f"{nbytes:.1f} {unit}"
+        nbytes /= 1024
+    return f"{nbytes:.1f} TiB"

@@ -1,0 +1,80 @@
+"""What the commands share: options, choosing a device, progress on a terminal."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import click
+
+from ..cache.errors import ConfigError
+
+DEFAULT_CACHE = "./vapipe-cache"
+ERROR, PARTLY = 1, 3  # exit codes besides 0 (all done) and 2 (usage)
+
+
+def cache_option(command: Callable[..., Any]) -> Callable[..., Any]:
+    """`--cache DIR`, the same for every command that uses a cache."""
+    return click.option(
+        "--cache",
+        type=click.Path(path_type=Path, file_okay=False),
+        default=DEFAULT_CACHE,
+        show_default=True,
+        help="Folder of the feature cache.",
+    )(command)
+
+
+def device_option(command: Callable[..., Any]) -> Callable[..., Any]:
+    """`--device`, to be resolved by `choose_device`."""
+    return click.option(
+        "--device",
+        default="auto",
+        show_default=True,
+        metavar="auto|cpu|cuda",
+        help="Where to compute; auto takes a GPU when there is one and says so.",
+    )(command)
+
+
+def choose_device(choice: str) -> str:
+    """Resolve `auto`; an explicit choice is taken as it is or refused, never replaced.
+
+    Raises:
+        ConfigError: unknown, or not there.
+    """
+    import torch
+
+    if choice == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    if choice.partition(":")[0] not in ("cpu", "cuda"):
+        raise ConfigError(f"--device {choice}: expected auto, cpu, cuda or cuda:N")
+    if choice.startswith("cuda") and not torch.cuda.is_available():
+        raise ConfigError(f"--device {choice}: no CUDA device is available here; use --device cpu")
+    return choice
+
+
+def unless_default(cache: Path) -> str:
+    """` --cache DIR` for a suggested command, where it is not the default."""
+    return "" if cache == Path(DEFAULT_CACHE) else f" --cache {cache}"
+
+
+@contextmanager
+def progress_lines(total: float, what: str) -> Iterator[Callable[[float, str, str], None]]:
+    """Yield step(amount, line, state): a bar on a terminal, else plain lines."""
+    if not sys.stdout.isatty():
+        yield lambda amount, line, state: click.echo(line) if line else None
+        return
+    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn())
+    with Progress(*columns) as bar:
+        task = bar.add_task(what, total=total)
+
+        def step(amount: float, line: str, state: str) -> None:
+            if line:
+                bar.console.print(line, markup=False, highlight=False)
+            bar.update(task, advance=amount, description=state)
+
+        yield step

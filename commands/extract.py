@@ -1,0 +1,190 @@
+"""`vapipe extract`."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from ..cache.errors import ConfigError
+from .console import (
+    ERROR,
+    PARTLY,
+    cache_option,
+    choose_device,
+    device_option,
+    progress_lines,
+    unless_default,
+)
+
+if TYPE_CHECKING:
+    from ..extract.dataset import Dataset
+    from ..extract.streams import StreamConfig
+    from ..extract.video import Outcome, Settings
+
+
+@click.command()
+@click.option(
+    "--videos",
+    type=click.Path(path_type=Path),
+    required=True,
+    help="Folder of videos (searched below), or one video file.",
+)
+@cache_option
+@click.option(
+    "--streams",
+    help="Comma-separated encoders, e.g. onet,logmel. `vapipe streams` lists them.",
+)
+@click.option(
+    "--faces",
+    default="detect",
+    show_default=True,
+    metavar="detect|frame|DIR",
+    help="Find faces, take whole frames, or read crops DIR/<video>/00001.jpg ...",
+)
+@click.option(
+    "--labels",
+    type=click.Path(path_type=Path),
+    help="Folder of annotations (<video>.csv or .txt); by default found beside the videos.",
+)
+@click.option(
+    "--split",
+    type=click.Path(path_type=Path),
+    help="File of `video,partition` rows; by default split.csv beside the videos.",
+)
+@click.option(
+    "--ids",
+    type=click.Choice(["stem", "path"]),
+    default="stem",
+    show_default=True,
+    help="Name videos by file name, or by path where file names repeat.",
+)
+@click.option("--video-stream", type=int, help="Index of the video stream, where a file has many.")
+@click.option(
+    "--dtype",
+    type=click.Choice(["float16", "float32"]),
+    default="float16",
+    show_default=True,
+    help="Stored precision.",
+)
+@device_option
+@click.option("--jobs", type=click.IntRange(1), help="Worker processes [default: one per core].")
+def extract(
+    videos: Path,
+    cache: Path,
+    streams: str | None,
+    faces: str,
+    labels: Path | None,
+    split: Path | None,
+    ids: Any,
+    video_stream: int | None,
+    dtype: str,
+    device: str,
+    jobs: int | None,
+) -> None:
+    """Compute frame-aligned features of videos, once, into the cache.
+
+    Annotations and splits found beside the videos go into the cache too. A run that was stopped
+    continues where it was; videos that cannot be used are listed at the end (exit code 3).
+    """
+    from ..extract.dataset import find_dataset
+    from ..extract.streams import choose_streams
+
+    configs, reason = choose_streams(streams, dtype)
+    dataset = find_dataset(videos, labels=labels, split=split, ids=ids)
+    click.echo(f"{len(dataset.videos)} video(s) in {videos}; {dataset.layout}")
+    click.echo(f"streams: {', '.join(config.name for config in configs)} ({reason})")
+    for name, problem in dataset.problems:
+        click.echo(f"  {name}: {problem}")
+    settings, jobs = extraction_settings(
+        cache, configs, faces, device, jobs, len(dataset.videos), video_stream
+    )
+    done, failed = show_extraction(dataset, settings, jobs)
+    failed += len(dataset.problems)
+    if not done:
+        click.echo("error: no video could be extracted", err=True)
+        sys.exit(ERROR)
+    click.echo(f"next: vapipe fit --head grjca{unless_default(cache)}")
+    if failed:
+        sys.exit(PARTLY)
+
+
+def extraction_settings(
+    cache: Path,
+    streams: tuple[StreamConfig, ...],
+    faces: str,
+    device: str,
+    jobs: int | None,
+    videos: int,
+    video_stream: int | None = None,
+) -> tuple[Settings, int]:
+    """Work out crops, device, processes and threads; say what was chosen."""
+    from ..extract.crops import CropConfig
+    from ..extract.video import Settings
+
+    crops_dir = None if faces in ("detect", "frame") else Path(faces)
+    if crops_dir is not None and not crops_dir.is_dir():
+        raise ConfigError(
+            f"--faces {faces}: not `detect`, not `frame`, and no folder of crops of that name"
+        )
+    where = choose_device(device)
+    cores = len(os.sched_getaffinity(0))
+    jobs = jobs or (1 if where != "cpu" else max(1, min(cores, videos)))
+    threads = max(1, cores // jobs)
+    click.echo(f"faces: {faces}; computing on {where}, {jobs} process(es) of {threads} thread(s)")
+    source = "crops" if crops_dir else faces
+    return Settings(
+        cache=cache,
+        streams=streams,
+        crops=CropConfig(source=source),
+        crops_dir=crops_dir,
+        device=where,
+        threads=threads,
+        video_stream=video_stream,
+    ), jobs
+
+
+def show_extraction(dataset: Dataset, settings: Settings, jobs: int) -> tuple[int, int]:
+    """Run, print a line per video and a summary; (videos usable, videos with problems)."""
+    from ..extract.run import run_extraction
+
+    sizes = {video.id: video.path.stat().st_size for video in dataset.videos}
+    began = time.perf_counter()
+    outcomes = []
+    with progress_lines(sum(sizes.values()), "videos") as step:
+        for outcome in run_extraction(dataset, settings, jobs=jobs):
+            outcomes.append(outcome)
+            rows = sum(each.rows for each in outcomes if each.status == "extracted")
+            rate = rows / (time.perf_counter() - began)
+            step(
+                sizes[outcome.video],
+                _outcome_line(outcome),
+                f"{len(outcomes)}/{len(sizes)} videos, {rate:.0f} frames/s",
+            )
+    bad = [outcome for outcome in outcomes if outcome.problems]
+    extracted = [outcome for outcome in outcomes if outcome.status == "extracted"]
+    click.echo(
+        f"{len(extracted)} video(s) extracted ({sum(o.rows for o in extracted):,} frames, "
+        f"{sum(o.units for o in extracted)} shards), "
+        f"{sum(o.status == 'complete' for o in outcomes)} complete before, "
+        f"{len(bad)} with problems, "
+        f"in {time.perf_counter() - began:.1f} s; cache: {settings.cache}"
+    )
+    for outcome in bad:
+        for problem in outcome.problems:
+            click.echo(f"  {outcome.video}: {problem}", err=True)
+        if outcome.trace:
+            click.echo(outcome.trace, err=True)
+    return sum(outcome.status != "failed" for outcome in outcomes), len(bad)
+
+
+def _outcome_line(outcome: Outcome) -> str:
+    line = f"  {outcome.video}: {outcome.status}"
+    if outcome.status == "extracted":
+        speed = outcome.rows / outcome.seconds
+        line += f", {outcome.rows} frames in {outcome.seconds:.1f} s ({speed:.0f}/s)"
+    return "\n    ".join([line, *outcome.notes])

@@ -1,0 +1,188 @@
+"""`vapipe fit`, `vapipe evaluate` and `vapipe heads`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from .console import cache_option, device_option, progress_lines
+
+if TYPE_CHECKING:
+    from ..cache.store import FeatureStore
+    from ..fusion.config import FitConfig
+    from ..fusion.scoring import Evaluation
+    from ..fusion.train import Epoch, FitResult
+
+_OVERRIDES = (
+    ("recursions", int, "Recursions M of the head [default: the head's]."),
+    ("epochs", int, "At most so many epochs."),
+    ("batch", int, "Windows per step."),
+    ("learning-rate", float, "Adam's, after the warm-up."),
+    ("warmup-epochs", int, "Epochs of linear warm-up."),
+    ("patience", int, "Epochs without a better validation CCC before stopping."),
+    ("seed", int, "Of weights, order and dropout."),
+)
+
+
+def override_options(command: Any) -> Any:
+    """An option for each configuration value that is often changed; None leaves it alone."""
+    for name, kind, text in reversed(_OVERRIDES):
+        command = click.option(f"--{name}", type=kind, help=text)(command)
+    return command
+
+
+@click.command()
+@click.option("--head", help="Fusion head [default: grjca]; `vapipe heads` lists them.")
+@click.option("--variant", help="official (released code) or paper, where a head has both.")
+@click.option(
+    "--stream",
+    "streams",
+    multiple=True,
+    metavar="ROLE=NAME",
+    help="Which stream plays a role, e.g. video=onet or audio=logmel@1a2b; repeat for more "
+    "[default: the one visual and the one audio stream in the cache].",
+)
+@click.option(
+    "--targets",
+    type=click.Choice(["per_target", "joint"]),
+    help="One network per target (as GRJCA) or one with two outputs [default: per_target].",
+)
+@override_options
+@click.option(
+    "--config",
+    "file",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    help="JSON file of options (a run's config.json); options given here win.",
+)
+@click.option("--run", type=click.Path(path_type=Path), help="Folder of the run [default: new].")
+@click.option("--print-config", is_flag=True, help="Print the configuration and stop.")
+@cache_option
+@click.option("--device", metavar="auto|cpu|cuda", help="Where to compute [default: auto].")
+def fit(
+    cache: Path,
+    file: Path | None,
+    run: Path | None,
+    print_config: bool,
+    streams: tuple[str, ...],
+    **options: Any,
+) -> None:
+    """Train a fusion head on cached features.
+
+    Follows the papers' protocol: windows of 300 frames, early stopping on the validation CCC, best
+    weights kept. Writes a run folder that explains itself.
+    """
+    from ..cache.store import FeatureStore
+
+    config = _configure(file, streams, options)
+    if print_config:
+        click.echo(json.dumps(config.to_json(), indent=2))
+        return
+    fit_and_show(FeatureStore.open(cache), config, run)
+
+
+def _configure(file: Path | None, streams: tuple[str, ...], options: dict[str, Any]) -> FitConfig:
+    """The file's options, overridden by those of the command line."""
+    from ..fusion.config import FitConfig
+
+    values = FitConfig.load(file).to_json() if file else {}
+    values |= {name: value for name, value in options.items() if value is not None}
+    roles = {}
+    for pair in streams:
+        role, equals, name = pair.partition("=")
+        if not (role and equals and name):
+            raise click.UsageError(f"--stream {pair}: expected ROLE=NAME, e.g. video=onet")
+        roles[role] = name
+    return FitConfig.from_json({**values, **({"streams": roles} if roles else {})})
+
+
+def fit_and_show(store: FeatureStore, config: FitConfig, run: Path | None) -> FitResult:
+    """Fit, print a line per epoch and the result."""
+    from ..fusion.train import fit as train
+
+    words = f"{config.head} ({config.variant}), {config.targets}"
+    click.echo(f"fitting {words}, up to {config.epochs} epochs a network")
+    with progress_lines(config.epochs * len(config.networks()), "epochs") as step:
+
+        def show(epoch: Epoch) -> None:
+            scores = ", ".join(
+                f"{target} {value:.3f}" for target, value in epoch.ccc.items() if target != "mean"
+            )
+            line = (
+                f"  {epoch.network} epoch {epoch.epoch:3d}  loss {epoch.loss:.3f}  "
+                f"validation CCC {scores}  ({epoch.seconds:.1f} s){' *' if epoch.best else ''}"
+            )
+            step(1, line, f"{epoch.network} epoch {epoch.epoch}")
+
+        result = train(store, config, run, show)
+    roles = ", ".join(f"{role}={name}" for role, name in result.config.streams.items())
+    click.echo(f"streams {roles}; {result.parameters:,} parameters; computed on {result.device}")
+    show_evaluation(result.evaluation)
+    click.echo(f"run: {result.run_dir} ({result.seconds:.1f} s)")
+    return result
+
+
+def show_evaluation(evaluation: Evaluation) -> None:
+    """Print the concordances of a partition."""
+    scores = "  ".join(f"{target} {value:.3f}" for target, value in evaluation.ccc.items())
+    frames = max(evaluation.frames.values())
+    click.echo(
+        f"CCC on {evaluation.partition} ({len(evaluation.predictions)} videos, "
+        f"{frames:,} annotated frames): {scores}"
+    )
+
+
+@click.command()
+@click.argument("run", type=click.Path(path_type=Path))
+@click.option(
+    "--partition",
+    type=click.Choice(["train", "validation", "test"]),
+    default="validation",
+    show_default=True,
+)
+@click.option("--per-video", is_flag=True, help="Print the CCCs of each video too, worst first.")
+@click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+@cache_option
+@device_option
+def evaluate(
+    run: Path, partition: str, per_video: bool, as_json: bool, cache: Path, device: str
+) -> None:
+    """Evaluate the run folder RUN: per-frame predictions, merged, against the annotation.
+
+    Writes the predictions and the result into the run folder.
+    """
+    from ..cache.store import FeatureStore
+    from ..fusion.evaluate import evaluate as measure
+
+    evaluation = measure(run, FeatureStore.open(cache), partition=partition, device=device)
+    if as_json:
+        click.echo(json.dumps(evaluation.to_json(), indent=2))
+        return
+    show_evaluation(evaluation)
+    if per_video:
+        scored = {v: c for v, c in evaluation.per_video.items() if c["mean"] is not None}
+        for video, scores in sorted(scored.items(), key=lambda entry: entry[1]["mean"] or 0):
+            click.echo(f"  {video}: " + "  ".join(f"{t} {c:.3f}" for t, c in scores.items()))
+
+
+@click.command()
+@click.argument("name", required=False)
+def heads(name: str | None) -> None:
+    """List the fusion heads, or show the equations and options of one."""
+    from ..fusion.heads import describe_head, list_heads
+
+    if name is None:
+        for each in list_heads():
+            info = describe_head(each)
+            click.echo(f"{each:12s} {info.summary}")
+        return
+    info = describe_head(name)
+    click.echo(info.equations)
+    click.echo(f"\nsource: {info.source}")
+    click.echo(f"variants: {', '.join(info.variants)}; at least {info.min_streams} stream(s)")
+    if info.recursions is not None:
+        click.echo(f"recursions: {info.recursions}")
+    for option, default in info.options.items():
+        click.echo(f"option {option} = {default!r}")
