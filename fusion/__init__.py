@@ -6,7 +6,7 @@ from .data import Plan, plan_fit
 from .evaluate import evaluate
 from .heads import HeadInfo, create_head, describe_head, list_heads, register_head
 from .model import Model, count_parameters
-from .runs import Run, load_run
+from .runs import Run, load_run, write_evaluation
 from .scoring import Evaluation, merge_windows, predict, score
 from .tcn import TCN
 from .train import Epoch, FitResult, fit
@@ -35,4 +35,5 @@ __all__ = [
     "predict",
     "register_head",
     "score",
+    "write_evaluation",
 ]

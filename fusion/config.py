@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,6 +22,20 @@ TCN_CHANNELS: dict[str, tuple[int, ...]] = {
     "audio": (128,) * 4,
     "audio2": (128,) * 4,
     "text": (128,) * 4,
+}
+
+_TINY = 1e-12  # stands for "more than zero"
+_LOWEST = {
+    **dict.fromkeys(("window", "stride", "tcn_kernel", "hidden", "batch", "epochs", "patience"), 1),
+    **dict.fromkeys(("warmup_epochs", "plateau_patience", "seed"), 0),
+}
+_BETWEEN = {
+    "learning_rate": (_TINY, math.inf),
+    "clip_norm": (_TINY, math.inf),
+    "min_learning_rate": (0.0, math.inf),
+    "weight_decay": (0.0, math.inf),
+    "plateau_factor": (0.0, 1.0),
+    "tcn_dropout": (0.0, 1.0),
 }
 
 
@@ -98,23 +113,22 @@ class FitConfig:
                 raise ConfigError(
                     f"{name} is `{getattr(self, name)}`; it may be {', '.join(known)}"
                 )
-        for name in ("window", "stride", "tcn_kernel", "hidden", "batch", "epochs", "patience"):
-            if getattr(self, name) < 1:
-                raise ConfigError(f"{name} must be at least 1, got {getattr(self, name)}")
-        for name in ("learning_rate", "clip_norm"):
-            if not getattr(self, name) > 0:
-                raise ConfigError(f"{name} must be positive, got {getattr(self, name)}")
-        for name in ("min_learning_rate", "weight_decay", "warmup_epochs", "plateau_patience"):
-            if not getattr(self, name) >= 0:
-                raise ConfigError(f"{name} must not be negative, got {getattr(self, name)}")
-        for name in ("tcn_dropout", "plateau_factor"):
-            if not 0 <= getattr(self, name) < 1:
-                raise ConfigError(f"{name} must be in [0, 1), got {getattr(self, name)}")
+        for name, lowest in _LOWEST.items():
+            value = getattr(self, name)
+            if not isinstance(value, int) or value < lowest:
+                raise ConfigError(f"{name} must be a whole number >= {lowest}, got {value!r}")
+        for name, (above, below) in _BETWEEN.items():
+            value = getattr(self, name)
+            if not isinstance(value, (int, float)) or not above <= value < below:
+                raise ConfigError(f"{name} must be in [{above:g}, {below:g}), got {value!r}")
         if self.stride > self.window:
             raise ConfigError(
                 f"stride {self.stride} is longer than the window of {self.window} rows: rows "
                 "between windows would never be seen"
             )
+        for name in ("head_options", "streams", "tcn_channels"):
+            if not isinstance(getattr(self, name), Mapping):
+                raise ConfigError(f"{name} must map names to values, got {getattr(self, name)!r}")
         for name in ("streams", "tcn_channels"):
             unknown = sorted(set(getattr(self, name)) - set(ROLES))
             if unknown:
@@ -143,6 +157,8 @@ class FitConfig:
         Raises:
             ConfigError: an option that does not exist, or a value that cannot work.
         """
+        if not isinstance(values, Mapping):
+            raise ConfigError(f"a configuration maps options to values; got {values!r:.40}")
         known = [option.name for option in dataclasses.fields(cls)]
         for name in values:
             if name not in known:

@@ -18,16 +18,16 @@ def evaluate(
     *,
     partition: str = "validation",
     device: str = "auto",
+    out: Path | None = None,
 ) -> Evaluation:
     """Predict a partition with a run and compare with the annotation.
-
-    Writes `evaluation-<partition>.json` and the predictions into the run's folder.
 
     Args:
         run: a loaded run, or its folder.
         store: a cache with the streams that the run was trained on.
         partition: train, validation or test.
         device: `auto`, `cpu` or `cuda`; a loaded run stays where it is.
+        out: a folder to write the result into (see `write_evaluation`); None writes nothing.
 
     Raises:
         ConfigError: not a usable run, other streams than it was trained on, no video or no
@@ -47,7 +47,8 @@ def evaluate(
     config = dataclasses.replace(run.config, streams=streams)
     predictions = predict(run.model, store, videos, config, run.device)
     evaluation = score(store, predictions, partition=partition)
-    write_evaluation(run.path, evaluation, store)
+    if out is not None:
+        write_evaluation(out, evaluation, store)
     return evaluation
 
 

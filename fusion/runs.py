@@ -167,8 +167,9 @@ def load_run(path: str | Path, device: str = "auto") -> Run:
         model = Model(config=config, dims={role: facts["dim"] for role, facts in streams.items()})
         model.load_state_dict(load_file(path / "model.safetensors"))
     except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
+        reason = " ".join(str(error).split())[:200]
         raise ConfigError(
-            f"the run {path} cannot be read: {error}. Its files were changed or damaged, or "
+            f"the run {path} cannot be read ({reason}); its files were changed or damaged, or "
             "another version of vapipe wrote them (environment.json names it)"
         ) from error
     return Run(path, config, streams, model.to(place).eval(), place)

@@ -1,0 +1,195 @@
+"""What a fit works on: streams chosen plainly, annotated videos, training statistics only."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+from caches import add_features, add_video
+from vapipe.cache import CacheError, ConfigError, FeatureStore, Valid, Window
+from vapipe.fusion import FitConfig, plan_fit
+from vapipe.fusion.data import batches, choose_streams, cut, statistics, to_device
+from vapipe.fusion.device import choose_device
+
+
+def video(rows=20, streams=("onet", "logmel"), seed=0, **arguments):
+    rng = np.random.default_rng(seed)
+    return {
+        "features": {stream: rng.normal(size=(rows, 3)) for stream in streams},
+        "labels": np.tile([[0.1, 0.2]], (rows, 1)).astype(np.float32),
+        **arguments,
+    }
+
+
+TWO = {"a": video(partition="train"), "b": video(partition="validation")}
+
+
+def test_the_only_visual_and_the_only_audio_stream_are_taken(make_store):
+    plan = plan_fit(make_store(TWO), FitConfig())
+    assert plan.config.streams == {"video": "onet", "audio": "logmel"}
+    assert plan.config.recursions == 2
+    assert plan.dims == {"video": 3, "audio": 3}
+    assert (plan.train, plan.validation) == (["a"], ["b"])
+    assert plan.windows == [Window("a", 0, 20)]
+
+
+def test_streams_that_are_named_are_taken(make_store):
+    store = make_store({"a": video(streams=("onet", "resnet50", "logmel"))})
+    chosen = choose_streams(store, FitConfig(streams={"video": "resnet50", "text": "onet"}))
+    assert chosen == {"video": "resnet50", "text": "onet"}
+
+
+def test_several_streams_of_a_modality_are_listed_with_the_option(make_store):
+    store = make_store({"a": video(streams=("onet", "resnet50", "logmel"))})
+    with pytest.raises(
+        ConfigError, match=r"2 visual streams .*onet, resnet50; choose with --stream video=onet"
+    ):
+        choose_streams(store, FitConfig())
+
+
+def test_several_keys_of_a_stream_are_listed_with_the_option(make_store):
+    store = make_store({"a": video()})
+    add_features(store.root, "a", "onet", np.zeros((20, 3)), key="c3" * 32)
+    with pytest.raises(ConfigError, match=r"onet@a1a1a1a1, onet@c3c3c3c3; .* video=onet@a1a1a1a1"):
+        choose_streams(FeatureStore.open(store.root), FitConfig())
+
+
+def test_one_stream_is_enough_for_concat_but_not_for_grjca(make_store):
+    store = make_store({"a": video(streams=("logmel",))})
+    assert choose_streams(store, FitConfig(head="concat")) == {"audio": "logmel"}
+    with pytest.raises(
+        ConfigError, match=r"grjca needs 2 streams; .* holds no visual stream \(only logmel\)"
+    ):
+        choose_streams(store, FitConfig())
+
+
+@pytest.mark.parametrize(
+    ("streams", "error", "message"),
+    [
+        ({"video": "logmel"}, ConfigError, "role video takes .* visual, but `logmel` is audio"),
+        ({"audio2": "onet"}, ConfigError, "role audio2 takes .* audio, but `onet` is visual"),
+        ({"video": "resnet50"}, CacheError, "no stream `resnet50`"),
+    ],
+)
+def test_streams_that_do_not_fit_are_refused(make_store, streams, error, message):
+    with pytest.raises(error, match=message):
+        choose_streams(make_store({"a": video()}), FitConfig(streams=streams))
+
+
+def test_a_cache_without_streams_says_how_to_get_them(make_store):
+    store = make_store({})
+    with pytest.raises(ConfigError, match=r"holds no streams; `vapipe extract"):
+        choose_streams(store, FitConfig())
+
+
+@pytest.mark.parametrize(
+    ("videos", "message"),
+    [
+        (
+            {"a": video(labels=None, partition="train"), "b": video(labels=None)},
+            "none of the 2 videos .* is annotated; put the annotation files beside the videos",
+        ),
+        (
+            {"a": video(partition="validation"), "b": video()},
+            r"no annotated video .* train partition \(the 2 .* in: no partition, validation\)",
+        ),
+        ({"a": video(partition="train")}, r"validation partition .* ones are in: train\)"),
+        (
+            {
+                "a": video(partition="train"),
+                "b": video(partition="validation", labels=np.tile([[0.1, np.nan]], (20, 1))),
+            },
+            "no frame of the 1 validation videos .* is annotated with arousal",
+        ),
+        (
+            {
+                "a": video(partition="train", streams=("onet",)),
+                "b": video(partition="validation"),
+                "c": video(partition="train", streams=("logmel",)),
+            },
+            r"2 of 3 videos lack streams: a \(logmel\), c \(onet\); "
+            "`vapipe extract --streams onet,logmel`",
+        ),
+    ],
+)
+def test_what_cannot_be_trained_on_says_how_to_get_it(make_store, videos, message):
+    with pytest.raises(ConfigError, match=message):
+        plan_fit(make_store(videos), FitConfig())
+
+
+def test_an_unannotated_video_without_streams_is_no_obstacle(make_store):
+    store = make_store({**TWO, "c": video(labels=None, streams=("onet",), partition="test")})
+    assert plan_fit(store, FitConfig()).train == ["a"]
+
+
+def test_windows_without_an_annotated_frame_are_left_out(make_store):
+    labels = np.full((50, 2), np.nan, np.float32)
+    labels[12:15] = 0.5
+    videos = {"a": video(50, labels=labels, partition="train"), "b": TWO["b"]}
+    plan = plan_fit(make_store(videos), FitConfig(window=10, stride=10))
+    assert plan.windows == [Window("a", 10, 20)]
+
+
+def test_statistics_are_those_of_the_usable_training_rows_each_counted_once(make_store):
+    rng = np.random.default_rng(1)
+    codes = np.full(25, Valid.IMAGE, np.uint8)
+    codes[[3, 4, 20]] = Valid.NO_FACE
+    first = rng.normal(3, 2, size=(25, 3)).astype(np.float16)
+    first[:, 2] = 7
+    first[[3, 4, 20]] = 60000
+    other = rng.normal(size=(12, 3)).astype(np.float16)
+    other[:, 2] = 7
+    videos = {
+        "a": {"features": {"onet": first}, "valid": {"onet": codes}},
+        "b": {"features": {"onet": other}},
+        "c": {"features": {"onet": np.full((30, 3), 1000.0)}},
+    }
+    store = make_store(videos)
+    windows = cut(store, ["a", "b"], FitConfig(window=10, stride=6))
+    mean, std = statistics(store, windows, {"video": "onet"})["video"]
+    rows = np.concatenate([first[codes < 128], other]).astype(np.float64)
+    assert np.allclose(mean, rows.mean(0), atol=1e-6)
+    assert np.allclose(std[:2], rows.std(0)[:2], atol=1e-6)
+    assert std[2] == 1
+
+
+def test_a_stream_without_any_usable_row_is_named(make_store):
+    codes = np.full(20, Valid.NO_AUDIO, np.uint8)
+    store = make_store({"a": video(valid={"logmel": codes})})
+    with pytest.raises(
+        ConfigError, match=r"stream logmel \(role audio\) has no usable row in the 1"
+    ):
+        statistics(store, [Window("a", 0, 20)], {"audio": "logmel"})
+
+
+def test_batches_keep_the_order_and_mask_only_where_something_is_padded(make_store):
+    store = make_store({"a": video(20), "b": video(5)})
+    config = FitConfig(window=10, stride=10, batch=2, streams={"video": "onet"})
+    first, second = batches(store, cut(store, ["a", "b"], config), config)
+    assert [w.start for w in first.windows] == [0, 10]
+    device = choose_device("cpu")
+    assert to_device(first, device).mask is None
+    padded = to_device(second, device)
+    assert padded.mask.sum() == 5
+    assert padded.annotated.sum() == 10
+
+
+def test_the_device_is_what_was_asked_for_or_an_error(monkeypatch):
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    assert choose_device("auto").type == "cpu"
+    with pytest.raises(ConfigError, match="sees no CUDA device; use --device cpu"):
+        choose_device("cuda")
+    with pytest.raises(ConfigError, match="device is `gpu`; it may be auto, cpu, cuda"):
+        choose_device("gpu")
+
+
+def test_a_resolved_plan_resolves_to_itself(make_store):
+    store = make_store(TWO)
+    plan = plan_fit(store, FitConfig())
+    assert plan_fit(store, plan.config) == plan
+    assert plan_fit(store, dataclasses.replace(plan.config, recursions=3)).config.recursions == 3
+
+
+def test_videos_of_two_subjects_need_their_shared_audio_once(make_store):
+    store = make_store(TWO)
+    add_video(store.root, "c", video()["features"], labels=video()["labels"], partition="train")
+    assert plan_fit(FeatureStore.open(store.root), FitConfig()).train == ["a", "c"]

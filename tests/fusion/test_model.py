@@ -1,0 +1,132 @@
+"""The whole model: normalisation, missing rows, padding, targets."""
+
+import dataclasses
+import math
+
+import pytest
+import torch
+from vapipe.cache import ConfigError
+from vapipe.fusion import FitConfig, Model, count_parameters
+from vapipe.fusion.model import StreamEncoder
+
+DIMS = {"video": 10, "audio": 6}
+
+
+def make(config, **changes):
+    torch.manual_seed(0)
+    return Model(config=dataclasses.replace(config, **changes), dims=DIMS).eval()
+
+
+def inputs(batch=3, frames=50):
+    torch.manual_seed(1)
+    streams = {role: torch.randn(batch, frames, dim) for role, dim in DIMS.items()}
+    valid = {role: torch.rand(batch, frames) < 0.8 for role in DIMS}
+    mask = torch.ones(batch, frames, dtype=torch.bool)
+    mask[1, 30:] = False
+    return streams, valid, mask
+
+
+@pytest.mark.parametrize(("targets", "networks"), [("joint", 1), ("per_target", 2)])
+def test_both_targets_come_out_whether_trained_jointly_or_apart(small, targets, networks):
+    model = make(small, targets=targets)
+    out = model(*inputs())
+    assert out.shape == (3, 50, 2)
+    assert out.abs().max() < 1
+    assert len(model.networks) == networks
+
+
+@pytest.mark.parametrize("head", ["concat", "grjca"])
+@pytest.mark.parametrize("training", [True, False])
+@pytest.mark.parametrize("filler", [math.nan, 1e4])
+def test_padding_never_matters(small, head, training, filler):
+    options = {} if head == "concat" else {"dropout": 0.2}
+    model = make(small, head=head, head_options=options).train(training)
+    streams, valid, mask = inputs()
+    state = {name: value.clone() for name, value in model.state_dict().items()}
+    torch.manual_seed(2)
+    clean = model(streams, valid, mask)
+    after = {name: value.clone() for name, value in model.state_dict().items()}
+    model.load_state_dict(state)
+    dirty = {role: x.masked_fill(~mask[..., None], filler) for role, x in streams.items()}
+    unsure = {role: v | ~mask for role, v in valid.items()}
+    torch.manual_seed(2)
+    out = model(dirty, unsure, mask)
+    assert torch.equal(out[mask], clean[mask])
+    assert all(torch.equal(after[name], value) for name, value in model.state_dict().items())
+    out[mask].sum().backward()
+    assert all(torch.isfinite(p.grad).all() for p in model.parameters())
+
+
+def test_what_an_unusable_row_holds_never_matters(small):
+    model = make(small)
+    streams, valid, mask = inputs()
+    out = model(streams, valid, mask)
+    for filler in (math.nan, 0.0, 1e4):
+        filled = {
+            role: x.masked_fill(~valid[role][..., None], filler) for role, x in streams.items()
+        }
+        assert torch.equal(model(filled, valid, mask), out)
+
+
+def test_an_unusable_row_is_not_a_row_of_zeros_nor_the_mean():
+    torch.manual_seed(0)
+    encoder = StreamEncoder(dim=3, channels=(4,), kernel_size=3, dropout=0.0, causal=True).eval()
+    x = torch.zeros(1, 5, 3)
+    nothing = encoder(x, torch.zeros(1, 5, dtype=torch.bool), None)
+    assert not torch.allclose(nothing, encoder(x, None, None), atol=1e-3)
+
+
+def test_a_window_of_a_silent_stream_still_gives_predictions_and_trains_the_token(small):
+    model = make(small).train()
+    streams, valid, mask = inputs()
+    valid["audio"][:] = False
+    out = model(streams, valid, mask)
+    out[mask].square().sum().backward()
+    assert torch.isfinite(out[mask]).all()
+    assert model.networks["joint"].encoders["audio"].missing.grad.any()
+
+
+def test_every_parameter_of_the_model_gets_a_gradient(small):
+    model = make(small, targets="per_target").train()
+    model(*inputs()).square().sum().backward()
+    for name, parameter in model.named_parameters():
+        assert parameter.grad is not None, name
+        assert parameter.grad.any(), name
+
+
+def test_statistics_normalise_the_usable_rows():
+    encoder = StreamEncoder(dim=2, channels=(3,), kernel_size=3, dropout=0.0, causal=True).eval()
+    x = torch.randn(1, 6, 2)
+    before = encoder(x, None, None)
+    encoder.mean.copy_(torch.tensor([5.0, -1.0]))
+    encoder.std.copy_(torch.tensor([2.0, 0.5]))
+    assert torch.allclose(encoder(x * encoder.std + encoder.mean, None, None), before, atol=1e-5)
+
+
+def test_float16_features_are_computed_in_float32(small):
+    model = make(small)
+    streams, valid, mask = inputs()
+    half = {role: x.half() for role, x in streams.items()}
+    same = {role: x.half().float() for role, x in streams.items()}
+    assert torch.equal(model(half, valid, mask), model(same, valid, mask))
+
+
+def test_the_published_grjca_model_has_the_published_parts():
+    model = Model(config=FitConfig(), dims={"video": 512, "audio": 128})
+    network = model.networks["valence"]
+    assert {name for name, _ in network.named_children()} == {"encoders", "head", "regressor"}
+    assert [e.tcn.receptive_field for e in network.encoders.values()] == [121, 121]
+    assert count_parameters(network) == pytest.approx(8.9e6, rel=0.01)
+
+
+def test_gates_of_a_network_come_by_name(small):
+    gates = make(small).networks["joint"].gates(*inputs())
+    assert {role: gate.shape for role, gate in gates.items()} == {
+        "video": (3, 50, 3),
+        "audio": (3, 50, 3),
+    }
+
+
+def test_a_head_that_does_not_fit_the_streams_is_refused(small):
+    with pytest.raises(ConfigError, match="grjca fuses at least 2"):
+        Model(config=small, dims={"video": 4})
