@@ -22,7 +22,7 @@ def _convolve(conv: nn.Conv1d, x: Tensor, pad: tuple[int, int]) -> Tensor:
     [B, L, D] seen as [B, D, 1, L] is the channels-last layout of a 2-d convolution: the fastest
     form on CPU and GPU alike, and it needs no transposition.
     """
-    x = F.pad(x, (0, 0, *pad)) if any(pad) else x
+    x = F.pad(x, (0, 0, *pad))
     y = F.conv2d(
         x.mT.unsqueeze(2), conv.weight.unsqueeze(2), conv.bias, dilation=(1, conv.dilation[0])
     )
@@ -55,7 +55,9 @@ class TemporalBlock(nn.Module):
         y = self.dropout(F.leaky_relu(_convolve(self.conv1, x, self.pad), inplace=True))
         y = zero_masked(y, mask)
         y = self.dropout(F.leaky_relu(_convolve(self.conv2, y, self.pad), inplace=True))
-        residual = x if self.downsample is None else _convolve(self.downsample, x, (0, 0))
+        residual = x
+        if self.downsample is not None:  # one tap: a linear map per frame
+            residual = F.linear(x, self.downsample.weight[..., 0], self.downsample.bias)
         return zero_masked(F.leaky_relu(y + residual), mask)
 
 
