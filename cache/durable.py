@@ -64,8 +64,10 @@ def atomic_file(target: Path) -> Iterator[Path]:
             _flush(partial)
             partial.replace(target)
             _flush(target.parent)
-    finally:
-        partial.unlink(missing_ok=True)
+    except BaseException:
+        if partial.exists():
+            partial.unlink()
+        raise
 
 
 def _flush(path: Path) -> None:

@@ -195,6 +195,7 @@ def _allocate(file: h5py.File, name: str, info: ArrayInfo) -> int:
     layout.set_layout(h5py.h5d.CONTIGUOUS)
     layout.set_alloc_time(h5py.h5d.ALLOC_TIME_EARLY)
     layout.set_fill_time(h5py.h5d.FILL_TIME_NEVER)
+    layout.set_obj_track_times(False)  # the same values give the same bytes
     kind = h5py.h5t.py_create(np.dtype(info.dtype), logical=True)
     space = h5py.h5s.create_simple(info.shape)
     return h5py.h5d.create(file.id, name.encode(), kind, space, dcpl=layout).get_offset()
@@ -265,6 +266,9 @@ def verify_shard(path: Path) -> Header:
     """
     header = read_header(path)
     block = path.stat().st_size - header.hdf5_bytes
+    with path.open("rb") as handle:
+        if handle.read(block) != pack_user_block(header, block):
+            raise DamagedShardError(path, "bytes between the header and the HDF5 part changed")
     if digest_file(path, start=block) != header.hdf5_sha256:
         damaged = [
             name
