@@ -13,7 +13,8 @@ from . import __version__
 from .cache.errors import VapipeError
 from .commands.cache import cache
 from .commands.console import ERROR
-from .commands.extract import extract
+from .commands.demo import demo
+from .commands.extract import extract, streams
 from .commands.fit import evaluate, fit, heads
 
 
@@ -44,5 +45,5 @@ def main() -> None:
     """
 
 
-for command in (extract, fit, evaluate, heads, cache):
+for command in (demo, extract, fit, evaluate, streams, heads, cache):
     main.add_command(command)

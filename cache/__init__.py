@@ -3,7 +3,7 @@
 from .errors import CacheError, ConfigError, LabelError, MediaError, VapipeError
 from .store import FeatureStore
 from .timeline import Timeline, Valid, usable
-from .windows import Batch, Window, cut_windows, gather
+from .windows import Batch, Window, WindowReader, cut_windows, gather
 
 __all__ = [
     "Batch",
@@ -16,6 +16,7 @@ __all__ = [
     "Valid",
     "VapipeError",
     "Window",
+    "WindowReader",
     "cut_windows",
     "gather",
     "usable",

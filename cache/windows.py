@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,6 +10,10 @@ import numpy as np
 from .errors import ConfigError
 from .store import FeatureStore
 from .timeline import usable
+
+POLICIES = ("map", "ram")
+_ITEMS_KEPT = 4096  # whose rows stay mapped by a reader; a process may map 65,530 regions
+Allocate = Callable[[tuple[int, ...], np.dtype], np.ndarray]
 
 
 @dataclass(frozen=True)
@@ -39,6 +43,25 @@ class Batch:
     labels: np.ndarray
     windows: list[Window]
 
+    def first(self, count: int) -> Batch:
+        """The first `count` windows, as views."""
+        return Batch(
+            {role: values[:count] for role, values in self.features.items()},
+            {role: values[:count] for role, values in self.valid.items()},
+            self.mask[:count],
+            self.labels[:count],
+            self.windows[:count],
+        )
+
+
+@dataclass(frozen=True)
+class _Rows:
+    """All rows of one item, ready to be copied from."""
+
+    features: list[np.ndarray]
+    valid: list[np.ndarray]
+    labels: np.ndarray
+
 
 def cut_windows(n_rows: int, length: int = 300, stride: int = 200) -> list[tuple[int, int]]:
     """Bounds of the windows over `n_rows` rows.
@@ -62,13 +85,111 @@ def cut_windows(n_rows: int, length: int = 300, stride: int = 200) -> list[tuple
     return [(start, start + length) for start in starts]
 
 
+class WindowReader:
+    """Copies windows of a store into batches, again and again, without allocating.
+
+    Two sets of buffers are used in turn: a batch stays as it is until the read after the next, so
+    that a copy to a device may still run while the next batch is gathered.
+    """
+
+    def __init__(
+        self,
+        store: FeatureStore,
+        streams: Mapping[str, str],
+        *,
+        length: int,
+        batch: int,
+        policy: str = "map",
+        allocate: Allocate = np.empty,
+    ) -> None:
+        """Prepare to read.
+
+        Args:
+            store: where to read.
+            streams: role -> stream name.
+            length: L, rows per window after padding.
+            batch: most windows per batch.
+            policy: `map` copies from the mapped shards (the page cache is shared between
+                processes); `ram` keeps a private copy of every item once it was read.
+            allocate: makes the buffers; for pinned memory.
+
+        Raises:
+            ConfigError: unknown policy.
+            CacheError: unknown stream.
+        """
+        if policy not in POLICIES:
+            raise ConfigError(f"memory policy `{policy}` is none of {', '.join(POLICIES)}")
+        self._store = store
+        self._streams = dict(streams)
+        self._length = length
+        self._policy = policy
+        self._rows: dict[str, _Rows] = {}
+        self._buffers = [self._buffer(batch, allocate) for _ in range(2)]
+
+    def _buffer(self, batch: int, allocate: Allocate) -> Batch:
+        shape = (batch, self._length)
+        return Batch(
+            {
+                role: allocate((*shape, self._store.dim(name)), self._store.dtype(name))
+                for role, name in self._streams.items()
+            },
+            {role: allocate(shape, np.dtype(bool)) for role in self._streams},
+            allocate(shape, np.dtype(bool)),
+            allocate((*shape, 2), np.dtype(np.float32)),
+            [],
+        )
+
+    def read(self, windows: Sequence[Window]) -> Batch:
+        """Copy windows into the buffers that were used longer ago.
+
+        Args:
+            windows: at most `batch` windows of at most `length` rows.
+
+        Returns:
+            Views of the buffers, valid until the read after the next.
+
+        Raises:
+            CacheError: rows are missing (see `FeatureStore.read`).
+        """
+        self._buffers.reverse()
+        batch = self._buffers[0].first(len(windows))
+        batch.windows.extend(windows)
+        features, valid = list(batch.features.values()), list(batch.valid.values())
+        for i, (video, start, stop) in enumerate((w.video, w.start, w.stop) for w in windows):
+            rows = self._rows.get(video) or self._load(video)
+            count = stop - start
+            for target, values in zip(features, rows.features, strict=True):
+                target[i, :count] = values[start:stop]
+            for target, values in zip(valid, rows.valid, strict=True):
+                target[i, :count] = values[start:stop]
+            batch.labels[i, :count] = rows.labels[start:stop]
+            batch.mask[i, :count] = True
+            if count < self._length:
+                for target in (*features, *valid, batch.mask):
+                    target[i, count:] = 0
+                batch.labels[i, count:] = np.nan
+        return batch
+
+    def _load(self, video: str) -> _Rows:
+        if self._policy == "map" and len(self._rows) >= _ITEMS_KEPT:
+            self._rows.clear()
+        names = self._streams.values()
+        keep = np.array if self._policy == "ram" else np.asarray
+        rows = self._rows[video] = _Rows(
+            [keep(self._store.read(video, name)) for name in names],
+            [usable(self._store.status(video, name)) for name in names],
+            keep(self._store.labels(video)),
+        )
+        return rows
+
+
 def gather(
     store: FeatureStore,
     windows: Sequence[Window],
     streams: Mapping[str, str],
     length: int,
 ) -> Batch:
-    """Copy windows out of the store into one padded batch.
+    """Copy windows out of the store into one new padded batch.
 
     Args:
         store: where to read.
@@ -79,20 +200,5 @@ def gather(
     Raises:
         CacheError: rows are missing (see `FeatureStore.read`).
     """
-    size = len(windows)
-    features = {
-        role: np.zeros((size, length, store.dim(stream)), store.dtype(stream))
-        for role, stream in streams.items()
-    }
-    valid = {role: np.zeros((size, length), bool) for role in streams}
-    mask = np.zeros((size, length), bool)
-    labels = np.full((size, length, 2), np.nan, np.float32)
-    for i, window in enumerate(windows):
-        rows = slice(window.start, window.stop)
-        count = window.stop - window.start
-        mask[i, :count] = True
-        labels[i, :count] = store.labels(window.video)[rows]
-        for role, stream in streams.items():
-            features[role][i, :count] = store.read(window.video, stream, window.start, window.stop)
-            valid[role][i, :count] = usable(store.status(window.video, stream)[rows])
-    return Batch(features, valid, mask, labels, list(windows))
+    reader = WindowReader(store, streams, length=length, batch=len(windows))
+    return reader.read(windows)

@@ -188,3 +188,13 @@ def _outcome_line(outcome: Outcome) -> str:
         speed = outcome.rows / outcome.seconds
         line += f", {outcome.rows} frames in {outcome.seconds:.1f} s ({speed:.0f}/s)"
     return "\n    ".join([line, *outcome.notes])
+
+
+@click.command()
+def streams() -> None:
+    """List the encoders that streams can be made with."""
+    from ..extract.encoders import describe_encoder, list_encoders
+
+    for name in list_encoders():
+        info = describe_encoder(name)
+        click.echo(f"{name:10s} {info.modality:7s} {info.summary}")

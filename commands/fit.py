@@ -100,10 +100,16 @@ def _configure(file: Path | None, streams: tuple[str, ...], options: dict[str, A
 
 def fit_and_show(store: FeatureStore, config: FitConfig, run: Path | None) -> FitResult:
     """Fit, print a line per epoch and the result."""
+    from ..fusion.data import plan_fit
     from ..fusion.train import fit as train
 
-    words = f"{config.head} ({config.variant}), {config.targets}"
-    click.echo(f"fitting {words}, up to {config.epochs} epochs a network")
+    plan = plan_fit(store, config)
+    roles = ", ".join(f"{role}={name}" for role, name in plan.config.streams.items())
+    click.echo(f"fitting {config.head} ({config.variant}, {config.targets}) on {roles}")
+    click.echo(
+        f"{len(plan.train)} training videos ({len(plan.windows)} windows), "
+        f"{len(plan.validation)} validation videos; up to {config.epochs} epochs a network"
+    )
     with progress_lines(config.epochs * len(config.networks()), "epochs") as step:
 
         def show(epoch: Epoch) -> None:
@@ -117,8 +123,7 @@ def fit_and_show(store: FeatureStore, config: FitConfig, run: Path | None) -> Fi
             step(1, line, f"{epoch.network} epoch {epoch.epoch}")
 
         result = train(store, config, run, show)
-    roles = ", ".join(f"{role}={name}" for role, name in result.config.streams.items())
-    click.echo(f"streams {roles}; {result.parameters:,} parameters; computed on {result.device}")
+    click.echo(f"{result.parameters:,} parameters; computed on {result.device}")
     show_evaluation(result.evaluation)
     click.echo(f"run: {result.run_dir} ({result.seconds:.1f} s)")
     return result
@@ -144,27 +149,39 @@ def show_evaluation(evaluation: Evaluation) -> None:
 )
 @click.option("--per-video", is_flag=True, help="Print the CCCs of each video too, worst first.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Folder to write the per-frame predictions and the result into.",
+)
 @cache_option
 @device_option
 def evaluate(
-    run: Path, partition: str, per_video: bool, as_json: bool, cache: Path, device: str
+    run: Path,
+    partition: str,
+    per_video: bool,
+    as_json: bool,
+    out: Path | None,
+    cache: Path,
+    device: str,
 ) -> None:
-    """Evaluate the run folder RUN: per-frame predictions, merged, against the annotation.
-
-    Writes the predictions and the result into the run folder.
-    """
+    """Compare the predictions of the run folder RUN, frame by frame, with the annotation."""
     from ..cache.store import FeatureStore
     from ..fusion.evaluate import evaluate as measure
 
-    evaluation = measure(run, FeatureStore.open(cache), partition=partition, device=device)
+    evaluation = measure(run, FeatureStore.open(cache), partition=partition, device=device, out=out)
     if as_json:
         click.echo(json.dumps(evaluation.to_json(), indent=2))
         return
     show_evaluation(evaluation)
     if per_video:
-        scored = {v: c for v, c in evaluation.per_video.items() if c["mean"] is not None}
-        for video, scores in sorted(scored.items(), key=lambda entry: entry[1]["mean"] or 0):
-            click.echo(f"  {video}: " + "  ".join(f"{t} {c:.3f}" for t, c in scores.items()))
+        for video, scores in sorted(
+            evaluation.per_video.items(), key=lambda entry: sum(c or 0 for c in entry[1].values())
+        ):
+            words = (
+                f"{t} {'not annotated' if c is None else f'{c:.3f}'}" for t, c in scores.items()
+            )
+            click.echo(f"  {video}: {'  '.join(words)}")
 
 
 @click.command()

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from ..cache.errors import ConfigError
+from ..cache.windows import POLICIES
 from .heads import ROLES
 
 TARGETS = ("valence", "arousal")
@@ -71,6 +72,8 @@ class FitConfig:
         clip_norm: largest norm of the gradient.
         seed: of weights, order and dropout.
         device: `auto` (CUDA where there is one), `cpu` or `cuda`.
+        memory: where features wait: `map` (mapped shards, shared between processes), `ram` (a
+            private copy) or `device` (all on the device).
     """
 
     head: str = "grjca"
@@ -98,6 +101,7 @@ class FitConfig:
     clip_norm: float = 1.0
     seed: int = 0
     device: str = "auto"
+    memory: str = "map"
 
     def __post_init__(self) -> None:
         """Refuse values that cannot work.
@@ -108,6 +112,7 @@ class FitConfig:
         for name, known in (
             ("targets", ("per_target", "joint")),
             ("device", ("auto", "cpu", "cuda")),
+            ("memory", (*POLICIES, "device")),
         ):
             if getattr(self, name) not in known:
                 raise ConfigError(

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from ..cache.errors import ConfigError
 from ..cache.store import FeatureStore
 from ..cache.timeline import usable
-from ..cache.windows import Batch, Window, cut_windows, gather
+from ..cache.windows import Window, cut_windows
 from .config import TARGETS, FitConfig
 from .heads import describe_head
 from .model import Statistics
@@ -221,46 +220,6 @@ def _covered(store: FeatureStore, windows: Sequence[Window]) -> dict[str, np.nda
         rows = covered.setdefault(window.video, np.zeros(store.rows(window.video), bool))
         rows[window.start : window.stop] = True
     return covered
-
-
-def batches(store: FeatureStore, windows: Sequence[Window], config: FitConfig) -> Iterator[Batch]:
-    """The windows in their order, `config.batch` at a time."""
-    for start in range(0, len(windows), config.batch):
-        yield gather(store, windows[start : start + config.batch], config.streams, config.window)
-
-
-@dataclass(frozen=True)
-class Tensors:
-    """A batch on the device.
-
-    Attributes:
-        streams: role -> [B, L, D], as stored (float16 or float32).
-        valid: role -> [B, L] bool, usable rows.
-        mask: [B, L] bool, False where padded; None when nothing is padded.
-        labels: [B, L, 2] float32.
-        annotated: [B, L, 2] bool.
-    """
-
-    streams: dict[str, Tensor]
-    valid: dict[str, Tensor]
-    mask: Tensor | None
-    labels: Tensor
-    annotated: Tensor
-
-
-def to_device(batch: Batch, device: torch.device) -> Tensors:
-    """Move a gathered batch to the device."""
-
-    def move(values: np.ndarray) -> Tensor:
-        return torch.from_numpy(values).to(device)
-
-    return Tensors(
-        streams={role: move(x) for role, x in batch.features.items()},
-        valid={role: move(v) for role, v in batch.valid.items()},
-        mask=None if batch.mask.all() else move(batch.mask),
-        labels=move(batch.labels),
-        annotated=move(np.isfinite(batch.labels)),
-    )
 
 
 def columns(targets: Sequence[str]) -> list[int]:

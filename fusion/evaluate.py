@@ -8,6 +8,7 @@ from pathlib import Path
 from ..cache.errors import ConfigError
 from ..cache.store import FeatureStore
 from .data import require_streams
+from .feed import Feed
 from .runs import Run, load_run, write_evaluation
 from .scoring import Evaluation, predict, score
 
@@ -45,7 +46,7 @@ def evaluate(
     streams = run_streams(run, store)
     require_streams(store, videos, list(streams.values()))
     config = dataclasses.replace(run.config, streams=streams)
-    predictions = predict(run.model, store, videos, config, run.device)
+    predictions = predict(run.model, Feed(store, config, run.device), videos)
     evaluation = score(store, predictions, partition=partition)
     if out is not None:
         write_evaluation(out, evaluation, store)

@@ -141,6 +141,25 @@ def write_evaluation(path: Path, evaluation: Evaluation, store: FeatureStore) ->
     write_json(path / f"evaluation-{evaluation.partition}.json", evaluation.to_json())
 
 
+def used_keys(runs: Path) -> set[tuple[str, str]]:
+    """The (stream, key) pairs that the runs below a folder were trained on.
+
+    Raises:
+        ConfigError: a run's cache.json cannot be read.
+    """
+    keys = set()
+    for path in sorted(runs.rglob("cache.json")):
+        try:
+            streams = json.loads(path.read_text())["streams"].values()
+            keys |= {(facts["stream"], facts["key"]) for facts in streams}
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+            raise ConfigError(
+                f"cannot read {path}: {error}; it says which features the run needs. Restore it, "
+                "or move the run elsewhere"
+            ) from error
+    return keys
+
+
 def load_run(path: str | Path, device: str = "auto") -> Run:
     """Read a finished run.
 

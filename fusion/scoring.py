@@ -13,8 +13,9 @@ from torch import nn
 from ..cache.errors import ConfigError
 from ..cache.store import FeatureStore
 from .ccc import ccc
-from .config import TARGETS, FitConfig
-from .data import batches, columns, cut, to_device
+from .config import TARGETS
+from .data import columns, cut
+from .feed import Feed
 
 
 @dataclass(frozen=True)
@@ -66,38 +67,29 @@ def merge_windows(
     return np.divide(total, count, out=np.full_like(total, np.nan), where=count > 0)
 
 
-def predict(
-    network: nn.Module,
-    store: FeatureStore,
-    videos: Sequence[str],
-    config: FitConfig,
-    device: torch.device,
-) -> dict[str, np.ndarray]:
+def predict(network: nn.Module, feed: Feed, videos: Sequence[str]) -> dict[str, np.ndarray]:
     """Predict every frame of the videos.
 
     Args:
         network: called with (streams, valid, mask), gives [B, L, C]; left in evaluation mode.
-        store: where the features are.
+        feed: gives windows as tensors where the network is.
         videos: item ids.
-        config: windows, batch size and streams.
-        device: where the network is.
 
     Returns:
         video -> [T, C] float32, overlaps averaged in float64.
     """
     network.eval()
-    windows = cut(store, videos, config)
+    windows = cut(feed.store, videos, feed.config)
     values: list[np.ndarray] = []
     with torch.inference_mode():
-        for batch in batches(store, windows, config):
-            tensors = to_device(batch, device)
+        for tensors in feed.batches(windows):
             output = network(tensors.streams, tensors.valid, tensors.mask)
             values.extend(output.double().cpu().numpy())
     result: dict[str, np.ndarray] = {}
     for video in videos:
         own = [i for i, window in enumerate(windows) if window.video == video]
         bounds = [(windows[i].start, windows[i].stop) for i in own]
-        merged = merge_windows(store.rows(video), bounds, [values[i] for i in own])
+        merged = merge_windows(feed.store.rows(video), bounds, [values[i] for i in own])
         result[video] = merged.astype(np.float32)
     return result
 

@@ -15,11 +15,11 @@ from torch import nn
 
 from ..cache.errors import ConfigError
 from ..cache.store import FeatureStore
-from ..cache.windows import Batch
 from .ccc import ccc_loss
 from .config import FitConfig
-from .data import Plan, batches, columns, plan_fit, statistics, to_device, with_labels
+from .data import Plan, columns, plan_fit, statistics, with_labels
 from .device import choose_device, describe_device
+from .feed import Feed, Tensors
 from .model import Model, count_parameters
 from .runs import start_run, write_evaluation, write_metrics, write_weights
 from .scoring import Evaluation, predict, score
@@ -103,6 +103,7 @@ def fit(
         model.set_statistics(statistics(store, plan.windows, plan.config.streams))
         model.to(device)
         folder = start_run(run_dir, plan, store, device)
+        feed = Feed(store, plan.config, device)
         epochs: list[Epoch] = []
 
         def report(epoch: Epoch) -> None:
@@ -112,8 +113,8 @@ def fit(
                 progress(epoch)
 
         for name, network in model.networks.items():
-            _train(name, network, plan, store, device, report)
-    predictions = predict(model, store, plan.validation, plan.config, device)
+            _train(name, network, plan, feed, report)
+    predictions = predict(model, feed, plan.validation)
     evaluation = score(store, predictions, partition="validation")
     write_evaluation(folder, evaluation, store)
     write_weights(folder, model)
@@ -132,14 +133,13 @@ def _train(
     name: str,
     network: nn.Module,
     plan: Plan,
-    store: FeatureStore,
-    device: torch.device,
+    feed: Feed,
     report: Progress,
 ) -> None:
     """Train one network until it stops improving; leave it with its best weights."""
     config, targets = plan.config, plan.config.networks()[name]
     labels = columns(targets)
-    windows = with_labels(store, plan.windows, labels)
+    windows = with_labels(feed.store, plan.windows, labels)
     steps = math.ceil(len(windows) / config.batch)
     warmup = config.warmup_epochs * steps
     # Seeded anew, so that a network does not depend on how long the one before it trained.
@@ -161,12 +161,11 @@ def _train(
         network.train()
         order = np.random.default_rng([config.seed, epoch]).permutation(len(windows))
         total = 0.0
-        for step, batch in enumerate(batches(store, [windows[i] for i in order], config)):
+        for step, tensors in enumerate(feed.batches([windows[i] for i in order])):
             done = (epoch - 1) * steps + step + 1
             if done <= warmup:
                 for group in optimizer.param_groups:
                     group["lr"] = config.learning_rate * done / warmup
-            tensors = to_device(batch, device)
             output = network(tensors.streams, tensors.valid, tensors.mask)
             loss = torch.stack(
                 [
@@ -178,12 +177,12 @@ def _train(
             loss.backward()
             norm = nn.utils.clip_grad_norm_(network.parameters(), config.clip_norm)
             if not math.isfinite(loss.item() + norm.item()):
-                raise _diverged(name, epoch, step, loss.item(), batch, optimizer)
+                raise _diverged(name, epoch, step, loss.item(), tensors, optimizer)
             optimizer.step()
-            total += loss.item() * len(batch.windows)
+            total += loss.item() * len(tensors.windows)
 
-        predictions = predict(network, store, plan.validation, config, device)
-        agreement = score(store, predictions, partition="validation", targets=targets).ccc
+        predictions = predict(network, feed, plan.validation)
+        agreement = score(feed.store, predictions, partition="validation", targets=targets).ccc
         improved = agreement["mean"] > best
         if improved:
             best, best_epoch = agreement["mean"], epoch
@@ -207,7 +206,7 @@ def _train(
 
 
 def _diverged(
-    name: str, epoch: int, step: int, loss: float, batch: Batch, optimizer: torch.optim.Optimizer
+    name: str, epoch: int, step: int, loss: float, batch: Tensors, optimizer: torch.optim.Optimizer
 ) -> ConfigError:
     rows = ", ".join(f"{w.video}[{w.start}:{w.stop}]" for w in batch.windows[:3])
     more = f" and {len(batch.windows) - 3} more" if len(batch.windows) > 3 else ""

@@ -5,7 +5,15 @@ import pytest
 from caches import add_video, make_cache
 from hypothesis import given
 from hypothesis import strategies as st
-from vapipe.cache import ConfigError, FeatureStore, Valid, Window, cut_windows, gather
+from vapipe.cache import (
+    ConfigError,
+    FeatureStore,
+    Valid,
+    Window,
+    WindowReader,
+    cut_windows,
+    gather,
+)
 
 
 @given(st.integers(1, 3000), st.integers(1, 400), st.data())
@@ -54,3 +62,61 @@ def test_a_batch_holds_the_rows_and_marks_the_padding(tmp_path):
     assert np.allclose(batch.labels[0], labels[:4])
     assert np.isnan(batch.labels[1, 3]).all()
     assert batch.windows == windows
+
+
+@pytest.fixture
+def store(tmp_path):
+    root = make_cache(tmp_path / "cache")
+    rng = np.random.default_rng(2)
+    for video, rows in (("long", 50), ("short", 7)):
+        features = {"onet": rng.normal(size=(rows, 4)), "logmel": rng.normal(size=(rows, 2))}
+        add_video(root, video, features, labels=rng.uniform(-1, 1, size=(rows, 2)))
+    return FeatureStore.open(root)
+
+
+STREAMS = {"video": "onet", "audio": "logmel"}
+
+
+def same(one, other):
+    for role in STREAMS:
+        assert np.array_equal(one.features[role], other.features[role])
+        assert np.array_equal(one.valid[role], other.valid[role])
+    assert np.array_equal(one.mask, other.mask)
+    assert np.array_equal(one.labels, other.labels, equal_nan=True)
+    assert one.windows == other.windows
+
+
+@pytest.mark.parametrize("policy", ["map", "ram"])
+def test_buffers_used_again_hold_nothing_of_earlier_batches(store, policy):
+    reader = WindowReader(store, STREAMS, length=10, batch=3, policy=policy)
+    rng = np.random.default_rng(0)
+    for _ in range(20):
+        windows = []
+        for _ in range(rng.integers(1, 4)):
+            video, rows = [("long", 50), ("short", 7)][rng.integers(2)]
+            start = int(rng.integers(0, rows - 1))
+            windows.append(Window(video, start, min(rows, start + int(rng.integers(1, 11)))))
+        same(reader.read(windows), gather(store, windows, STREAMS, 10))
+
+
+def test_a_batch_stays_until_the_read_after_the_next(store):
+    reader = WindowReader(store, STREAMS, length=5, batch=1)
+    first = reader.read([Window("long", 0, 5)])
+    kept = {role: values.copy() for role, values in first.features.items()}
+    reader.read([Window("long", 20, 25)])
+    assert all(np.array_equal(first.features[role], kept[role]) for role in STREAMS)
+
+
+def test_a_private_copy_no_longer_needs_the_map(store):
+    mapped = WindowReader(store, STREAMS, length=5, batch=1)
+    private = WindowReader(store, STREAMS, length=5, batch=1, policy="ram")
+    for reader in (mapped, private):
+        reader.read([Window("long", 0, 5)])
+    view = store.read("long", "onet")
+    assert np.shares_memory(mapped._rows["long"].features[0], view)
+    assert not np.shares_memory(private._rows["long"].features[0], view)
+
+
+def test_an_unknown_policy_is_refused(store):
+    with pytest.raises(ConfigError, match="`disk` is none of map, ram"):
+        WindowReader(store, STREAMS, length=5, batch=1, policy="disk")

@@ -4,11 +4,13 @@ import dataclasses
 
 import numpy as np
 import pytest
+import torch
 from caches import add_features, add_video
 from vapipe.cache import CacheError, ConfigError, FeatureStore, Valid, Window
 from vapipe.fusion import FitConfig, plan_fit
-from vapipe.fusion.data import batches, choose_streams, cut, statistics, to_device
+from vapipe.fusion.data import choose_streams, cut, statistics
 from vapipe.fusion.device import choose_device
+from vapipe.fusion.feed import Feed
 
 
 def video(rows=20, streams=("onet", "logmel"), seed=0, **arguments):
@@ -161,16 +163,34 @@ def test_a_stream_without_any_usable_row_is_named(make_store):
         statistics(store, [Window("a", 0, 20)], {"audio": "logmel"})
 
 
-def test_batches_keep_the_order_and_mask_only_where_something_is_padded(make_store):
+def feed(store, memory, **options):
+    config = FitConfig(batch=2, streams={"video": "onet"}, memory=memory, **options)
+    return Feed(store, config, choose_device("cpu"))
+
+
+@pytest.mark.parametrize("memory", ["map", "ram", "device"])
+def test_batches_keep_the_order_and_mask_only_where_something_is_padded(make_store, memory):
     store = make_store({"a": video(20), "b": video(5)})
-    config = FitConfig(window=10, stride=10, batch=2, streams={"video": "onet"})
-    first, second = batches(store, cut(store, ["a", "b"], config), config)
+    source = feed(store, memory, window=10, stride=10)
+    first, second = source.batches(cut(store, ["a", "b"], source.config))
     assert [w.start for w in first.windows] == [0, 10]
-    device = choose_device("cpu")
-    assert to_device(first, device).mask is None
-    padded = to_device(second, device)
-    assert padded.mask.sum() == 5
-    assert padded.annotated.sum() == 10
+    assert first.mask is None
+    assert second.mask.sum() == 5
+    assert second.annotated.sum() == 10
+
+
+@pytest.mark.parametrize("memory", ["ram", "device"])
+def test_every_memory_policy_gives_the_same_batches(make_store, memory):
+    store = make_store({"a": video(23), "b": video(5)})
+    mapped, other = (feed(store, policy, window=10, stride=7) for policy in ("map", memory))
+    windows = cut(store, ["a", "b"], mapped.config)
+    for one, two in zip(mapped.batches(windows), other.batches(windows), strict=True):
+        assert torch.equal(one.streams["video"], two.streams["video"])
+        assert torch.equal(one.valid["video"], two.valid["video"])
+        assert torch.equal(one.labels.nan_to_num(9), two.labels.nan_to_num(9))
+        assert torch.equal(one.annotated, two.annotated)
+        assert (one.mask is None) == (two.mask is None)
+        assert one.windows == two.windows
 
 
 def test_the_device_is_what_was_asked_for_or_an_error(monkeypatch):
