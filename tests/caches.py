@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
+
 from vapipe.cache import Timeline, Valid
 from vapipe.cache.layout import create_cache, write_features, write_labels, write_timeline
 

@@ -6,6 +6,7 @@ import subprocess
 import numpy as np
 import pytest
 from caches import add_video, make_cache
+
 from vapipe.cache import CacheError, FeatureStore
 from vapipe.cache.pack import pack_cache
 from vapipe.cache.verify import verify_cache

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from caches import add_video
+
 from vapipe.cache import FeatureStore
 from vapipe.cache.durable import PARTIAL_SUFFIX
 from vapipe.cache.index import open_catalog, write_index

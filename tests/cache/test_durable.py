@@ -8,6 +8,7 @@ import sys
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from vapipe.cache import CacheError
 from vapipe.cache.durable import (
     atomic_file,

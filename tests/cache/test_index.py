@@ -7,6 +7,7 @@ import time
 import numpy as np
 import pytest
 from caches import add_features, add_video, make_cache
+
 from vapipe.cache import FeatureStore
 from vapipe.cache.index import INDEX, open_catalog, write_index
 

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from vapipe.cache import LabelError
 from vapipe.cache.labels import SURPLUS_ALLOWED, fit_labels, read_label_file, read_split_file
 

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from caches import KEYS, add_features, add_video, make_cache, source_of
 from safetensors.numpy import load_file
+
 from vapipe.cache import CacheError, ConfigError, FeatureStore, Valid
 from vapipe.cache.collect import find_garbage, remove
 from vapipe.cache.layout import CURRENT, read_current, write_current, write_timeline

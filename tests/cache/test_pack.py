@@ -5,6 +5,7 @@ import pytest
 from caches import add_features, add_video, make_cache, source_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from vapipe.cache import CacheError, FeatureStore
 from vapipe.cache.layout import write_timeline
 from vapipe.cache.pack import pack_cache

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from vapipe.cache import CacheError
 from vapipe.cache.header import DamagedShardError, Item, read_header
 from vapipe.cache.shard import map_arrays, verify_shard, write_shard

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from caches import KEYS, add_features, add_video, make_cache, source_of
+
 from vapipe.cache import CacheError, FeatureStore, Timeline, Valid
 from vapipe.cache.layout import MARKER, create_cache, write_labels, write_timeline
 

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from vapipe.cache import CacheError, Timeline, Valid, usable
 
 STEPS = st.lists(st.floats(0.001, 1.0), min_size=1, max_size=50)

@@ -5,6 +5,7 @@ import pytest
 from caches import add_video, make_cache
 from hypothesis import given
 from hypothesis import strategies as st
+
 from vapipe.cache import (
     ConfigError,
     FeatureStore,

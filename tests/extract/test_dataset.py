@@ -3,6 +3,7 @@
 import os
 
 import pytest
+
 from vapipe.cache import ConfigError
 from vapipe.extract.dataset import find_dataset
 

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 from caches import add_video, make_cache
+
 from vapipe.cache import FeatureStore, Valid
 from vapipe.fusion import FitConfig, FitResult, fit
 

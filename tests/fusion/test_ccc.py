@@ -8,6 +8,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
+
 from vapipe.cache import ConfigError
 from vapipe.fusion import ccc, ccc_loss
 

@@ -4,6 +4,7 @@ import dataclasses
 import json
 
 import pytest
+
 from vapipe.cache import ConfigError
 from vapipe.fusion import FitConfig
 

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from caches import add_features, add_video
+
 from vapipe.cache import CacheError, ConfigError, FeatureStore, Valid, Window
 from vapipe.fusion import FitConfig, plan_fit
 from vapipe.fusion.data import choose_streams, cut, statistics

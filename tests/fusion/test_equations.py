@@ -5,6 +5,7 @@ import math
 import numpy as np
 import pytest
 import torch
+
 from vapipe.cache import ConfigError
 from vapipe.fusion import count_parameters, create_head
 from vapipe.fusion.heads.joint_attention import JointCrossAttention

@@ -8,6 +8,7 @@ import pytest
 from caches import add_features, add_video, make_cache
 from hypothesis import given
 from hypothesis import strategies as st
+
 from vapipe.cache import ConfigError, FeatureStore, Valid, cut_windows
 from vapipe.fusion import ccc, evaluate, load_run, merge_windows, score
 

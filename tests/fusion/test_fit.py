@@ -7,6 +7,7 @@ import math
 import numpy as np
 import pytest
 import torch
+
 from vapipe.cache import ConfigError
 from vapipe.fusion import FitConfig, ccc, fit, load_run
 

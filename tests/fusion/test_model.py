@@ -5,6 +5,7 @@ import math
 
 import pytest
 import torch
+
 from vapipe.cache import ConfigError
 from vapipe.fusion import FitConfig, Model, count_parameters
 from vapipe.fusion.model import StreamEncoder

@@ -4,6 +4,7 @@ import math
 
 import pytest
 import torch
+
 from vapipe.cache import ConfigError
 from vapipe.fusion import create_head, describe_head, list_heads
 

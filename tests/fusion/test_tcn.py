@@ -5,6 +5,7 @@ import math
 import numpy as np
 import pytest
 import torch
+
 from vapipe.cache import ConfigError
 from vapipe.fusion import TCN, count_parameters
 from vapipe.fusion.dropout import Dropout
