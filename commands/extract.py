@@ -136,7 +136,7 @@ def extraction_settings(
     jobs = jobs or (1 if where != "cpu" else max(1, min(cores, videos)))
     threads = max(1, cores // jobs)
     click.echo(f"faces: {faces}; computing on {where}, {jobs} process(es) of {threads} thread(s)")
-    source = "crops" if crops_dir else faces
+    source: Any = "crops" if crops_dir else faces
     return Settings(
         cache=cache,
         streams=streams,
@@ -193,8 +193,8 @@ def _outcome_line(outcome: Outcome) -> str:
 @click.command()
 def streams() -> None:
     """List the encoders that streams can be made with."""
-    from ..extract.encoders import describe_encoder, list_encoders
+    from ..extract.encoders import list_encoders, summarise_encoder
 
     for name in list_encoders():
-        info = describe_encoder(name)
-        click.echo(f"{name:10s} {info.modality:7s} {info.summary}")
+        modality, summary = summarise_encoder(name)
+        click.echo(f"{name:10s} {modality:7s} {summary}")

@@ -18,8 +18,9 @@ from ..cache.layout import write_features, write_timeline
 from ..cache.shard import ShardWriter
 from ..cache.timeline import Valid, usable
 from .audio import read_audio
-from .crops import CropConfig, read_crops
-from .dataset import Video
+from .crops import CropConfig, describe_crop_files, read_crops
+from .dataset import Subject, Video
+from .encoders import AudioEncoder, VisualEncoder
 from .media import MediaInfo, probe
 from .streams import Stream, StreamConfig
 
@@ -114,22 +115,23 @@ def extract_video(task: Task, settings: Settings, streams: Sequence[Stream]) -> 
             source=source,
             media=info.facts(),
         )
-    notes = []
-    for modality, blocks in (("visual", _visual_blocks), ("audio", _audio_blocks)):
-        wanted = [
-            s for s in streams if s.encoder.modality == modality and s.config.name in task.streams
-        ]
-        if not wanted:
-            continue
-        with ExitStack() as stack:
-            units = {
-                (stream.config.name, owner): _Unit(stack, settings, stream, owner, info, source)
-                for stream in wanted
-                for owner in task.streams[stream.config.name]
-            }
-            for name, owner, features, codes in blocks(task, settings, wanted, info):
-                units[name, owner].append(features, codes)
-        notes += [note for unit in units.values() for note in unit.notes()]
+    notes = list(info.damage)
+    visual = [
+        s for s in streams if s.encoder.modality == "visual" and s.config.name in task.streams
+    ]
+    audio = [s for s in streams if s.encoder.modality == "audio" and s.config.name in task.streams]
+    if visual:
+        digests: dict[str, str] = {}
+        if settings.crops.source == "crops":
+            subjects = _subjects(task, visual)
+            digests, surplus = describe_crop_files(
+                info, settings.crops, subjects, settings.crops_dir
+            )
+            notes += surplus
+        blocks = _visual_blocks(task, settings, visual, info)
+        notes += _write(task, settings, visual, info, source, blocks, digests)
+    if audio:
+        notes += _write(task, settings, audio, info, source, _audio_blocks(task, audio, info), {})
     return Outcome(
         video=task.video.id,
         status="extracted",
@@ -151,6 +153,29 @@ def describe_source(path: Path) -> dict[str, Any]:
     }
 
 
+def _write(
+    task: Task,
+    settings: Settings,
+    streams: Sequence[Stream],
+    info: MediaInfo,
+    source: Mapping[str, Any],
+    blocks: Iterator[_Block],
+    digests: Mapping[str, str],
+) -> list[str]:
+    """Write blocks of rows to the shards of their units; notes on unusable rows."""
+    with ExitStack() as stack:
+        units = {
+            (stream.config.name, owner): _Unit(
+                stack, settings, stream, owner, info, source, digests.get(owner)
+            )
+            for stream in streams
+            for owner in task.streams[stream.config.name]
+        }
+        for name, owner, features, codes in blocks:
+            units[name, owner].append(features, codes)
+    return [note for unit in units.values() for note in unit.notes()]
+
+
 class _Unit:
     """The rows of one owner in one stream on their way to a shard."""
 
@@ -162,6 +187,7 @@ class _Unit:
         owner: str,
         info: MediaInfo,
         source: Mapping[str, Any],
+        crops_digest: str | None,
     ) -> None:
         self._label = f"{owner}: {stream.config.name}"
         self._codes: Counter[int] = Counter()
@@ -177,6 +203,7 @@ class _Unit:
                 source={name: source[name] for name in ("name", "bytes", "sha256")},
                 config=stream.identity,
                 dtype=stream.config.dtype,
+                facts={"crops_sha256": crops_digest} if crops_digest else None,
                 versions={name: importlib.metadata.version(name) for name in _VERSIONED},
             )
         )
@@ -189,8 +216,8 @@ class _Unit:
         """What the user should know: how many rows are unusable, and why."""
         rows = self._codes.total()
         return [
-            f"{self._label} has {count if count < rows else 'only'} "
-            f"rows {_REASONS[Valid(code)]}" + (f" of {rows}" if count < rows else "")
+            f"{self._label}: {count if count < rows else 'all'} of {rows} rows "
+            f"{_REASONS[Valid(code)]}"
             for code, count in sorted(self._codes.items())
             if code in _REASONS
         ]
@@ -203,25 +230,31 @@ def _visual_blocks(
     task: Task, settings: Settings, streams: Sequence[Stream], info: MediaInfo
 ) -> Iterator[_Block]:
     """Decode once, crop once per subject, feed every visual stream that lacks the subject."""
-    owners = {owner for stream in streams for owner in task.streams[stream.config.name]}
-    subjects = [subject for subject in task.video.subjects if subject.id in owners]
-    for batch in read_crops(
-        info, settings.crops, subjects, settings.crops_dir, device=settings.device
-    ):
-        for stream in streams:
-            for owner in task.streams[stream.config.name]:
+    crops = settings.crops
+    subjects = _subjects(task, streams)
+    encoders = {s.config.name: s.encoder for s in streams if isinstance(s.encoder, VisualEncoder)}
+    for batch in read_crops(info, crops, subjects, settings.crops_dir, settings.device):
+        for name, encoder in encoders.items():
+            for owner in task.streams[name]:
                 codes = batch.codes[owner]
                 use = usable(codes)
-                features = np.zeros((len(codes), stream.encoder.dim), np.float32)
+                features = np.zeros((len(codes), encoder.dim), np.float32)
                 if use.any():
-                    features[use] = stream.encoder.encode(batch.crops[owner][use])
-                yield stream.config.name, owner, features, codes
+                    features[use] = encoder.encode(
+                        batch.crops[owner][use], margin=crops.face_margin
+                    )
+                yield name, owner, features, codes
 
 
-def _audio_blocks(
-    task: Task, settings: Settings, streams: Sequence[Stream], info: MediaInfo
-) -> Iterator[_Block]:
+def _subjects(task: Task, streams: Sequence[Stream]) -> list[Subject]:
+    """The subjects that at least one of the visual streams lacks."""
+    owners = {owner for stream in streams for owner in task.streams[stream.config.name]}
+    return [subject for subject in task.video.subjects if subject.id in owners]
+
+
+def _audio_blocks(task: Task, streams: Sequence[Stream], info: MediaInfo) -> Iterator[_Block]:
     """Decode the audio once per stream; its rows belong to the video, not to a subject."""
-    for stream in streams:
-        for features, codes in stream.encoder.encode(read_audio(info), info.timeline):
-            yield stream.config.name, task.video.id, features, codes
+    encoders = {s.config.name: s.encoder for s in streams if isinstance(s.encoder, AudioEncoder)}
+    for name, encoder in encoders.items():
+        for features, codes in encoder.encode(read_audio(info), info.timeline):
+            yield name, task.video.id, features, codes
