@@ -122,7 +122,7 @@ def extraction_settings(
     videos: int,
     video_stream: int | None = None,
 ) -> tuple[Settings, int]:
-    """Work out crops, device, processes and threads; say what was chosen."""
+    """Work out crops, device and processes; say what was chosen."""
     from ..extract.crops import CropConfig
     from ..extract.video import Settings
 
@@ -134,8 +134,7 @@ def extraction_settings(
     where = choose_device(device)
     cores = len(os.sched_getaffinity(0))
     jobs = jobs or (1 if where != "cpu" else max(1, min(cores, videos)))
-    threads = max(1, cores // jobs)
-    click.echo(f"faces: {faces}; computing on {where}, {jobs} process(es) of {threads} thread(s)")
+    click.echo(f"faces: {faces}; computing on {where} with {jobs} process(es)")
     source: Any = "crops" if crops_dir else faces
     return Settings(
         cache=cache,
@@ -143,7 +142,6 @@ def extraction_settings(
         crops=CropConfig(source=source),
         crops_dir=crops_dir,
         device=where,
-        threads=threads,
         video_stream=video_stream,
     ), jobs
 

@@ -112,8 +112,13 @@ def _outcomes(
 
 
 def _attempt(task: Task, settings: Settings) -> Outcome:
-    """Extract one video; an error becomes its outcome, so that the others go on."""
-    torch.set_num_threads(settings.threads)
+    """Extract one video; an error becomes its outcome, so that the others go on.
+
+    One thread computes: sums split over threads round differently, and the stored bytes must not
+    depend on the machine's cores or on how many videos run at once.
+    """
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
     try:
         return extract_video(task, settings, _bind_all(settings))
     except VapipeError as error:
@@ -121,6 +126,8 @@ def _attempt(task: Task, settings: Settings) -> Outcome:
     except Exception as error:
         reason = f"{task.video.path}: unexpected {type(error).__name__}: {error}"
         return Outcome(task.video.id, "failed", problems=(reason,), trace=traceback.format_exc())
+    finally:
+        torch.set_num_threads(threads)
 
 
 @lru_cache(maxsize=1)

@@ -43,7 +43,6 @@ class Settings:
         crops: how faces are found and cropped.
         crops_dir: folder of official crops, or None.
         device: torch device.
-        threads: intra-op threads of a worker.
         video_stream: index of the container's video stream, None for the default one.
     """
 
@@ -52,7 +51,6 @@ class Settings:
     crops: CropConfig
     crops_dir: Path | None = None
     device: str = "cpu"
-    threads: int = 1
     video_stream: int | None = None
 
 

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from vapipe.cache.durable import digest_file
 from vapipe.cache.errors import ConfigError
 from vapipe.extract.synthetic import (
