@@ -16,7 +16,8 @@ from .durable import canonical_json, refusals_named
 from .header import Header, Item, read_header
 from .index import write_index
 from .layout import PACK_PREFIX
-from .shard import map_arrays, verify_shard, write_shard
+from .reading import ShardReader, verify_shard
+from .shard import write_shard
 
 DEFAULT_BYTES = 2 << 30
 _BLOCK_ROWS = 16_384
@@ -50,7 +51,9 @@ class _Piece:
     start: int
 
 
-def pack_cache(root: Path, *, max_bytes: int = DEFAULT_BYTES) -> Iterator[Packed]:
+def pack_cache(
+    root: Path, *, max_bytes: int = DEFAULT_BYTES, compress: bool = False
+) -> Iterator[Packed]:
     """Pack every folder's shards; yields each pack as it is written.
 
     Packs that are at least half full and wholly in use are left alone. Every shard is verified
@@ -59,16 +62,17 @@ def pack_cache(root: Path, *, max_bytes: int = DEFAULT_BYTES) -> Iterator[Packed
     Args:
         root: the cache folder.
         max_bytes: size that a pack does not exceed unless one item alone does.
+        compress: write compressed packs, for archiving.
 
     Raises:
         CacheError: a shard is damaged (verify names and mends it), or the disk refuses.
     """
     for path, kind in shard_folders(root):
-        yield from _pack_folder(root, list_folder(root, path, kind), max_bytes)
+        yield from _pack_folder(root, list_folder(root, path, kind), max_bytes, compress)
     write_index(root)
 
 
-def _pack_folder(root: Path, folder: Folder, max_bytes: int) -> Iterator[Packed]:
+def _pack_folder(root: Path, folder: Folder, max_bytes: int, compress: bool) -> Iterator[Packed]:
     path = root / folder.path
     group = Group(root, folder)
     live: dict[str, list[str]] = {name: [] for name in folder.shards}
@@ -91,7 +95,7 @@ def _pack_folder(root: Path, folder: Folder, max_bytes: int) -> Iterator[Packed]
     for batch in _batches(pieces, max_bytes):
         target = path / f"{PACK_PREFIX}{number:06d}.h5"
         number += 1
-        _write_pack(target, batch)
+        _write_pack(target, batch, compress)
         for piece in batch:
             remaining[piece.path.name] -= 1
         done = [name for name, left in remaining.items() if left == 0]
@@ -158,7 +162,7 @@ def _batches(pieces: list[_Piece], max_bytes: int) -> Iterator[list[_Piece]]:
         yield batch
 
 
-def _write_pack(target: Path, batch: list[_Piece]) -> None:
+def _write_pack(target: Path, batch: list[_Piece], compress: bool) -> None:
     header = batch[0].header
     arrays = {name: (info.dtype, info.shape[1:]) for name, info in header.arrays.items()}
     with write_shard(
@@ -169,10 +173,11 @@ def _write_pack(target: Path, batch: list[_Piece]) -> None:
         items=[piece.item for piece in batch],
         arrays=arrays,
         provenance=header.provenance,
+        compress=compress,
     ) as shard:
         for piece in batch:
-            mapped = map_arrays(piece.path, piece.header)
+            reader = ShardReader(piece.path)
             stop = piece.start + piece.item.rows
             for lower in range(piece.start, stop, _BLOCK_ROWS):
-                rows = slice(lower, min(lower + _BLOCK_ROWS, stop))
-                shard.append(**{name: array[rows] for name, array in mapped.items()})
+                upper = min(lower + _BLOCK_ROWS, stop)
+                shard.append(**{name: reader.rows(name, lower, upper) for name in arrays})

@@ -1,15 +1,14 @@
-"""Shards: immutable HDF5 files that hold the rows of one or many items of one kind.
+"""Writes shards: immutable HDF5 files that hold the rows of one or many items of one kind.
 
-Written row by row under a temporary name, checked, then renamed (`durable.py`); read by mapping the
-file at the offsets that the header names, so that a window of rows is a zero-copy view.
+Rows are written in order under a temporary name, checked, then renamed (`durable.py`). `reading.py`
+reads shards.
 """
 
 from __future__ import annotations
 
 import hashlib
-import mmap
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -23,24 +22,25 @@ from .errors import CacheError
 from .header import (
     VERSION,
     ArrayInfo,
-    DamagedShardError,
     Header,
     Item,
     pack_user_block,
-    read_header,
     user_block_size,
 )
+from .reading import ShardReader
 
 _NO_DIGEST = "0" * 64
 _ALIGNMENT = 64  # bytes; one cache line, so that mapped rows start aligned
+_CHUNK_BYTES = 1 << 20  # of a compressed shard: what one read decompresses at least
 ArraySpec = tuple[str, tuple[int, ...]]  # NumPy dtype, shape of one row
+Store = Callable[[str, int, np.ndarray], None]  # array, first row, values
 
 
 class ShardWriter:
     """Receives the rows of a shard in order; made by `write_shard`."""
 
-    def __init__(self, handle: BinaryIO, target: Path, header: Header) -> None:
-        self._handle = handle
+    def __init__(self, store: Store, target: Path, header: Header) -> None:
+        self._store = store
         self._target = target
         self._header = header
         self._digests = {name: hashlib.sha256() for name in header.arrays}
@@ -66,8 +66,7 @@ class ShardWriter:
             info = self._header.arrays[name]
             values = self._fit(name, np.asarray(block), np.dtype(info.dtype))
             with refusals_named(self._target):
-                done = self.rows * (info.nbytes // self._header.rows)
-                _write_at(self._handle, (info.offset or 0) + done, values.data)
+                self._store(name, self.rows, values)
             self._digests[name].update(values.data)
         self.rows = stop
 
@@ -117,6 +116,7 @@ def write_shard(
     stream: str = "",
     key: str = "",
     provenance: Mapping[str, Any] | None = None,
+    compress: bool = False,
 ) -> Iterator[ShardWriter]:
     """Write a shard at `target`; it appears there complete and checked, or not at all.
 
@@ -128,6 +128,7 @@ def write_shard(
         stream: stream name, for features.
         key: stream key, for features.
         provenance: JSON-able facts that hold for the whole shard.
+        compress: store the arrays in gzip-compressed chunks, for archiving: smaller, not mapped.
 
     Raises:
         CacheError: the rows do not fit what was announced, or the disk refuses.
@@ -149,22 +150,47 @@ def write_shard(
     block = user_block_size(plan)
     with atomic_file(target) as partial:
         with refusals_named(target):
-            header = _lay_out(partial, plan, block)
-            handle = partial.open("r+b", buffering=0)
-        with handle:
-            writer = ShardWriter(handle, target, header)
+            header = _lay_out(partial, plan, block, compress)
+        with _opened(partial, target, header, compress) as store:
+            writer = ShardWriter(store, target, header)
             yield writer
             digests = writer.digests()
-            with refusals_named(target):
-                _seal(handle, partial, header, block, digests)
+        with refusals_named(target):
+            _seal(partial, header, block, digests)
         _check(partial, target, digests)
 
 
-def _lay_out(path: Path, header: Header, block: int) -> Header:
+@contextmanager
+def _opened(path: Path, target: Path, header: Header, compress: bool) -> Iterator[Store]:
+    """Yield what puts values into their place."""
+    if compress:
+        with refusals_named(target):
+            file = h5py.File(path, "r+")
+        try:
+
+            def put(name: str, row: int, values: np.ndarray) -> None:
+                file[name][row : row + len(values)] = values
+
+            yield put
+        finally:
+            with refusals_named(target):
+                file.close()
+        return
+    with path.open("r+b", buffering=0) as handle:
+
+        def write(name: str, row: int, values: np.ndarray) -> None:
+            info = header.arrays[name]
+            offset = (info.offset or 0) + row * (info.nbytes // header.rows)
+            _write_at(handle, offset, values.data)
+
+        yield write
+
+
+def _lay_out(path: Path, header: Header, block: int, compress: bool) -> Header:
     """Write the HDF5 structure, every array allocated but not filled; the header with offsets.
 
-    HDF5 writes metadata only: the values go to their places with plain writes, so that a full
-    disk is an ordinary error and memory does not grow with the shard.
+    Unless compressed, HDF5 writes metadata only: the values go to their places with plain writes,
+    so that a full disk is an ordinary error and memory does not grow with the shard.
     """
     with h5py.File(
         path, "w", userblock_size=block, alignment_threshold=1, alignment_interval=_ALIGNMENT
@@ -182,8 +208,9 @@ def _lay_out(path: Path, header: Header, block: int) -> Header:
             "items": [dict(item.facts) for item in header.items],
         }
         file.create_dataset("facts", data=canonical_json(facts).decode(), dtype=text)
+        place = _chunk if compress else _allocate
         arrays = {
-            name: replace(info, offset=_allocate(file, name, info))
+            name: replace(info, offset=place(file, name, info))
             for name, info in header.arrays.items()
         }
     return replace(header, arrays=arrays)
@@ -201,9 +228,21 @@ def _allocate(file: h5py.File, name: str, info: ArrayInfo) -> int:
     return h5py.h5d.create(file.id, name.encode(), kind, space, dcpl=layout).get_offset()
 
 
-def _seal(
-    handle: BinaryIO, path: Path, header: Header, block: int, digests: Mapping[str, str]
-) -> None:
+def _chunk(file: h5py.File, name: str, info: ArrayInfo) -> None:
+    """Make a compressed dataset; it has no offset."""
+    row = max(1, info.nbytes // info.shape[0])
+    rows = min(info.shape[0], max(1, _CHUNK_BYTES // row))
+    file.create_dataset(
+        name,
+        info.shape,
+        info.dtype,
+        chunks=(rows, *info.shape[1:]),
+        compression="gzip",
+        shuffle=True,
+    )
+
+
+def _seal(path: Path, header: Header, block: int, digests: Mapping[str, str]) -> None:
     """Put the finished header in front."""
     sealed = replace(
         header,
@@ -211,7 +250,8 @@ def _seal(
         hdf5_bytes=path.stat().st_size - block,
         hdf5_sha256=digest_file(path, start=block),
     )
-    _write_at(handle, 0, memoryview(pack_user_block(sealed, block)))
+    with path.open("r+b", buffering=0) as handle:
+        _write_at(handle, 0, memoryview(pack_user_block(sealed, block)))
 
 
 def _write_at(handle: BinaryIO, offset: int, data: memoryview) -> None:
@@ -223,9 +263,10 @@ def _write_at(handle: BinaryIO, offset: int, data: memoryview) -> None:
 
 
 def _check(path: Path, target: Path, digests: Mapping[str, str]) -> None:
-    """Reopen what was written, as HDF5 and as a map, and compare with what was meant."""
-    for name, array in map_arrays(path, read_header(path)).items():
-        if hashlib.sha256(array.data).hexdigest() != digests[name]:
+    """Reopen what was written, as a shard and as HDF5, and compare with what was meant."""
+    reader = ShardReader(path)
+    for name, digest in digests.items():
+        if reader.digest(name) != digest:
             raise CacheError(
                 f"cannot write {target}: `{name}` reads back differently from what was written; "
                 "the disk or its file system is faulty"
@@ -233,48 +274,3 @@ def _check(path: Path, target: Path, digests: Mapping[str, str]) -> None:
     with refusals_named(target), h5py.File(path, "r", locking=False) as file:
         for name in digests:
             file[name][-1:]
-
-
-def map_arrays(path: Path, header: Header) -> dict[str, np.ndarray]:
-    """Map a shard's arrays; read-only views that share the page cache between processes.
-
-    Raises:
-        CacheError: the file cannot be opened.
-        DamagedShardError: an array would lie outside the file.
-    """
-    try:
-        with path.open("rb") as handle:
-            buffer = mmap.mmap(handle.fileno(), 0, access=mmap.ACCESS_READ)
-    except (OSError, ValueError) as error:
-        raise CacheError(f"cannot map {path}: {error}") from error
-    arrays = {}
-    for name, info in header.arrays.items():
-        offset = info.offset or 0
-        if offset + info.nbytes > len(buffer):
-            raise DamagedShardError(path, f"`{name}` ends beyond the end of the file")
-        count = int(np.prod(info.shape))
-        flat = np.frombuffer(buffer, info.dtype, count=count, offset=offset)
-        arrays[name] = flat.reshape(info.shape)
-    return arrays
-
-
-def verify_shard(path: Path) -> Header:
-    """Read every byte of a shard and compare with its digests; HDF5 is not parsed.
-
-    Raises:
-        DamagedShardError: something differs.
-    """
-    header = read_header(path)
-    block = path.stat().st_size - header.hdf5_bytes
-    with path.open("rb") as handle:
-        if handle.read(block) != pack_user_block(header, block):
-            raise DamagedShardError(path, "bytes between the header and the HDF5 part changed")
-    if digest_file(path, start=block) != header.hdf5_sha256:
-        damaged = [
-            name
-            for name, array in map_arrays(path, header).items()
-            if hashlib.sha256(array.data).hexdigest() != header.arrays[name].sha256
-        ]
-        what = f"values of {', '.join(damaged)}" if damaged else "HDF5 metadata"
-        raise DamagedShardError(path, f"{what} changed since it was written")
-    return header

@@ -10,10 +10,9 @@ import numpy as np
 
 from .catalog import Catalog, Folder, Place
 from .errors import CacheError
-from .header import read_header
 from .index import open_catalog
 from .layout import check_cache
-from .shard import map_arrays
+from .reading import ShardReader
 from .timeline import Timeline, usable
 
 _KEPT = 4096  # mapped shards, and views, held at once; a process may map 65,530 regions
@@ -31,7 +30,7 @@ class FeatureStore:
         self.root = root
         self._catalog = catalog
         self._subjects = dict(catalog.subjects())
-        self._maps: OrderedDict[Path, dict[str, np.ndarray]] = OrderedDict()
+        self._readers: OrderedDict[Path, ShardReader] = OrderedDict()
         self._views: OrderedDict[tuple[str, str], tuple[np.ndarray, np.ndarray]] = OrderedDict()
 
     @classmethod
@@ -113,6 +112,8 @@ class FeatureStore:
 
     def read(self, video: str, stream: str, start: int = 0, stop: int | None = None) -> np.ndarray:
         """Features of rows [start, stop); [n, D] float16 (or float32), a read-only mapped view.
+
+        Rows of a compressed shard are decompressed once per item.
 
         Raises:
             CacheError: unknown item or stream, rows not extracted, stale or damaged.
@@ -225,11 +226,11 @@ class FeatureStore:
         return view
 
     def _rows(self, place: Place, name: str) -> np.ndarray:
-        arrays = self._maps.get(place.path)
-        if arrays is None:
-            arrays = map_arrays(place.path, read_header(place.path))
-            _keep(self._maps, place.path, arrays)
-        return arrays[name][place.start : place.stop]
+        reader = self._readers.get(place.path)
+        if reader is None:
+            reader = ShardReader(place.path)
+            _keep(self._readers, place.path, reader)
+        return reader.rows(name, place.start, place.stop)
 
 
 def _keep(kept: OrderedDict, key: object, value: object) -> None:

@@ -10,7 +10,7 @@ from .catalog import Catalog, list_folder, shard_folders
 from .durable import refusals_named
 from .errors import CacheError
 from .header import Header
-from .shard import verify_shard
+from .reading import verify_shard
 
 QUARANTINE = "quarantine"
 

@@ -79,14 +79,15 @@ def verify(cache: Path, repair: bool) -> None:
 @click.option(
     "--max-size", type=click.IntRange(1), default=2048, show_default=True, help="MiB of a pack."
 )
-def pack(cache: Path, max_size: int) -> None:
+@click.option("--compress", is_flag=True, help="Compress the packs: for archives, slow to read.")
+def pack(cache: Path, max_size: int, compress: bool) -> None:
     """Pack many small shards into few large ones; safe to stop at any moment."""
     from ..cache.layout import check_cache
     from ..cache.pack import pack_cache
 
     check_cache(cache)
     packs = 0
-    for packed in pack_cache(cache, max_bytes=max_size << 20):
+    for packed in pack_cache(cache, max_bytes=max_size << 20, compress=compress):
         packs += 1
         click.echo(
             f"{packed.path}: {packed.items} item(s) from {packed.replaced} shard(s), "

@@ -41,12 +41,13 @@ def shards(root):
 @given(
     lengths=st.lists(st.integers(1, 300), min_size=1, max_size=8),
     max_bytes=st.sampled_from([1, 500, 2000, 1 << 30]),
+    compress=st.booleans(),
 )
-def test_packed_equals_unpacked(tmp_path_factory, lengths, max_bytes):
+def test_packed_equals_unpacked(tmp_path_factory, lengths, max_bytes, compress):
     root = make_cache(tmp_path_factory.mktemp("p") / "cache")
     fill(root, lengths)
     before = content(root)
-    list(pack_cache(root, max_bytes=max_bytes))
+    list(pack_cache(root, max_bytes=max_bytes, compress=compress))
     assert content(root) == before
     assert all(finding.problem is None for finding in verify_cache(root))
 
@@ -132,8 +133,8 @@ def test_a_shard_replaced_while_packing_is_kept(tmp_path, monkeypatch):
     fill(root, [10] * 3)
     write = module._write_pack
 
-    def write_while_another_extracts(target, batch):
-        write(target, batch)
+    def write_while_another_extracts(target, batch, compress):
+        write(target, batch, compress)
         if "onet" in str(target):
             add_features(root, "v02", "onet", np.full((10, 2), 55.0))
 

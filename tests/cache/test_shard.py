@@ -10,16 +10,23 @@ from hypothesis import strategies as st
 
 from vapipe.cache import CacheError
 from vapipe.cache.header import DamagedShardError, Item, read_header
-from vapipe.cache.shard import map_arrays, verify_shard, write_shard
+from vapipe.cache.reading import ShardReader, verify_shard
+from vapipe.cache.shard import write_shard
 
 NAMES = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=30)
 ARRAYS = {"features": ("<f2", (3,)), "valid": ("|u1", ())}
 
 
-def write(path, features, valid, items=None, block=7):
+def write(path, features, valid, items=None, block=7, compress=False):
     items = items or [Item("v", len(features), {"source": {"sha256": "s"}})]
     with write_shard(
-        path, kind="features", stream="onet", key="k", items=items, arrays=ARRAYS
+        path,
+        kind="features",
+        stream="onet",
+        key="k",
+        items=items,
+        arrays=ARRAYS,
+        compress=compress,
     ) as shard:
         for start in range(0, len(features), block):
             rows = slice(start, start + block)
@@ -39,18 +46,19 @@ def shard(tmp_path):
     block=st.integers(1, 50),
     names=st.lists(NAMES, min_size=1, max_size=5, unique=True),
     seed=st.integers(0, 99),
+    compress=st.booleans(),
 )
-def test_mapped_equals_written_equals_h5py(tmp_path_factory, rows, block, names, seed):
+def test_read_equals_written_equals_h5py(tmp_path_factory, rows, block, names, seed, compress):
     rng = np.random.default_rng(seed)
     features = rng.normal(size=(rows * len(names), 3)).astype(np.float16)
     valid = rng.integers(0, 255, len(features)).astype(np.uint8)
     items = [Item(name, rows) for name in names]
-    path = write(tmp_path_factory.mktemp("s") / "a.h5", features, valid, items, block)
+    path = write(tmp_path_factory.mktemp("s") / "a.h5", features, valid, items, block, compress)
     header = verify_shard(path)
     assert [item.id for item in header.items] == names
-    mapped = map_arrays(path, header)
-    assert np.array_equal(mapped["features"], features)
-    assert np.array_equal(mapped["valid"], valid)
+    reader = ShardReader(path)
+    assert np.array_equal(reader.rows("features", 0, len(features)), features)
+    assert np.array_equal(reader.rows("valid", 1, 3), valid[1:3])
     with h5py.File(path) as file:
         assert np.array_equal(file["features"][:], features)
         assert np.array_equal(file["valid"][:], valid)
@@ -68,7 +76,7 @@ def test_the_same_values_give_the_same_bytes(tmp_path):
 
 
 def test_mapped_arrays_are_read_only_and_aligned(shard):
-    features = map_arrays(shard, read_header(shard))["features"]
+    features = ShardReader(shard).rows("features", 0, 20)
     assert not features.flags.writeable
     assert features.ctypes.data % 64 == 0
 
@@ -143,6 +151,23 @@ def test_flipped_metadata_is_named_by_verify(shard):
     shard.write_bytes(content)
     with pytest.raises(DamagedShardError, match="HDF5 metadata changed"):
         verify_shard(shard)
+
+
+def test_a_compressed_shard_has_no_offsets_and_damage_in_it_is_named(tmp_path):
+    features = np.random.default_rng(0).normal(size=(50, 3))
+    path = write(tmp_path / "a.h5", features, np.ones(50), compress=True)
+    header = verify_shard(path)
+    assert {info.offset for info in header.arrays.values()} == {None}
+    assert not ShardReader(path).rows("features", 0, 5).flags.writeable
+    content = bytearray(path.read_bytes())
+    with h5py.File(path) as file:
+        place = file["features"].id.get_chunk_info(0).byte_offset
+    content[place] ^= 0xFF  # the compressed stream's own header
+    path.write_bytes(content)
+    with pytest.raises(DamagedShardError, match="compressed values or HDF5 metadata changed"):
+        verify_shard(path)
+    with pytest.raises(DamagedShardError, match="`features` cannot be read"):
+        ShardReader(path).rows("features", 0, 5)
 
 
 def test_an_unreadable_path_is_named(tmp_path):
