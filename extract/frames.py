@@ -60,8 +60,8 @@ def read_frames(
     scaler = VideoReformatter()
     waiting: dict[int, Frame] = {}
     due = 0
-    for frame, lost in _decode(info):
-        row = place.row_of(frame, lost)
+    for frame, number in _decode(info):
+        row = place.row_of(frame, number)
         if row is None or row < due or row in waiting:
             continue  # belongs to no row, or comes after its row was given up
         image = _convert(scaler, frame, info.pixel_aspect, lines)
@@ -80,9 +80,13 @@ def read_frames(
         yield waiting.pop(row) if row in waiting else Frame(row, None)
 
 
-def _decode(info: MediaInfo) -> Iterator[tuple[av.VideoFrame, int]]:
-    """Sound decoded frames, each with the number of packets that failed before it."""
-    lost = 0
+def _decode(info: MediaInfo) -> Iterator[tuple[av.VideoFrame, int | None]]:
+    """Sound frames as the decoder gives them, in order of presentation.
+
+    Each comes with its number as the stream of packets tells it: the packet in hand less the
+    decoder's delay; None for the last frames, which come when there is no packet any more.
+    """
+    count = 0
     with open_media(info.path) as container:
         stream: Any = container.streams[info.index]
         stream.codec_context.thread_count = 1
@@ -96,14 +100,15 @@ def _decode(info: MediaInfo) -> Iterator[tuple[av.VideoFrame, int]]:
                 return
             if not packet.size and packet.dts is not None:
                 continue  # would be taken for the end of the stream
+            count += bool(packet.size) and not packet.is_discard
             try:
                 frames = packet.decode()
             except av.FFmpegError:  # a damaged packet: its row stays without an image
-                lost += 1
                 continue
+            number = count - 1 - stream.codec_context.reorder_depth if packet.size else None
             for frame in frames:
                 if not frame.is_corrupt:
-                    yield frame, lost
+                    yield frame, number
 
 
 class _Times:
@@ -113,7 +118,7 @@ class _Times:
         self._ticks = info.ticks
         self._taken: dict[int, int] = {}  # of the ticks seen last, rows handed out
 
-    def row_of(self, frame: av.VideoFrame, lost: int) -> int | None:
+    def row_of(self, frame: av.VideoFrame, number: int | None) -> int | None:
         if frame.pts is None:
             return None
         row = int(np.searchsorted(self._ticks, frame.pts))
@@ -128,15 +133,18 @@ class _Times:
 
 
 class _Order:
-    """Counts frames, for containers whose presentation times do not identify them."""
+    """Counts, for containers whose presentation times do not identify frames.
+
+    Counting packets rather than frames keeps the rows after a damaged stretch in place.
+    """
 
     def __init__(self, info: MediaInfo) -> None:
         self._rows = len(info.ticks)
-        self._seen = 0
+        self._next = 0
 
-    def row_of(self, frame: av.VideoFrame, lost: int) -> int | None:
-        row = self._seen + lost
-        self._seen += 1
+    def row_of(self, frame: av.VideoFrame, number: int | None) -> int | None:
+        row = self._next if number is None else max(self._next, number)
+        self._next = row + 1
         return row if row < self._rows else None
 
 

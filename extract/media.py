@@ -186,7 +186,8 @@ def probe(
             path=path,
             size=path.stat().st_size,
             timeline=Timeline.from_pts(
-                ticks * float(time_base), nominal_fps=float(rate) if rate else None
+                ticks * time_base.numerator / time_base.denominator,
+                nominal_fps=float(rate) if rate else None,
             ),
             ticks=ticks,
             time_base=time_base,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -81,9 +82,11 @@ class LogMelEncoder(AudioEncoder):
         self._span, self._hop, self._n_fft, self._eps = window, hop, n_fft, eps
         self._device = torch.device(device)
         self._window = torch.hann_window(window, device=self._device)
-        filters = melscale_fbanks(
-            n_fft // 2 + 1, f_min, f_max, bands, RATE, norm="slaney", mel_scale="slaney"
-        )
+        with warnings.catch_warnings():  # torchaudio warns of what is refused below
+            warnings.simplefilter("ignore", UserWarning)
+            filters = melscale_fbanks(
+                n_fft // 2 + 1, f_min, f_max, bands, RATE, norm="slaney", mel_scale="slaney"
+            )
         if empty := int((filters.sum(dim=0) == 0).sum()):
             raise ConfigError(
                 f"logmel: {empty} of {bands} bands hold no bin of an n_fft of {n_fft}; raise n_fft "
