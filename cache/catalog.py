@@ -12,8 +12,16 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from .errors import CacheError
-from .header import DamagedShardError, Header, read_header
+from .header import ArrayInfo, DamagedShardError, Header, read_header
 from .layout import PACK_PREFIX, feature_folder
+
+# What the arrays of each kind may be: NumPy types, and number of dimensions.
+_ARRAYS: dict[str, dict[str, tuple[tuple[str, ...], int]]] = {
+    "timeline": {"pts": (("<f8",), 1)},
+    "labels": {"labels": (("<f4",), 2)},
+    "features": {"features": (("<f2", "<f4"), 2), "valid": (("|u1",), 1)},
+}
+_ABSENT = ArrayInfo("absent", (0,), None, "")
 
 
 class Place(NamedTuple):
@@ -184,6 +192,16 @@ def _check_place(path: Path, header: Header, folder: Folder) -> None:
     )
     if folder.kind == "features":
         belongs &= feature_folder(header.stream, header.key) == path.parent.name
+    wrong = [
+        f"`{name}` is {info.dtype} {list(info.shape)}"
+        for name, (dtypes, ndim) in _ARRAYS[folder.kind].items()
+        for info in [header.arrays.get(name, _ABSENT)]
+        if info.dtype not in dtypes or len(info.shape) != ndim or info.shape[0] != header.rows
+    ]
+    if belongs and wrong:
+        raise DamagedShardError(
+            path, f"{', '.join(wrong)} for {header.rows} rows, which is no {header.kind} shard"
+        )
     if not belongs:
         raise DamagedShardError(
             path,

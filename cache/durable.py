@@ -38,7 +38,7 @@ def refusals_named(target: Path) -> Iterator[None]:
         yield
     except (OSError, RuntimeError) as error:
         hdf5 = re.search(r"error message = '([^']+)'", str(error))
-        why = getattr(error, "strerror", None) or (hdf5[1] if hdf5 else str(error))
+        why = hdf5[1] if hdf5 else getattr(error, "strerror", None) or str(error)
         raise CacheError(
             f"cannot write {target}: {why}; what was there before is intact. "
             "Check the free space and the permissions of the folder, then run the command again"

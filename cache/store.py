@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import OrderedDict
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -43,6 +44,10 @@ class FeatureStore:
         root = Path(path)
         check_cache(root)
         return cls(root, open_catalog(root))
+
+    def __reduce__(self) -> tuple[Callable[[Path], FeatureStore], tuple[Path]]:
+        """Travels to other processes as its path; each maps the shards itself."""
+        return FeatureStore.open, (self.root,)
 
     # -- what is there ---------------------------------------------------------------------------
 

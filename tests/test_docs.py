@@ -1,0 +1,65 @@
+"""What the documentation shows works as written."""
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+from caches import add_video, make_cache
+
+from vapipe.cache import FeatureStore, Valid
+from vapipe.cache.pack import pack_cache
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def snippet(path, number=0):
+    """A Python block of a Markdown file."""
+    blocks = re.findall(r"^```python\n(.*?)^```", (ROOT / path).read_text(), re.M | re.S)
+    return blocks[number]
+
+
+@pytest.fixture
+def cache(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    root = make_cache(tmp_path / "vapipe-cache")
+    rng = np.random.default_rng(0)
+    for name, rows in (("a", 9), ("b", 5)):
+        features = {"onet": rng.normal(size=(rows, 256)), "logmel": rng.normal(size=(rows, 128))}
+        add_video(root, name, features, labels=np.zeros((rows, 2)), partition="train")
+    return root
+
+
+@pytest.mark.parametrize("packing", [None, "plain", "compressed"])
+def test_plain_h5py_reads_what_the_store_reads_in_ten_lines(cache, packing):
+    if packing:
+        list(pack_cache(cache, compress=packing == "compressed"))
+    code = snippet("docs/cache-format.md")
+    assert len([line for line in code.splitlines() if line.strip()]) <= 10
+    names = {}
+    exec(code, names)
+    store = FeatureStore.open(cache)
+    assert sorted(names["features"]) == ["a", "b"]
+    for video, (features, valid) in names["features"].items():
+        assert np.array_equal(features, store.read(video, "onet"))
+        assert np.array_equal(valid, store.status(video, "onet"))
+
+
+def test_the_readme_reads_a_cache(cache):
+    names = {}
+    exec(snippet("README.md"), names)
+    assert names["faces"].shape == (5, 256)
+    assert names["labels"].shape == (5, 2)
+
+
+def test_the_cache_format_lists_every_validity_code():
+    text = (ROOT / "docs/cache-format.md").read_text()
+    (codes,) = re.findall(r"^Validity codes:(.*?)\n\n", text, re.M | re.S)
+    assert {int(code) for code in re.findall(r"\d+", codes)} == {code.value for code in Valid}
+
+
+def test_links_between_pages_hold():
+    for page in [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]:
+        for link in re.findall(r"\]\(([^)#]+)\)", page.read_text()):
+            if not link.startswith("http"):
+                assert (page.parent / link).exists(), f"{page.name}: {link}"
