@@ -39,13 +39,17 @@ def fit_square(image: np.ndarray, *, size: int) -> np.ndarray:
 
 def _cut(image: np.ndarray, centre: tuple[float, float], side: float, size: int) -> np.ndarray:
     reach = math.ceil(side / size) + 1  # what the resize filter reads beyond the square
-    spans, starts = [], []
-    for middle, length in ((centre[1], image.shape[0]), (centre[0], image.shape[1])):
+    starts = []
+    for axis, middle in ((0, centre[1]), (1, centre[0])):
         first = math.floor(middle - side / 2) - reach
         last = math.ceil(middle + side / 2) + reach
-        spans.append(np.clip(np.arange(first, last), 0, length - 1))
+        length = image.shape[axis]
+        if first >= 0 and last <= length:
+            image = image[first:last] if axis == 0 else image[:, first:last]
+        else:
+            image = image.take(np.clip(np.arange(first, last), 0, length - 1), axis=axis)
         starts.append(middle - side / 2 - first)
-    patch = Image.fromarray(np.ascontiguousarray(image[spans[0][:, None], spans[1]]))
-    (top, left) = starts
+    top, left = starts
     square = (left, top, left + side, top + side)
+    patch = Image.fromarray(np.ascontiguousarray(image))
     return np.asarray(patch.resize((size, size), Image.Resampling.BILINEAR, box=square))
