@@ -157,6 +157,11 @@ def probe(
             raise MediaError(
                 f"{path}: no video stream{cover}; the file holds {held}. Give a file with video"
             )
+        if video.codec_context is None:
+            raise MediaError(
+                f"{path}: no decoder for the codec of video stream {video.index}; convert the "
+                "file, e.g. to H.264 in MP4"
+            )
         audio = _choose(path, container, "audio", container.streams.audio, audio_stream)
         packets = _Packets(container, video, audio)
         by_order = container.format.name == "avi" or packets.presentation is None
@@ -214,6 +219,9 @@ class _Packets:
 
     def __init__(self, container: InputContainer, video: Any, audio: Any) -> None:
         self.damage: list[str] = []
+        if audio is not None and audio.codec_context is None:
+            self.damage.append(f"no decoder for the codec of audio stream {audio.index}")
+            audio = None
         self.shape = (video.codec_context.width, video.codec_context.height)
         self.rotation = 0
         presented: list[int | None] = []
@@ -298,12 +306,16 @@ def _choose(
         for stream in streams:
             if stream.index == index:
                 return stream
-        held = ", ".join(f"{s.index} ({s.codec_context.name})" for s in streams) or "none"
+        held = ", ".join(f"{s.index} ({_codec(s)})" for s in streams) or "none"
         raise MediaError(
             f"{path}: stream {index} is no {kind} stream; its {kind} streams are: {held}"
         )
     best = container.streams.best(kind)
     return best if best in streams else next(iter(streams), None)
+
+
+def _codec(stream: Any) -> str:
+    return "unknown codec" if stream.codec_context is None else stream.codec_context.name
 
 
 def _diagnose(path: Path) -> str:

@@ -131,6 +131,18 @@ def test_any_file_name_opens(tmp_path, name):
     assert len(probe(path).timeline) == 3
 
 
+def test_a_codec_without_decoder_is_refused_for_video_and_noted_for_audio(tmp_path):
+    times = constant_times(Fraction(25), 10)
+    clip = write_clip(tmp_path / "c.mp4", times=times, sound=Sound(codec="flac"))
+    patch(clip.path, b"fLaC", 0, b"zzzz")
+    info = probe(clip.path)
+    assert (len(info.timeline), info.audio) == (10, None)
+    assert info.damage == ("no decoder for the codec of audio stream 1",)
+    patch(clip.path, b"avc1\0", 0, b"zzzz")
+    with pytest.raises(MediaError, match="no decoder for the codec of video stream 0; convert"):
+        probe(clip.path)
+
+
 def test_facts_are_json(tmp_path):
     clip = write_clip(tmp_path / "c.mp4", times=constant_times(Fraction(25), 5), sound=Sound())
     facts = json.loads(json.dumps(probe(clip.path).facts()))
