@@ -44,7 +44,7 @@ def demo(folder: Path, head: str, seed: int, device: str) -> None:
     """
     from ..cache.store import FeatureStore
     from ..extract.dataset import find_dataset
-    from ..extract.streams import choose_streams
+    from ..extract.options import choose_options
     from ..extract.synthetic import DESCRIPTION, write_demo_set
     from ..fusion.config import FitConfig
     from ..fusion.evaluate import evaluate
@@ -65,10 +65,8 @@ def demo(folder: Path, head: str, seed: int, device: str) -> None:
 
     click.echo(f"$ vapipe extract --videos {videos} --cache {cache}")
     dataset = find_dataset(videos)
-    configs, reason = choose_streams(None, "float16")
-    click.echo(f"streams: {', '.join(config.name for config in configs)} ({reason})")
     settings, jobs = extraction_settings(
-        cache, configs, "detect", device, None, len(dataset.videos)
+        cache, choose_options(None, None, None), "detect", device, None, len(dataset.videos)
     )
     _, failed = show_extraction(dataset, settings, jobs)
     if failed:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import sys
 import time
@@ -23,7 +24,7 @@ from .console import (
 
 if TYPE_CHECKING:
     from ..extract.dataset import Dataset
-    from ..extract.streams import StreamConfig
+    from ..extract.options import Options
     from ..extract.video import Outcome, Settings
 
 
@@ -38,6 +39,11 @@ if TYPE_CHECKING:
 @click.option(
     "--streams",
     help="Comma-separated encoders, e.g. onet,logmel. `vapipe streams` lists them.",
+)
+@click.option(
+    "--config",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    help="TOML file of named streams with options, views and cropping (docs/streams.md).",
 )
 @click.option(
     "--faces",
@@ -67,9 +73,7 @@ if TYPE_CHECKING:
 @click.option(
     "--dtype",
     type=click.Choice(["float16", "float32"]),
-    default="float16",
-    show_default=True,
-    help="Stored precision.",
+    help="Stored precision [default: float16].",
 )
 @device_option
 @click.option("--jobs", type=click.IntRange(1), help="Worker processes [default: one per core].")
@@ -77,12 +81,13 @@ def extract(
     videos: Path,
     cache: Path,
     streams: str | None,
+    config: Path | None,
     faces: str,
     labels: Path | None,
     split: Path | None,
     ids: Any,
     video_stream: int | None,
-    dtype: str,
+    dtype: str | None,
     device: str,
     jobs: int | None,
 ) -> None:
@@ -92,16 +97,15 @@ def extract(
     continues where it was; videos that cannot be used are listed at the end (exit code 3).
     """
     from ..extract.dataset import find_dataset
-    from ..extract.streams import choose_streams
+    from ..extract.options import choose_options
 
-    configs, reason = choose_streams(streams, dtype)
+    options = choose_options(streams, dtype, config)
     dataset = find_dataset(videos, labels=labels, split=split, ids=ids)
     click.echo(f"{len(dataset.videos)} video(s) in {videos}; {dataset.layout}")
-    click.echo(f"streams: {', '.join(config.name for config in configs)} ({reason})")
     for name, problem in dataset.problems:
         click.echo(f"  {name}: {problem}")
     settings, jobs = extraction_settings(
-        cache, configs, faces, device, jobs, len(dataset.videos), video_stream
+        cache, options, faces, device, jobs, len(dataset.videos), video_stream
     )
     done, failed = show_extraction(dataset, settings, jobs)
     failed += len(dataset.problems)
@@ -115,7 +119,7 @@ def extract(
 
 def extraction_settings(
     cache: Path,
-    streams: tuple[StreamConfig, ...],
+    options: Options,
     faces: str,
     device: str,
     jobs: int | None,
@@ -123,7 +127,6 @@ def extraction_settings(
     video_stream: int | None = None,
 ) -> tuple[Settings, int]:
     """Work out crops, device and processes; say what was chosen."""
-    from ..extract.crops import CropConfig
     from ..extract.video import Settings
 
     crops_dir = None if faces in ("detect", "frame") else Path(faces)
@@ -136,10 +139,12 @@ def extraction_settings(
     jobs = jobs or (1 if where != "cpu" else max(1, min(cores, videos)))
     click.echo(f"faces: {faces}; computing on {where} with {jobs} process(es)")
     source: Any = "crops" if crops_dir else faces
+    names = ", ".join(stream.name for stream in options.streams)
+    click.echo(f"streams: {names} ({options.reason})")
     return Settings(
         cache=cache,
-        streams=streams,
-        crops=CropConfig(source=source),
+        streams=options.streams,
+        crops=dataclasses.replace(options.crops, source=source),
         crops_dir=crops_dir,
         device=where,
         video_stream=video_stream,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,23 +12,28 @@ from ..cache.errors import ConfigError
 from ..cache.layout import DTYPES
 from .crops import CropConfig
 from .encoders import Encoder, create_encoder
+from .views import WHOLE, View
 
 SCHEMA = 1  # raised when the meaning of stored values changes without any option changing
-DEFAULT_STREAMS = ("onet", "logmel")
-DEFAULT_REASON = (
-    "the embedded default: their weights ship with the dependencies or none are needed; "
-    "choose others with --streams"
-)
 
 
 @dataclass(frozen=True)
 class StreamConfig:
-    """What the user asks for: a name, the encoder, its (option, value) pairs, the precision."""
+    """What the user asks for.
+
+    Attributes:
+        name: of the stream.
+        encoder: registered name of the encoder.
+        options: its (option, value) pairs.
+        dtype: stored precision.
+        view: which view of the crops it sees.
+    """
 
     name: str
     encoder: str
     options: tuple[tuple[str, Any], ...] = ()
     dtype: str = "float16"
+    view: View = WHOLE
 
 
 @dataclass(frozen=True)
@@ -56,30 +62,35 @@ def bind(config: StreamConfig, crops: CropConfig, device: str) -> Stream:
         device: torch device the encoder runs on.
 
     Raises:
-        ConfigError: unknown encoder, option or precision.
+        ConfigError: unknown encoder, option or precision, or a view of an audio stream.
     """
     if config.dtype not in DTYPES:
         raise ConfigError(
             f"stream `{config.name}`: dtype `{config.dtype}` is none of {', '.join(DTYPES)}"
         )
     encoder = create_encoder(config.encoder, device=device, **dict(config.options))
-    identity = {
+    if encoder.modality == "audio" and config.view != WHOLE:
+        raise ConfigError(
+            f"stream `{config.name}`: views are of pictures; {config.encoder} hears sound"
+        )
+    identity: dict[str, Any] = {
         "schema": SCHEMA,
         "encoder": encoder.identity(),
         "dtype": config.dtype,
-        **({"crops": crops.identity()} if encoder.modality == "visual" else {}),
     }
+    if encoder.modality == "visual":
+        identity["crops"] = crops.identity()
+        if config.view != WHOLE:
+            identity["view"] = config.view.name
     return Stream(config, encoder, identity, hashlib.sha256(canonical_json(identity)).hexdigest())
 
 
-def choose_streams(names: str | None, dtype: str) -> tuple[tuple[StreamConfig, ...], str]:
-    """The streams of a comma-separated list, or the default ones; and why these.
-
-    Raises:
-        ConfigError: an empty or repeated name.
-    """
-    chosen = [name.strip() for name in names.split(",")] if names is not None else DEFAULT_STREAMS
-    if not all(chosen) or len(set(chosen)) < len(chosen):
-        raise ConfigError(f"--streams `{names}`: give distinct names separated by commas")
-    reason = DEFAULT_REASON if names is None else "as asked for with --streams"
-    return tuple(StreamConfig(name, name, dtype=dtype) for name in chosen), reason
+def doubled(streams: Sequence[Stream]) -> list[tuple[str, str]]:
+    """Pairs of streams that hold the same values: the same network on the same input."""
+    first: dict[str, str] = {}
+    pairs = []
+    for stream in streams:
+        other = first.setdefault(stream.key, stream.config.name)
+        if other != stream.config.name:
+            pairs.append((other, stream.config.name))
+    return pairs

@@ -228,20 +228,19 @@ def _visual_blocks(
     task: Task, settings: Settings, streams: Sequence[Stream], info: MediaInfo
 ) -> Iterator[_Block]:
     """Decode once, crop once per subject, feed every visual stream that lacks the subject."""
-    crops = settings.crops
+    margin = settings.crops.face_margin
+    encoders = [(s.config, s.encoder) for s in streams if isinstance(s.encoder, VisualEncoder)]
     subjects = _subjects(task, streams)
-    encoders = {s.config.name: s.encoder for s in streams if isinstance(s.encoder, VisualEncoder)}
-    for batch in read_crops(info, crops, subjects, settings.crops_dir, settings.device):
-        for name, encoder in encoders.items():
-            for owner in task.streams[name]:
+    for batch in read_crops(info, settings.crops, subjects, settings.crops_dir, settings.device):
+        for config, encoder in encoders:
+            for owner in task.streams[config.name]:
                 codes = batch.codes[owner]
                 use = usable(codes)
                 features = np.zeros((len(codes), encoder.dim), np.float32)
                 if use.any():
-                    features[use] = encoder.encode(
-                        batch.crops[owner][use], margin=crops.face_margin
-                    )
-                yield name, owner, features, codes
+                    seen = config.view.apply(batch.crops[owner][use], owner)
+                    features[use] = encoder.encode(seen, margin=config.view.margin(margin))
+                yield config.name, owner, features, codes
 
 
 def _subjects(task: Task, streams: Sequence[Stream]) -> list[Subject]:

@@ -16,8 +16,9 @@ from vapipe.cache import ConfigError, FeatureStore, Valid
 from vapipe.cache.verify import verify_cache
 from vapipe.extract.crops import CropConfig
 from vapipe.extract.dataset import find_dataset
+from vapipe.extract.options import choose_options
 from vapipe.extract.run import run_extraction
-from vapipe.extract.streams import StreamConfig, choose_streams
+from vapipe.extract.streams import StreamConfig
 from vapipe.extract.video import Settings
 
 ROWS = 40
@@ -42,7 +43,7 @@ def videos(tmp_path_factory):
 
 
 def settings(cache, streams=None, **options):
-    configs, _ = choose_streams(streams, "float16")
+    configs = choose_options(streams, None, None).streams
     return Settings(cache=cache, streams=configs, crops=CropConfig(source="frame"), **options)
 
 
@@ -214,7 +215,7 @@ def test_an_unknown_stream_or_precision_stops_before_anything_is_read(videos, tm
     with pytest.raises(ConfigError, match="no encoder `logmell`; did you mean logmel"):
         run(videos, tmp_path / "cache", streams="logmell")
     with pytest.raises(ConfigError, match="give distinct names separated by commas"):
-        choose_streams("onet,,logmel", "float16")
+        choose_options("onet,,logmel", None, None)
     strange = StreamConfig("onet", "onet", dtype="float8")
     with pytest.raises(ConfigError, match="dtype `float8` is none of float16, float32"):
         list(
