@@ -153,8 +153,15 @@ def extraction_settings(
 
 def show_extraction(dataset: Dataset, settings: Settings, jobs: int) -> tuple[int, int]:
     """Run, print a line per video and a summary; (videos usable, videos with problems)."""
-    from ..extract.run import run_extraction
+    from ..extract.run import bind_all, run_extraction
+    from ..extract.streams import doubled
 
+    for one, other in doubled(bind_all(settings)):
+        click.echo(
+            f"warning: streams {one} and {other} are the same network on the same input; "
+            "the second adds nothing",
+            err=True,
+        )
     sizes = {video.id: video.path.stat().st_size for video in dataset.videos}
     began = time.perf_counter()
     outcomes = []

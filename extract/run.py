@@ -44,7 +44,7 @@ def run_extraction(dataset: Dataset, settings: Settings, *, jobs: int = 1) -> It
     for leftover in dead_partials(settings.cache):
         leftover.unlink(missing_ok=True)
     catalog = open_catalog(settings.cache)
-    streams = _bind_all(settings)
+    streams = bind_all(settings)
     write_current(settings.cache, {stream.config.name: stream.key for stream in streams})
     tasks = plan(dataset, streams, catalog)
     videos = {task.video.id: task.video for task in tasks}
@@ -120,7 +120,7 @@ def _attempt(task: Task, settings: Settings) -> Outcome:
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        return extract_video(task, settings, _bind_all(settings))
+        return extract_video(task, settings, bind_all(settings))
     except VapipeError as error:
         return Outcome(task.video.id, "failed", problems=(str(error),))
     except Exception as error:
@@ -131,7 +131,7 @@ def _attempt(task: Task, settings: Settings) -> Outcome:
 
 
 @lru_cache(maxsize=1)
-def _bind_all(settings: Settings) -> tuple[Stream, ...]:
+def bind_all(settings: Settings) -> tuple[Stream, ...]:
     """Load the encoders once per process."""
     return tuple(bind(config, settings.crops, settings.device) for config in settings.streams)
 

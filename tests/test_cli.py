@@ -193,6 +193,14 @@ def test_an_absent_gpu_is_not_replaced(videos, tmp_path):
     assert "no CUDA device is available here; use --device cpu" in result.stderr
 
 
+def test_two_streams_of_the_same_values_give_a_warning(videos, tmp_path):
+    config = tmp_path / "streams.toml"
+    config.write_text("[streams.logmel]\n[streams.mel]\nencoder = 'logmel'\n")
+    result = vapipe_("extract", "--videos", videos, "--cache", tmp_path / "c", "--config", config)
+    assert result.exit_code == 0
+    assert "warning: streams logmel and mel are the same network" in result.stderr
+
+
 def test_streams_lists_the_encoders():
     text = vapipe_("streams").stdout
     assert "onet" in text
