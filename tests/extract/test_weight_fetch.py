@@ -1,0 +1,400 @@
+"""A download ends with the right file or a message; nothing that interrupts it costs the rest.
+
+The server is real and on this machine; so are the processes that are killed.
+"""
+
+import hashlib
+import io
+import os
+import random
+import signal
+import socket
+import subprocess
+import time
+
+import pytest
+import torch
+from weight_server import entry_of, serving
+
+from vapipe.cache.errors import CacheError
+from vapipe.extract.weight_fetch import FetchPolicy, fetch_weights
+from vapipe.extract.weight_files import WeightsError, find_weights, read_pin
+from vapipe.extract.weight_table import WEIGHT_TABLE
+
+CONTENT = random.Random(1).randbytes(1_500_000)
+DIGEST = hashlib.sha256(CONTENT).hexdigest()
+QUICK = FetchPolicy(attempts=3, timeout_s=0.4, pause_s=0.01)
+
+
+@pytest.fixture(autouse=True)
+def direct(monkeypatch):
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+
+
+@pytest.fixture
+def server():
+    with serving(CONTENT) as running:
+        running.etag = '"one"'
+        yield running
+
+
+@pytest.fixture
+def listed(monkeypatch):
+    """Put an entry into the table for one test."""
+
+    def put(entry):
+        monkeypatch.setitem(WEIGHT_TABLE, entry.name, entry)
+        return entry
+
+    return put
+
+
+def fetch(folder, **options):
+    return fetch_weights("sample", folder=folder, **({"policy": QUICK} | options))
+
+
+def refusal(folder, kind=WeightsError, **options):
+    with pytest.raises(kind) as caught:
+        fetch(folder, **options)
+    return str(caught.value)
+
+
+def names(folder):
+    return sorted(path.name for path in folder.iterdir() if not path.name.endswith(".lock"))
+
+
+def start_fetch(folder, policy=QUICK):
+    """Fetch in a process of its own; its exit status is 0 when the file was right."""
+    pid = os.fork()
+    if pid == 0:
+        try:
+            fetch(folder, policy=policy)
+            os._exit(0)
+        finally:
+            os._exit(1)
+    return pid
+
+
+def wait_for(condition, seconds=10.0):
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "nothing happened"
+        time.sleep(0.01)
+
+
+def pca_file(scale=1.0):
+    """The bytes of a real, small checkpoint."""
+    data = io.BytesIO()
+    state = {"pca_eigen_vectors": scale * torch.eye(128), "pca_means": torch.zeros(128)}
+    torch.save(state, data)
+    return data.getvalue()
+
+
+def test_a_file_is_downloaded_checked_and_recorded(tmp_path, server, listed):
+    listed(entry_of(server))
+    steps = []
+    found = fetch(tmp_path / "new", progress=lambda *step: steps.append(step))
+    assert found.path.read_bytes() == CONTENT
+    assert (found.sha256, found.nbytes) == (DIGEST, len(CONTENT))
+    assert names(tmp_path / "new") == ["sample.bin", "sample.pin.json"]
+    assert steps[0] == (0, len(CONTENT))
+    assert steps[-1] == (len(CONTENT), len(CONTENT))
+    assert find_weights("sample", folder=tmp_path / "new") == found
+
+
+def test_the_prefix_of_a_digest_is_enough_and_is_checked(tmp_path, server, listed):
+    listed(entry_of(server, sha256=DIGEST[:8]))
+    assert fetch(tmp_path).sha256 == DIGEST
+    listed(entry_of(server, sha256="00000000"))
+    assert f"its SHA-256 is {DIGEST}, expected 00000000" in refusal(tmp_path)
+
+
+def test_only_a_file_that_is_not_right_is_downloaded_again(tmp_path, server, listed):
+    listed(entry_of(server))
+    path = fetch(tmp_path).path
+    fetch(tmp_path)
+    assert server.requests == [None]
+    path.write_bytes(CONTENT[:1000])
+    assert fetch(tmp_path).path.read_bytes() == CONTENT
+
+
+def test_cut_connections_are_continued_where_they_stopped(tmp_path, server, listed):
+    listed(entry_of(server))
+    server.cuts = [400_000, 500_000]
+    assert fetch(tmp_path).path.read_bytes() == CONTENT
+    assert server.requests == [None, "bytes=400000-", "bytes=900000-"]
+
+
+@pytest.mark.parametrize("published", [True, False])
+def test_a_date_or_a_digest_is_enough_to_continue(tmp_path, server, listed, published):
+    server.content = content = pca_file()
+    digest = hashlib.sha256(content).hexdigest() if published else None
+    listed(entry_of(server, sha256=digest))
+    server.etag = None
+    server.modified = "Mon, 01 Jan 2024 00:00:00 GMT" if digest is None else None
+    server.cuts = [30_000]
+    assert fetch(tmp_path).path.read_bytes() == content
+    assert server.requests == [None, "bytes=30000-"]
+
+
+@pytest.mark.parametrize("etag", [None, 'W/"weak"'])
+def test_without_anything_that_shows_a_change_it_starts_over(tmp_path, server, listed, etag):
+    server.content = content = pca_file()
+    listed(entry_of(server, sha256=None))
+    server.etag = etag
+    server.cuts = [30_000]
+    assert fetch(tmp_path).path.read_bytes() == content
+    assert server.requests == [None, None]
+
+
+def test_a_server_without_ranges_sends_everything_again(tmp_path, server, listed):
+    listed(entry_of(server))
+    server.ranges = False
+    server.cuts = [400_000]
+    assert fetch(tmp_path).path.read_bytes() == CONTENT
+    assert server.requests == [None, "bytes=400000-"]
+
+
+@pytest.mark.parametrize("heeds", [True, False])
+@pytest.mark.parametrize("length", [300_000, 1_500_000, 1_800_000])
+def test_parts_of_different_files_are_never_joined(tmp_path, server, listed, heeds, length):
+    listed(entry_of(server))
+    server.cuts = [400_000]
+    refusal(tmp_path, policy=FetchPolicy(attempts=1))
+    server.content = random.Random(2).randbytes(length)
+    server.etag, server.heeds_if_range = '"two"', heeds
+    listed(entry_of(server))
+    assert fetch(tmp_path).path.read_bytes() == server.content
+    assert len(server.requests) == (2 if heeds else 3)
+
+
+def test_a_complete_download_that_was_not_yet_renamed_is_used(tmp_path, server, listed):
+    listed(entry_of(server))
+    server.cuts = [400_000]
+    refusal(tmp_path, policy=FetchPolicy(attempts=1))
+    (tmp_path / "sample.bin.partial").write_bytes(CONTENT)
+    assert fetch(tmp_path).path.read_bytes() == CONTENT
+    assert server.requests == [None]
+
+
+def test_a_partial_file_of_another_place_is_not_continued(tmp_path, server, listed):
+    listed(entry_of(server))
+    server.cuts = [400_000]
+    refusal(tmp_path, policy=FetchPolicy(attempts=1))
+    listed(entry_of(server, url=server.url + "?moved"))
+    assert fetch(tmp_path).path.read_bytes() == CONTENT
+    assert server.requests == [None, None]
+
+
+def test_an_end_without_length_is_found_by_the_digest(tmp_path, server, listed):
+    listed(entry_of(server))
+    server.says_length = False
+    assert fetch(tmp_path).path.read_bytes() == CONTENT
+    (tmp_path / "sample.bin").unlink()
+    server.cuts = [400_000]
+    assert "(400000 bytes)" in refusal(tmp_path)
+
+
+def test_a_wrong_file_is_removed_and_both_digests_are_named(tmp_path, server, listed):
+    listed(entry_of(server, sha256="ab" * 32))
+    message = refusal(tmp_path)
+    assert message == (
+        f"{server.url} did not give the weights sample ({len(CONTENT)} bytes): its SHA-256 is "
+        f"{DIGEST}, expected {'ab' * 32}. The download was removed; try again. If it stays so, "
+        "the public file has changed or something on the way alters it: download "
+        f"{server.url} elsewhere, then `vapipe weights add sample FILE`"
+    )
+    assert names(tmp_path) == []
+
+
+def test_without_a_public_digest_the_first_file_is_pinned(tmp_path, server, listed):
+    server.content = pca_file()
+    listed(entry_of(server, sha256=None))
+    digest = hashlib.sha256(server.content).hexdigest()
+    assert fetch(tmp_path).sha256 == digest
+    assert read_pin("sample", tmp_path).sha256 == digest
+    (tmp_path / "sample.bin").unlink()
+    server.content = pca_file(2.0)
+    assert f"expected {digest}" in refusal(tmp_path)
+
+
+def test_without_a_public_digest_a_page_is_not_taken_for_weights(tmp_path, server, listed):
+    server.content = b"<html>please log in</html>"
+    listed(entry_of(server, sha256=None))
+    assert "not a readable PyTorch checkpoint (26 bytes" in refusal(tmp_path)
+    assert names(tmp_path) == []
+
+
+def test_what_the_server_does_not_have_is_an_error_at_once(tmp_path, server, listed):
+    listed(entry_of(server))
+    server.statuses = [404]
+    assert refusal(tmp_path) == (
+        f"{server.url}: the server answered 404 Not Found. To go on without it: download "
+        f"{server.url} elsewhere, then `vapipe weights add sample FILE`"
+    )
+    assert len(server.requests) == 1
+
+
+def test_a_busy_server_is_asked_again(tmp_path, server, listed):
+    listed(entry_of(server))
+    server.statuses = [503, 429]
+    assert fetch(tmp_path).path.read_bytes() == CONTENT
+    server.statuses = [500] * 3
+    (tmp_path / "sample.bin").unlink()
+    message = refusal(tmp_path)
+    assert "the server answered 500 Internal Server Error, after 3 attempts" in message
+
+
+def test_a_silent_server_is_given_up_and_what_came_is_kept(tmp_path, server, listed):
+    listed(entry_of(server))
+    server.before_gate = 200_000
+    server.gate.clear()
+    began = time.monotonic()
+    message = refusal(tmp_path, policy=FetchPolicy(attempts=2, timeout_s=0.3, pause_s=0.01))
+    assert time.monotonic() - began < 5
+    host = server.url.split("/")[2]
+    assert f"nothing came from {host} for 0.3 s, after 2 attempts" in message
+    kept = (tmp_path / "sample.bin.partial").stat().st_size
+    assert f"; {kept} bytes are kept, `vapipe weights fetch sample` continues" in message
+    assert kept >= 200_000
+    server.gate.set()
+    assert fetch(tmp_path).path.read_bytes() == CONTENT
+    assert server.requests[-1] == f"bytes={kept}-"
+
+
+def test_a_port_where_nobody_listens_is_named(tmp_path, server, listed):
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+        url = f"http://127.0.0.1:{port}/file"
+        listed(entry_of(server, url=url))
+        message = refusal(tmp_path)
+    assert message.startswith(f"{url}: 127.0.0.1:{port} refuses the connection. To go on")
+
+
+def test_a_name_that_is_not_found_suggests_being_offline(tmp_path, server, listed):
+    listed(entry_of(server, url="http://nowhere.invalid/file"))
+    message = refusal(tmp_path)
+    assert "the name nowhere.invalid is not found; is this machine offline?" in message
+    assert "`vapipe weights add sample FILE`" in message
+
+
+def test_something_that_does_not_speak_http_is_named(tmp_path, server, listed):
+    with socket.create_server(("127.0.0.1", 0)) as mute:
+        port = mute.getsockname()[1]
+        listed(entry_of(server, url=f"http://127.0.0.1:{port}/file"))
+        pid = os.fork()
+        if pid == 0:
+            connection, _ = mute.accept()
+            connection.recv(1000)
+            connection.sendall(b"hello, this is not HTTP\r\n\r\n")
+            connection.close()
+            os._exit(0)
+        message = refusal(tmp_path, policy=FetchPolicy(attempts=1, timeout_s=2))
+        os.waitpid(pid, 0)
+    assert f"the connection to 127.0.0.1:{port} failed (BadStatusLine(" in message
+
+
+def test_weights_without_public_location_are_to_be_added(tmp_path, server, listed):
+    listed(entry_of(server, url=None))
+    assert refusal(tmp_path) == (
+        "the weights sample have no public location (a test); add your file: "
+        "`vapipe weights add sample FILE`"
+    )
+
+
+def test_a_killed_download_is_continued(tmp_path, server, listed):
+    listed(entry_of(server))
+    server.before_gate = 700_000
+    server.gate.clear()
+    partial = tmp_path / "sample.bin.partial"
+    pid = start_fetch(tmp_path, FetchPolicy(timeout_s=30))
+    wait_for(lambda: partial.exists() and partial.stat().st_size >= 700_000)
+    os.kill(pid, signal.SIGKILL)
+    os.waitpid(pid, 0)
+    assert not (tmp_path / "sample.bin").exists()
+    server.gate.set()
+    kept = partial.stat().st_size
+    assert fetch(tmp_path).path.read_bytes() == CONTENT
+    assert server.requests == [None, f"bytes={kept}-"]
+
+
+def test_a_download_killed_again_and_again_comes_to_its_end(tmp_path, server, listed):
+    listed(entry_of(server))
+    dice = random.Random(3)
+    for _ in range(8):
+        pid = start_fetch(tmp_path, FetchPolicy(timeout_s=30))
+        time.sleep(dice.uniform(0.0, 0.02))
+        os.kill(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
+        if (tmp_path / "sample.bin").exists():
+            assert find_weights("sample", folder=tmp_path).sha256 == DIGEST
+            (tmp_path / "sample.bin").unlink()
+    assert fetch(tmp_path).path.read_bytes() == CONTENT
+    assert names(tmp_path) == ["sample.bin", "sample.pin.json"]
+
+
+def test_two_processes_download_a_file_once(tmp_path, server, listed):
+    listed(entry_of(server))
+    server.before_gate = 300_000
+    server.gate.clear()
+    pids = [start_fetch(tmp_path, FetchPolicy(timeout_s=30)) for _ in range(2)]
+    wait_for(lambda: server.requests)
+    time.sleep(0.3)
+    server.gate.set()
+    assert [os.waitpid(pid, 0)[1] for pid in pids] == [0, 0]
+    assert server.requests == [None]
+    assert (tmp_path / "sample.bin").read_bytes() == CONTENT
+    assert names(tmp_path) == ["sample.bin", "sample.pin.json"]
+
+
+def test_who_waits_for_another_download_sees_its_progress(tmp_path, server, listed):
+    listed(entry_of(server))
+    server.before_gate = 300_000
+    server.gate.clear()
+    pid = start_fetch(tmp_path, FetchPolicy(timeout_s=30))
+    wait_for(lambda: (tmp_path / "sample.bin.partial").exists())
+    steps = []
+
+    def progress(done, total):
+        steps.append((done, total))
+        if done >= 300_000:
+            server.gate.set()
+
+    fetch(tmp_path, progress=progress)
+    assert os.waitpid(pid, 0)[1] == 0
+    assert len(server.requests) == 1
+    assert {total for _, total in steps} == {len(CONTENT)}
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A real file system of 1 MiB, where this user may mount one."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    command = ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(folder)]
+    if subprocess.run(command, check=False, capture_output=True).returncode:
+        pytest.skip("mounting a small tmpfs needs privileges")
+    yield folder
+    subprocess.run(["umount", str(folder)], check=True)
+
+
+def test_too_small_a_disk_is_found_before_the_download(small_disk, server, listed):
+    listed(entry_of(server))
+    message = refusal(small_disk)
+    assert message.startswith(f"{small_disk}: 1500000 more bytes are needed for the download, ")
+    assert message.endswith("choose another folder with VAPIPE_WEIGHTS")
+
+
+def test_a_disk_that_fills_up_is_named(small_disk, server, listed):
+    listed(entry_of(server))
+    server.says_length = False
+    message = refusal(small_disk, CacheError)
+    assert "sample.bin.partial: No space left on device" in message
+
+
+def test_a_folder_that_cannot_be_made_is_named(tmp_path, server, listed):
+    listed(entry_of(server))
+    (tmp_path / "file").write_bytes(b"")
+    message = refusal(tmp_path / "file" / "weights", CacheError)
+    assert message.startswith(f"cannot write {tmp_path}/file/weights/sample.bin: Not a directory")
