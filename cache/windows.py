@@ -123,7 +123,7 @@ class WindowReader:
         self._streams = dict(streams)
         self._length = length
         self._policy = policy
-        self._rows: dict[str, _Rows] = {}
+        self._rows: dict[tuple[str, tuple[str, ...]], _Rows] = {}
         self._buffers = [self._buffer(batch, allocate) for _ in range(2)]
 
     def _buffer(self, batch: int, allocate: Allocate) -> Batch:
@@ -139,11 +139,15 @@ class WindowReader:
             [],
         )
 
-    def read(self, windows: Sequence[Window]) -> Batch:
+    def read(
+        self, windows: Sequence[Window], streams: Sequence[Mapping[str, str]] | None = None
+    ) -> Batch:
         """Copy windows into the buffers that were used longer ago.
 
         Args:
             windows: at most `batch` windows of at most `length` rows.
+            streams: for each window, role -> a stream of the same width and precision to read in
+                place of the usual one (another view).
 
         Returns:
             Views of the buffers, valid until the read after the next.
@@ -155,8 +159,10 @@ class WindowReader:
         batch = self._buffers[0].first(len(windows))
         batch.windows.extend(windows)
         features, valid = list(batch.features.values()), list(batch.valid.values())
-        for i, (video, start, stop) in enumerate((w.video, w.start, w.stop) for w in windows):
-            rows = self._rows.get(video) or self._load(video)
+        for i, window in enumerate(windows):
+            names = tuple((streams[i] if streams else self._streams).values())
+            rows = self._rows.get((window.video, names)) or self._load(window.video, names)
+            start, stop = window.start, window.stop
             count = stop - start
             for target, values in zip(features, rows.features, strict=True):
                 target[i, :count] = values[start:stop]
@@ -170,12 +176,11 @@ class WindowReader:
                 batch.labels[i, count:] = np.nan
         return batch
 
-    def _load(self, video: str) -> _Rows:
+    def _load(self, video: str, names: tuple[str, ...]) -> _Rows:
         if self._policy == "map" and len(self._rows) >= _ITEMS_KEPT:
             self._rows.clear()
-        names = self._streams.values()
         keep = np.array if self._policy == "ram" else np.asarray
-        rows = self._rows[video] = _Rows(
+        rows = self._rows[video, names] = _Rows(
             [keep(self._store.read(video, name)) for name in names],
             [usable(self._store.status(video, name)) for name in names],
             keep(self._store.labels(video)),

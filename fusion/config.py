@@ -72,6 +72,7 @@ class FitConfig:
         clip_norm: largest norm of the gradient.
         seed: of weights, order and dropout.
         device: `auto` (CUDA where there is one), `cpu` or `cuda`.
+        views: whether training draws one of a stream's stored views for each window.
         memory: where features wait: `map` (mapped shards, shared between processes), `ram` (a
             private copy) or `device` (all on the device).
     """
@@ -101,6 +102,7 @@ class FitConfig:
     clip_norm: float = 1.0
     seed: int = 0
     device: str = "auto"
+    views: bool = True
     memory: str = "map"
 
     def __post_init__(self) -> None:

@@ -74,6 +74,7 @@ def choose_streams(store: FeatureStore, config: FitConfig) -> dict[str, str]:
     names = [
         name if len(store.keys(name)) == 1 else f"{name}@{key[:8]}"
         for name in store.streams()
+        if "~" not in name
         for key in store.keys(name)
     ]
     if not names:
@@ -108,6 +109,27 @@ def choose_streams(store: FeatureStore, config: FitConfig) -> dict[str, str]:
             "--head concat"
         )
     return chosen
+
+
+def views_of(store: FeatureStore, stream: str) -> list[str]:
+    """The further views that are stored of a stream, as `name~view@key`; see extract/views.py.
+
+    Raises:
+        ConfigError: a view is stored under several keys, so that it is unclear which belongs.
+    """
+    base = stream.partition("@")[0]
+    views = []
+    for name in store.streams():
+        if name.startswith(f"{base}~"):
+            keys = store.keys(name)
+            if len(keys) > 1:
+                raise ConfigError(
+                    f"view {name} is stored under {len(keys)} keys ({', '.join(keys)}); remove the "
+                    "old one with `vapipe cache gc`, or fit with views switched off"
+                )
+            if store.dim(name) == store.dim(stream) and store.dtype(name) == store.dtype(stream):
+                views.append(name)
+    return views
 
 
 def _annotated(store: FeatureStore, partition: str) -> list[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,6 +13,7 @@ from ..cache.store import FeatureStore
 from ..cache.timeline import usable
 from ..cache.windows import POLICIES, Batch, Window, WindowReader
 from .config import FitConfig
+from .data import views_of
 
 
 @dataclass(frozen=True)
@@ -52,7 +53,11 @@ class Feed:
         self.store = store
         self.config = config
         self.device = device
-        self._tables: dict[str, _Table] = {}
+        self._tables: dict[tuple[str, tuple[str, ...]], _Table] = {}
+        self._views = {
+            role: views_of(store, name) if config.views else []
+            for role, name in config.streams.items()
+        }
         self._reader: WindowReader | None = None
         if config.memory in POLICIES:
             self._reader = WindowReader(
@@ -64,20 +69,37 @@ class Feed:
                 allocate=_pinned if device.type == "cuda" else np.empty,
             )
 
-    def batches(self, windows: Sequence[Window]) -> Iterator[Tensors]:
+    def batches(
+        self, windows: Sequence[Window], draw: np.random.Generator | None = None
+    ) -> Iterator[Tensors]:
         """The windows in their order, `config.batch` at a time.
 
         A batch on the CPU stays as it is until the one after the next is made.
+
+        Args:
+            windows: what to read.
+            draw: for training: draws one of a stream's stored views for each window.
 
         Raises:
             CacheError: rows are missing.
         """
         for start in range(0, len(windows), self.config.batch):
             chosen = list(windows[start : start + self.config.batch])
+            streams = [self._streams(window.video, draw) for window in chosen]
             if self._reader is None:
-                yield self._gather_on_device(chosen)
+                yield self._gather_on_device(chosen, streams)
             else:
-                yield self._move(self._reader.read(chosen))
+                yield self._move(self._reader.read(chosen, streams))
+
+    def _streams(self, video: str, draw: np.random.Generator | None) -> Mapping[str, str]:
+        """Role -> the stream to read a window of this video from."""
+        if draw is None or not any(self._views.values()):
+            return self.config.streams
+        drawn = {}
+        for role, name in self.config.streams.items():
+            there = [view for view in self._views[role] if self.store.has(video, view)]
+            drawn[role] = [name, *there][draw.integers(len(there) + 1)]
+        return drawn
 
     def _move(self, batch: Batch) -> Tensors:
         def move(values: np.ndarray) -> Tensor:
@@ -92,8 +114,12 @@ class Feed:
             windows=batch.windows,
         )
 
-    def _gather_on_device(self, windows: Sequence[Window]) -> Tensors:
-        tables = [self._table(window.video) for window in windows]
+    def _gather_on_device(
+        self, windows: Sequence[Window], streams: Sequence[Mapping[str, str]]
+    ) -> Tensors:
+        tables = [
+            self._table(window.video, names) for window, names in zip(windows, streams, strict=True)
+        ]
         length = self.config.window
         mask = torch.zeros(len(windows), length, dtype=torch.bool)
         for i, window in enumerate(windows):
@@ -116,15 +142,16 @@ class Feed:
             windows=list(windows),
         )
 
-    def _table(self, video: str) -> _Table:
-        table = self._tables.get(video)
+    def _table(self, video: str, streams: Mapping[str, str]) -> _Table:
+        key = video, tuple(streams.values())
+        table = self._tables.get(key)
         if table is None:
 
             def put(values: np.ndarray) -> Tensor:
                 return torch.from_numpy(np.array(values)).to(self.device)
 
-            store, streams = self.store, self.config.streams
-            table = self._tables[video] = _Table(
+            store = self.store
+            table = self._tables[key] = _Table(
                 {role: put(store.read(video, name)) for role, name in streams.items()},
                 {role: put(usable(store.status(video, name))) for role, name in streams.items()},
                 put(store.labels(video)),

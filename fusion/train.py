@@ -159,9 +159,11 @@ def _train(
     for epoch in range(1, config.epochs + 1):
         started = time.monotonic()
         network.train()
-        order = np.random.default_rng([config.seed, epoch]).permutation(len(windows))
+        draw = np.random.default_rng([config.seed, epoch])
+        order = draw.permutation(len(windows))
         total = 0.0
-        for step, tensors in enumerate(feed.batches([windows[i] for i in order])):
+        shuffled = feed.batches([windows[i] for i in order], draw)
+        for step, tensors in enumerate(shuffled):
             done = (epoch - 1) * steps + step + 1
             if done <= warmup:
                 for group in optimizer.param_groups:

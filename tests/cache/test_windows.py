@@ -113,11 +113,20 @@ def test_a_private_copy_no_longer_needs_the_map(store):
     private = WindowReader(store, STREAMS, length=5, batch=1, policy="ram")
     for reader in (mapped, private):
         reader.read([Window("long", 0, 5)])
-    view = store.read("long", "onet")
-    assert np.shares_memory(mapped._rows["long"].features[0], view)
-    assert not np.shares_memory(private._rows["long"].features[0], view)
+    view, key = store.read("long", "onet"), ("long", ("onet", "logmel"))
+    assert np.shares_memory(mapped._rows[key].features[0], view)
+    assert not np.shares_memory(private._rows[key].features[0], view)
 
 
 def test_an_unknown_policy_is_refused(store):
     with pytest.raises(ConfigError, match="`disk` is none of map, ram"):
         WindowReader(store, STREAMS, length=5, batch=1, policy="disk")
+
+
+def test_each_window_can_be_read_from_streams_of_its_own(tmp_path):
+    root = make_cache(tmp_path / "cache")
+    add_video(root, "v", {"onet": np.zeros((9, 2)), "onet~flip": np.ones((9, 2))})
+    reader = WindowReader(FeatureStore.open(root), {"video": "onet"}, length=3, batch=2)
+    windows = [Window("v", 0, 3), Window("v", 0, 3)]
+    batch = reader.read(windows, [{"video": "onet"}, {"video": "onet~flip"}])
+    assert batch.features["video"].mean(axis=(1, 2)).tolist() == [0, 1]

@@ -194,6 +194,34 @@ def test_every_memory_policy_gives_the_same_batches(make_store, memory):
         assert one.windows == two.windows
 
 
+@pytest.mark.parametrize("memory", ["map", "device"])
+def test_training_draws_a_stored_view_for_each_window_and_prediction_does_not(make_store, memory):
+    features = {"onet": np.zeros((20, 2)), "onet~flip": np.ones((20, 2))}
+    store = make_store({"a": {**video(20), "features": features}})
+    source = feed(store, memory, window=5, stride=5)
+    windows = cut(store, ["a"], source.config) * 10
+    drawn = [
+        float(x.mean())
+        for batch in source.batches(windows, np.random.default_rng(0))
+        for x in batch.streams["video"]
+    ]
+    assert set(drawn) == {0.0, 1.0}
+    assert 10 < sum(drawn) < 30
+    assert all((batch.streams["video"] == 0).all() for batch in source.batches(windows))
+    plain = feed(store, memory, window=5, stride=5, views=False)
+    again = plain.batches(windows, np.random.default_rng(0))
+    assert all((batch.streams["video"] == 0).all() for batch in again)
+    assert choose_streams(store, FitConfig(head="concat")) == {"video": "onet"}
+
+
+def test_a_view_under_two_keys_is_refused(make_store):
+    features = {"onet": np.zeros((20, 2)), "onet~flip": np.ones((20, 2))}
+    store = make_store({"a": {**video(20), "features": features}})
+    add_features(store.root, "a", "onet~flip", np.ones((20, 2)), key="c3" * 32)
+    with pytest.raises(ConfigError, match="view onet~flip is stored under 2 keys"):
+        feed(FeatureStore.open(store.root), "map", window=5, stride=5)
+
+
 def test_the_device_is_what_was_asked_for_or_an_error(monkeypatch):
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
     assert choose_device("auto").type == "cpu"
