@@ -5,6 +5,7 @@ Heavy packages are imported inside the commands, so that `vapipe --help` answers
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 import click
@@ -16,6 +17,11 @@ from .commands.console import ERROR
 from .commands.demo import demo
 from .commands.extract import extract, streams
 from .commands.fit import evaluate, fit, heads
+from .commands.weights import weights
+
+# Threads of torch that wait for each other sleep instead of spinning: on a machine that other
+# processes use too, spinning made small networks up to twenty times slower. Read when torch loads.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 
 class _Program(click.Group):
@@ -45,5 +51,5 @@ def main() -> None:
     """
 
 
-for command in (demo, extract, fit, evaluate, streams, heads, cache):
+for command in (demo, extract, fit, evaluate, streams, heads, weights, cache):
     main.add_command(command)
