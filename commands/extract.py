@@ -165,16 +165,24 @@ def show_extraction(dataset: Dataset, settings: Settings, jobs: int) -> tuple[in
     sizes = {video.id: video.path.stat().st_size for video in dataset.videos}
     began = time.perf_counter()
     outcomes = []
-    with progress_lines(sum(sizes.values()), "videos") as step:
-        for outcome in run_extraction(dataset, settings, jobs=jobs):
-            outcomes.append(outcome)
-            rows = sum(each.rows for each in outcomes if each.status == "extracted")
-            rate = rows / (time.perf_counter() - began)
-            step(
-                sizes[outcome.video],
-                _outcome_line(outcome),
-                f"{len(outcomes)}/{len(sizes)} videos, {rate:.0f} frames/s",
-            )
+    try:
+        with progress_lines(sum(sizes.values()), "videos") as step:
+            for outcome in run_extraction(dataset, settings, jobs=jobs):
+                outcomes.append(outcome)
+                rows = sum(each.rows for each in outcomes if each.status == "extracted")
+                rate = rows / (time.perf_counter() - began)
+                step(
+                    sizes[outcome.video],
+                    _outcome_line(outcome),
+                    f"{len(outcomes)}/{len(sizes)} videos, {rate:.0f} frames/s",
+                )
+    except KeyboardInterrupt:
+        click.echo(
+            f"stopped: {len(outcomes)} of {len(sizes)} video(s) are done and stay in "
+            f"{settings.cache}; the same command continues with the others",
+            err=True,
+        )
+        sys.exit(PARTLY)
     bad = [outcome for outcome in outcomes if outcome.problems]
     extracted = [outcome for outcome in outcomes if outcome.status == "extracted"]
     click.echo(

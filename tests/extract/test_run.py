@@ -1,6 +1,7 @@
 """A run does what is missing, survives being killed, and one bad video never stops the others."""
 
 import random
+import re
 import shutil
 import signal
 import subprocess
@@ -240,15 +241,30 @@ def test_unexpected_errors_keep_their_trace_and_the_others_go_on(videos, tmp_pat
     assert all("cannot write" in outcome.problems[0] for outcome in rest)
 
 
-def extract_in_process(videos, cache):
+def extract_in_process(videos, cache, stderr=subprocess.DEVNULL):
     return subprocess.Popen(
         [
             sys.executable, "-c", "from vapipe.cli import main; main()", "extract",
             "--videos", str(videos), "--cache", str(cache), "--faces", "frame", "--jobs", "1",
         ],
         stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
+        stderr=stderr,
     )  # fmt: skip
+
+
+def test_an_interrupted_run_says_what_is_left_and_continues(videos, tmp_path, reference):
+    process = extract_in_process(videos, tmp_path / "cache", stderr=subprocess.PIPE)
+    while not (tmp_path / "cache" / "current.json").exists():
+        time.sleep(0.01)
+    process.send_signal(signal.SIGINT)
+    message = process.communicate()[1].decode()
+    assert process.returncode == 3
+    assert re.fullmatch(
+        r"stopped: \d of 3 video\(s\) are done and stay in .*; the same command continues .*\n",
+        message,
+    )
+    run(videos, tmp_path / "cache")
+    assert tree(tmp_path / "cache") == reference
 
 
 def kill_and_continue(videos, cache, reference, seed):
