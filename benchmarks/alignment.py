@@ -1,24 +1,27 @@
-"""Measures whether flash and click of one moment land on one row, from the start to minute 20.
+"""Measures whether flash and click of one moment land on one row, over the whole of long clips.
 
 Writes a clip per frame rate with PyAV (tiny frames, AAC sound), reads it back with the extraction's
-own code, and prints a Markdown table. Run: `python benchmarks/alignment.py [MINUTES]`, some 3 min.
+own code, and prints a Markdown table. Run: `python benchmarks/alignment.py --minutes 120`, some
+20 min.
 """
 
 from __future__ import annotations
 
+import argparse
 import sys
 import tempfile
 import time
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 
-from clips import NTSC, RATES, Clip, Sound, constant_times, variable_times, write_clip
+from clips import CLICK, NTSC, RATES, Clip, Sound, constant_times, variable_times, write_clip
 
 from vapipe.cache import Timeline
-from vapipe.extract.audio import RATE, read_audio
+from vapipe.extract.audio import RATE, AudioBlock, read_audio
 from vapipe.extract.encoders import create_encoder
 from vapipe.extract.frames import read_frames
 from vapipe.extract.media import probe
@@ -31,13 +34,15 @@ COLUMNS = (
     "events",
     "flash off by (start / end / worst)",
     "click off by (start / end / worst)",
+    "click's time off by (worst)",
     "rounded hop off by (end)",
 )
 
 
 def main() -> None:
-    minutes = float(sys.argv[1]) if len(sys.argv) > 1 else 20.5
-    seconds = minutes * 60
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--minutes", type=float, default=20.5, help="length of every clip")
+    seconds = parser.parse_args().minutes * 60
     cases = {
         f"{float(fps):.2f} fps": (constant_times(fps, round(seconds * fps)), Sound())
         for fps in RATES
@@ -69,7 +74,11 @@ def measure(clip: Clip) -> list[str]:
     """The table's cells for a clip."""
     info = probe(clip.path)
     light = np.array([frame.image.mean() for frame in read_frames(info)])
-    parts = create_encoder("logmel").encode(read_audio(info), info.timeline)
+    edges = info.timeline.edges()
+    middles = ((edges[:-1] + edges[1:]) / 2)[clip.events]  # seconds, where the clicks are
+    heard: list[float] = []
+    blocks = listen(read_audio(info), middles + CLICK / 2, heard)
+    parts = create_encoder("logmel").encode(blocks, info.timeline)
     sound = np.concatenate([np.exp(f.astype(np.float64)).sum(axis=1) for f, _ in parts])
     assert len(light) == len(sound) == len(clip.pts)
     return [
@@ -77,8 +86,24 @@ def measure(clip: Clip) -> list[str]:
         str(len(clip.events)),
         offsets(clip, light),
         offsets(clip, sound),
+        f"{max(heard, key=abs) * info.timeline.fps:+.2f}",
         rounded_hop(info.timeline),
     ]
+
+
+def listen(
+    blocks: Iterable[AudioBlock], expected: np.ndarray, heard: list[float]
+) -> Iterator[AudioBlock]:
+    """Pass blocks on; add to `heard` by how many seconds each click is late (centre of energy)."""
+    reach = round(0.02 * RATE)
+    for block in blocks:
+        for click in np.round(expected * RATE).astype(int):
+            if block.start + reach <= click < block.stop - reach:
+                at = click - block.start
+                power = block.samples[at - reach : at + reach + 1].astype(np.float64) ** 2
+                late = (power * np.arange(-reach, reach + 1)).sum() / power.sum()
+                heard.append(float(late) / RATE)
+        yield block
 
 
 def offsets(clip: Clip, values: np.ndarray) -> str:
