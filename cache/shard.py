@@ -28,6 +28,7 @@ from .header import (
     user_block_size,
 )
 from .reading import ShardReader
+from .sparse import SparseFile
 
 _NO_DIGEST = "0" * 64
 _ALIGNMENT = 64  # bytes; one cache line, so that mapped rows start aligned
@@ -192,8 +193,9 @@ def _lay_out(path: Path, header: Header, block: int, compress: bool) -> Header:
     Unless compressed, HDF5 writes metadata only: the values go to their places with plain writes,
     so that a full disk is an ordinary error and memory does not grow with the shard.
     """
+    layout = SparseFile()
     with h5py.File(
-        path, "w", userblock_size=block, alignment_threshold=1, alignment_interval=_ALIGNMENT
+        layout, "w", userblock_size=block, alignment_threshold=1, alignment_interval=_ALIGNMENT
     ) as file:
         file.attrs["format"] = "vapipe-shard"
         file.attrs["version"] = VERSION
@@ -213,6 +215,10 @@ def _lay_out(path: Path, header: Header, block: int, compress: bool) -> Header:
             name: replace(info, offset=place(file, name, info))
             for name, info in header.arrays.items()
         }
+    with path.open("xb", buffering=0) as handle:
+        handle.truncate(layout.size)
+        for offset, content in layout.parts.items():
+            _write_at(handle, offset, memoryview(content))
     return replace(header, arrays=arrays)
 
 

@@ -1,0 +1,67 @@
+"""An in-memory file of which only the written parts take space."""
+
+from __future__ import annotations
+
+import io
+from typing import Any
+
+
+class SparseFile(io.RawIOBase):
+    """What HDF5 lays a shard out in: kilobytes of metadata around arrays not yet written.
+
+    HDF5 cannot end a file that a full disk refuses without noise; this one never refuses, and its
+    parts then reach the disk by plain writes.
+    """
+
+    def __init__(self) -> None:
+        """Start empty; `parts` maps offsets to bytes, later ones over earlier ones."""
+        self.parts: dict[int, bytes] = {}
+        self.size = 0
+        self._position = 0
+
+    def readable(self) -> bool:
+        """HDF5 reads back what it wrote."""
+        return True
+
+    def writable(self) -> bool:
+        """Always."""
+        return True
+
+    def seekable(self) -> bool:
+        """Always."""
+        return True
+
+    def tell(self) -> int:
+        """Position of the next read or write."""
+        return self._position
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        """Move to an offset; HDF5 seeks from the start or the end."""
+        self._position = offset + (self.size if whence == io.SEEK_END else 0)
+        return self._position
+
+    def truncate(self, size: int | None = None) -> int:
+        """Set the size."""
+        self.size = self._position if size is None else size
+        return self.size
+
+    def write(self, data: Any) -> int:
+        """Keep the bytes."""
+        content = bytes(data)
+        self.parts.pop(self._position, None)  # later writes come later, also over earlier ones
+        self.parts[self._position] = content
+        self._position += len(content)
+        self.size = max(self.size, self._position)
+        return len(content)
+
+    def readinto(self, buffer: Any) -> int:
+        """Give the bytes, zeros where nothing was written."""
+        start, stop = self._position, min(self._position + len(buffer), self.size)
+        view = memoryview(buffer).cast("B")
+        view[: max(0, stop - start)] = bytes(max(0, stop - start))
+        for offset, content in self.parts.items():
+            lower, upper = max(start, offset), min(stop, offset + len(content))
+            if lower < upper:
+                view[lower - start : upper - start] = content[lower - offset : upper - offset]
+        self._position = max(start, stop)
+        return max(0, stop - start)

@@ -1,0 +1,36 @@
+"""A sparse file reads back what was written last, and zeros elsewhere."""
+
+import io
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from vapipe.cache.sparse import SparseFile
+
+WRITES = st.lists(st.tuples(st.integers(0, 60), st.binary(min_size=1, max_size=30)), max_size=12)
+
+
+@given(WRITES, st.integers(0, 100), st.integers(0, 100))
+def test_it_behaves_like_a_file_in_memory(writes, start, count):
+    sparse, plain = SparseFile(), io.BytesIO()
+    for offset, content in writes:
+        for file in (sparse, plain):
+            file.seek(offset)
+            file.write(content)
+    for file in (sparse, plain):
+        file.seek(start)
+    assert sparse.read(count) == plain.read(count)
+    assert sparse.seek(0, io.SEEK_END) == plain.seek(0, io.SEEK_END) == sparse.size
+
+
+@given(WRITES)
+def test_its_parts_written_in_order_make_the_file(writes):
+    sparse = SparseFile()
+    for offset, content in writes:
+        sparse.seek(offset)
+        sparse.write(content)
+    target = bytearray(sparse.size)
+    for offset, content in sparse.parts.items():
+        target[offset : offset + len(content)] = content
+    sparse.seek(0)
+    assert sparse.read() == target
