@@ -217,7 +217,7 @@ def _lay_out(path: Path, header: Header, block: int, compress: bool) -> Header:
         }
     with path.open("xb", buffering=0) as handle:
         handle.truncate(layout.size)
-        for offset, content in layout.parts.items():
+        for offset, content in layout.parts:
             _write_at(handle, offset, memoryview(content))
     return replace(header, arrays=arrays)
 

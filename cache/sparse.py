@@ -14,8 +14,8 @@ class SparseFile(io.RawIOBase):
     """
 
     def __init__(self) -> None:
-        """Start empty; `parts` maps offsets to bytes, later ones over earlier ones."""
-        self.parts: dict[int, bytes] = {}
+        """Start empty; `parts` are (offset, bytes) as written, later ones over earlier ones."""
+        self.parts: list[tuple[int, bytes]] = []
         self.size = 0
         self._position = 0
 
@@ -48,8 +48,7 @@ class SparseFile(io.RawIOBase):
     def write(self, data: Any) -> int:
         """Keep the bytes."""
         content = bytes(data)
-        self.parts.pop(self._position, None)  # later writes come later, also over earlier ones
-        self.parts[self._position] = content
+        self.parts.append((self._position, content))
         self._position += len(content)
         self.size = max(self.size, self._position)
         return len(content)
@@ -59,7 +58,7 @@ class SparseFile(io.RawIOBase):
         start, stop = self._position, min(self._position + len(buffer), self.size)
         view = memoryview(buffer).cast("B")
         view[: max(0, stop - start)] = bytes(max(0, stop - start))
-        for offset, content in self.parts.items():
+        for offset, content in self.parts:
             lower, upper = max(start, offset), min(stop, offset + len(content))
             if lower < upper:
                 view[lower - start : upper - start] = content[lower - offset : upper - offset]

@@ -30,7 +30,7 @@ def test_its_parts_written_in_order_make_the_file(writes):
         sparse.seek(offset)
         sparse.write(content)
     target = bytearray(sparse.size)
-    for offset, content in sparse.parts.items():
+    for offset, content in sparse.parts:
         target[offset : offset + len(content)] = content
     sparse.seek(0)
     assert sparse.read() == target
