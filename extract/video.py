@@ -22,6 +22,7 @@ from .crops import CropConfig, describe_crop_files, read_crops
 from .dataset import Subject, Video
 from .encoders import AudioEncoder, VisualEncoder
 from .media import MediaInfo, probe
+from .overlap import ahead
 from .streams import Stream, StreamConfig
 
 _REASONS = {
@@ -231,7 +232,8 @@ def _visual_blocks(
     margin = settings.crops.face_margin
     encoders = [(s.config, s.encoder) for s in streams if isinstance(s.encoder, VisualEncoder)]
     subjects = _subjects(task, streams)
-    for batch in read_crops(info, settings.crops, subjects, settings.crops_dir, settings.device):
+    crops = read_crops(info, settings.crops, subjects, settings.crops_dir, settings.device)
+    for batch in ahead(crops):
         for config, encoder in encoders:
             for owner in task.streams[config.name]:
                 codes = batch.codes[owner]
