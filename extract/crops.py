@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 from typing import Any, Literal
 
@@ -16,18 +15,20 @@ import torch
 
 from ..cache.errors import ConfigError
 from ..cache.timeline import Valid
+from .cast import Cast
 from .dataset import Subject
 from .faces import NETWORKS, FaceDetector
-from .follow import Follower, Place, Tracker
-from .frames import Frame, read_frames
+from .finder import FaceFinder
+from .follow import Place
+from .frames import read_frames
 from .media import MediaInfo
 from .official import OfficialCrops
 from .squares import cut_centre, cut_face
 from .weights import digest_facenet_weights
 
 BATCH = 64  # rows per CropBatch
-_DETECTION_BATCH = 8  # frames per call of the detector; larger ones are slower on CPUs
-_VERSION = 1  # raised when crops change without any option changing
+_MAX_EVERY = 32  # frames whose images wait for the next search
+_VERSION = 2  # raised when crops change without any option changing
 
 
 @dataclass(frozen=True)
@@ -45,6 +46,10 @@ class CropConfig:
         thresholds: scores that a face needs in the detector's three stages.
         acquire: score that a face needs to be followed; walls and hands reach lower ones.
         patience: seconds for which a lost face is waited for and then bridged.
+        every: one of so many frames is searched for faces as a whole; between them faces are
+            tracked. 1 searches every frame.
+        smooth: seconds over which boxes are smoothed (standard deviation of the weights); 0 for
+            boxes as the detector gives them.
     """
 
     source: Literal["detect", "frame", "crops"] = "detect"
@@ -56,6 +61,8 @@ class CropConfig:
     thresholds: tuple[float, float, float] = (0.6, 0.7, 0.7)
     acquire: float = 0.9
     patience: float = 0.5
+    every: int = 5
+    smooth: float = 0.04
 
     def __post_init__(self) -> None:
         """Refuse values that make no crops.
@@ -87,6 +94,10 @@ class CropConfig:
             raise ConfigError(f"crops: acquire must be in 0..1, got {self.acquire}")
         if not 0 <= self.patience <= 5:
             raise ConfigError(f"crops: patience must be in 0..5 seconds, got {self.patience}")
+        if not 1 <= self.every <= _MAX_EVERY:
+            raise ConfigError(f"crops: every must be in 1..{_MAX_EVERY} frames, got {self.every}")
+        if not 0 <= self.smooth <= 1:
+            raise ConfigError(f"crops: smooth must be in 0..1 seconds, got {self.smooth}")
 
     @property
     def face_margin(self) -> float:
@@ -111,6 +122,8 @@ class CropConfig:
             "thresholds": list(self.thresholds),
             "acquire": self.acquire,
             "patience": self.patience,
+            "every": self.every,
+            "smooth": self.smooth,
         }
 
 
@@ -242,17 +255,27 @@ def _read_faces(
     info: MediaInfo, config: CropConfig, subjects: Sequence[Subject], device: torch.device | str
 ) -> Iterator[_Crop]:
     detector = FaceDetector(min_face=config.min_face, thresholds=config.thresholds, device=device)
-    cast = _Cast(
-        subjects, patience=max(config.patience, 3 / info.timeline.fps), acquire=config.acquire
+    finder = FaceFinder(
+        detector,
+        every=config.every,
+        track_score=config.thresholds[2],
+        acquire=config.acquire,
+    )
+    cast = Cast(
+        info,
+        finder,
+        subjects,
+        patience=config.patience,
+        acquire=config.acquire,
+        smooth=config.smooth,
     )
     images: dict[int, np.ndarray | None] = {}  # frames that still wait for a place
-    frames = read_frames(info, lines=config.lines, reduced_lines=config.detection_lines)
-    while group := list(islice(frames, _DETECTION_BATCH)):
-        images |= {frame.row: frame.image for frame in group}
-        for item, place in cast.push(info, detector, group):
+    for frame in read_frames(info, lines=config.lines, reduced_lines=config.detection_lines):
+        images[frame.row] = frame.image
+        for item, place in cast.push(frame):
             yield item, *_crop(images[place.row], place, config)
-        for row in [row for row in images if row < cast.settled]:
-            del images[row]
+        while images and next(iter(images)) < cast.settled:
+            del images[next(iter(images))]
     for item, place in cast.finish():
         yield item, *_crop(images[place.row], place, config)
 
@@ -263,48 +286,5 @@ def _crop(image: np.ndarray | None, place: Place, config: CropConfig) -> tuple[n
         return empty, Valid.DECODE_ERROR
     if place.box is None:
         return empty, place.code
-    box = place.box * image.shape[0]
+    box = place.box[:4] * image.shape[0]
     return cut_face(image, box, margin=config.margin, size=config.size), place.code
-
-
-class _Cast:
-    """Everyone who is followed. Both sides are, even if one is asked for: each knows the other."""
-
-    def __init__(self, subjects: Sequence[Subject], *, patience: float, acquire: float) -> None:
-        self._tracker = Tracker(patience=patience, acquire=acquire)
-        left = Follower(patience=patience, side="left")
-        right = Follower(patience=patience, side="right")
-        left.rival, right.rival = right, left
-        self._sides = {None: Follower(patience=patience), "left": left, "right": right}
-        self._items = {subject.id: subject.side for subject in subjects}
-        self._placed = dict.fromkeys(self._items, 0)
-
-    @property
-    def settled(self) -> int:
-        """All rows before this one have a place for everyone."""
-        return min(self._placed.values())
-
-    def push(
-        self, info: MediaInfo, detector: FaceDetector, frames: Sequence[Frame]
-    ) -> Iterator[tuple[str, Place]]:
-        """Add the next frames; give the places decided by them."""
-        reduced = {frame.row: frame.reduced for frame in frames if frame.reduced is not None}
-        found = dict(zip(reduced, detector.detect(list(reduced.values())), strict=True))
-        for frame in frames:
-            if frame.row in found:
-                faces, (height, width) = found[frame.row], reduced[frame.row].shape[:2]
-                boxes, scores, aspect = faces.boxes, faces.scores, width / height
-            else:
-                boxes, scores, aspect = np.zeros((0, 4)), np.zeros(0), 1.0
-            time = float(info.timeline.pts[frame.row])
-            row = self._tracker.push(frame.row, time, boxes, scores, aspect)
-            yield from self._hand_out({side: f.push(row) for side, f in self._sides.items()})
-
-    def finish(self) -> Iterator[tuple[str, Place]]:
-        """The places of the rows that still wait at the end."""
-        yield from self._hand_out({side: f.finish() for side, f in self._sides.items()})
-
-    def _hand_out(self, places: dict[Any, list[Place]]) -> Iterator[tuple[str, Place]]:
-        for item, side in self._items.items():
-            self._placed[item] += len(places[side])
-            yield from ((item, place) for place in places[side])

@@ -1,6 +1,7 @@
 """Follows one person's face through a video, given the faces found in every frame.
 
-Pure geometry and time: no images here. Boxes are in units of the image's height.
+Pure geometry and time: no images here. Boxes are in units of the image's height; numbers that
+follow a box's four (landmarks) go along with it.
 """
 
 from __future__ import annotations
@@ -12,24 +13,30 @@ from typing import Literal
 import numpy as np
 
 from ..cache.timeline import Valid
+from .boxes import area, pair_up
 
 Side = Literal["left", "right"]
 
 _PROMINENCE_SECONDS = 2.0  # memory of a face's size: a larger one must stay so long to matter
 _TAKEOVER = 1.5  # a face takes over when it has been so many times as prominent
-_MIN_OVERLAP = 0.2  # intersection over union that makes two boxes the same face
-_MAX_SHIFT = 0.6  # or a shift of the centre by less than this part of the side ...
-_MAX_GROWTH = 1.8  # ... with a change of size by less than this factor
 _MAX_WAITING = 32  # rows whose images may be held while a face is out of sight
 
 
 @dataclass(frozen=True, eq=False)
 class Place:
-    """Where the followed face is in one row: box [4] or None, and why."""
+    """Where the followed face is in one row.
+
+    Attributes:
+        row: index in the timeline.
+        box: [4 or more], or None.
+        code: why there is a box or none.
+        path: track and shot; successive rows of one path show one continuous movement.
+    """
 
     row: int
     box: np.ndarray | None
     code: Valid
+    path: tuple[int, int] | None = None
 
 
 @dataclass(eq=False)
@@ -44,13 +51,15 @@ class _Track:
 
 @dataclass(frozen=True, eq=False)
 class _Row:
-    """What was seen in one row: boxes and prominences by track, and the image's aspect."""
+    """What was seen in one row: boxes and prominences by track, and facts of the image."""
 
     row: int
     time: float
     boxes: dict[int, np.ndarray]
     prominence: dict[int, float]
     aspect: float
+    code: Valid
+    shot: int
 
 
 class Tracker:
@@ -70,9 +79,27 @@ class Tracker:
         self._next_id = 0
 
     def push(
-        self, row: int, time: float, boxes: np.ndarray, scores: np.ndarray, aspect: float
+        self,
+        row: int,
+        time: float,
+        boxes: np.ndarray,
+        scores: np.ndarray,
+        aspect: float,
+        *,
+        detected: bool = True,
+        shot: int = 0,
     ) -> _Row:
-        """Add the next frame: its faces [n, 4], scores [n], and width by height."""
+        """Add the next frame.
+
+        Args:
+            row: index in the timeline.
+            time: seconds.
+            boxes: [n, 4 or more] faces.
+            scores: [n].
+            aspect: width of the image by its height.
+            detected: whether the faces come from a search of the whole image.
+            shot: number of cuts before this frame.
+        """
         step = 0.04 if self._time is None else max(time - self._time, 0.0)
         self._time = time
         self._tracks = [t for t in self._tracks if time - t.seen <= self._patience]
@@ -88,8 +115,7 @@ class Tracker:
                 self._next_id += 1
                 self._tracks.append(track)
             track.box, track.seen = boxes[index], time
-            area = float(np.prod(track.box[2:] - track.box[:2]))
-            track.prominence += (1 - memory) * area * float(scores[index])
+            track.prominence += (1 - memory) * area(track.box) * float(scores[index])
             visible[track.id] = track
         return _Row(
             row,
@@ -97,38 +123,17 @@ class Tracker:
             {id_: track.box for id_, track in visible.items()},
             {id_: track.prominence for id_, track in visible.items()},
             aspect,
+            Valid.DETECTED if detected else Valid.TRACKED,
+            shot,
         )
 
     def _match(self, boxes: np.ndarray) -> list[tuple[int, _Track | None]]:
-        """Every face with its track; None for a new one. The likest pairs go first."""
-        likeness = [
-            (value, index, place)
-            for index, box in enumerate(boxes)
-            for place, track in enumerate(self._tracks)
-            if (value := _likeness(box, track.box)) is not None
-        ]
-        owner: dict[int, int] = {}
-        for _, index, place in sorted(likeness, key=lambda pair: (-pair[0], pair[1], pair[2])):
-            if index not in owner and place not in owner.values():
-                owner[index] = place
+        """Every face with its track; None for a new one."""
+        owner = pair_up(list(boxes), [track.box for track in self._tracks])
         return [
             (index, self._tracks[owner[index]] if index in owner else None)
             for index in range(len(boxes))
         ]
-
-
-def _likeness(box: np.ndarray, other: np.ndarray) -> float | None:
-    """Intersection over union less the relative shift; None for boxes of different faces."""
-    low, high = np.maximum(box[:2], other[:2]), np.minimum(box[2:], other[2:])
-    shared = float(np.prod(np.clip(high - low, 0, None)))
-    area, other_area = (float(np.prod(b[2:] - b[:2])) for b in (box, other))
-    overlap = shared / (area + other_area - shared)
-    side = math.sqrt(other_area)
-    shift = float(np.hypot(*((box[:2] + box[2:]) - (other[:2] + other[2:])))) / 2 / side
-    growth = max(area, other_area) / min(area, other_area)
-    if overlap < _MIN_OVERLAP and not (shift < _MAX_SHIFT and growth < _MAX_GROWTH**2):
-        return None
-    return overlap - shift
 
 
 class Follower:
@@ -138,6 +143,7 @@ class Follower:
     clearly larger for seconds: one who passes close to the camera does not steal it. While it is
     out of sight, rows wait: if it returns within `patience`, its place is interpolated (TRACKED);
     if not, the most prominent face of that time takes the role, from where it was first seen.
+    Nobody is waited for across a cut.
     """
 
     def __init__(
@@ -156,11 +162,21 @@ class Follower:
         self._side = side
         self._waiting: list[_Row] = []
         self._last: tuple[float, np.ndarray] | None = None  # when and where the subject was seen
+        self._shot = 0
         self.subject: int | None = None
         self.rival: Follower | None = None  # who follows the other side, if anyone
 
     def push(self, row: _Row) -> list[Place]:
         """Add the next row; return the places decided by it, in order."""
+        if row.shot == self._shot:
+            return self._push(row)
+        before = self.finish()
+        self._shot, self._last = row.shot, None
+        if self.subject not in row.boxes:
+            self.subject = None
+        return [*before, *self._push(row)]
+
+    def _push(self, row: _Row) -> list[Place]:
         if self.subject is None:
             self.subject = self._choose([row])
             if self.subject is None:
@@ -190,10 +206,11 @@ class Follower:
             assert self._last is not None
             time, last = self._last
             share = (between.time - time) / (row.time - time) if row.time > time else 1.0
-            places.append(Place(between.row, last + share * (box - last), Valid.TRACKED))
+            path = (self.subject, between.shot)
+            places.append(Place(between.row, last + share * (box - last), Valid.TRACKED, path))
         self._waiting = []
         self._last = (row.time, box)
-        return [*places, Place(row.row, box, Valid.DETECTED)]
+        return [*places, Place(row.row, box, row.code, (self.subject, row.shot))]
 
     def _yield_role(self, row: _Row) -> None:
         """Let a face that has long been much more prominent take over from the next row on."""

@@ -1,3 +1,5 @@
+import dataclasses
+import json
 from fractions import Fraction
 from pathlib import Path
 
@@ -8,6 +10,7 @@ from PIL import Image
 
 from vapipe.cache import Valid
 from vapipe.cache.errors import ConfigError, MediaError
+from vapipe.cache.timeline import usable
 from vapipe.extract.crops import BATCH, CropConfig, describe_crop_files, read_crops
 from vapipe.extract.dataset import Subject
 from vapipe.extract.media import probe
@@ -15,6 +18,8 @@ from vapipe.extract.squares import cut_centre, cut_face, fit_square
 
 PAL = Fraction(25)
 SMALL = CropConfig(detection_lines=120, min_face=24)
+SEARCHED = CropConfig(detection_lines=120, min_face=24, every=1)
+D, T, N = Valid.DETECTED, Valid.TRACKED, Valid.NO_FACE
 
 
 def place(head: np.ndarray, at: list[tuple[int, int]], size=(320, 160)) -> np.ndarray:
@@ -59,7 +64,7 @@ def alike(crop: np.ndarray, other: np.ndarray) -> float:
 def test_a_face_is_found_followed_and_cut_out(tmp_path, portrait):
     info = clip(tmp_path, lambda row: place(portrait, [(20 + row, 20)]), 70)
     crops, codes = collect(info, SMALL, [Subject("a")])
-    assert set(codes["a"].tolist()) == {Valid.DETECTED}
+    assert codes["a"][:65].tolist() == [D, T, T, T, T] * 13
     # The face stays in place inside the crop while it moves through the image.
     likeness = [alike(crop, crops["a"][0]) for crop in crops["a"]]
     assert np.median(likeness) > 0.9
@@ -67,13 +72,16 @@ def test_a_face_is_found_followed_and_cut_out(tmp_path, portrait):
 
 
 def test_rows_without_a_face_say_so_and_short_gaps_are_bridged(tmp_path, portrait):
-    def draw(row):
-        return place(portrait, [] if 10 <= row < 14 or row >= 40 else [(60, 20)])
+    def draw(row):  # dim, lest it be a cut
+        return place(portrait // 2, [] if 10 <= row < 14 or row >= 40 else [(60, 20)])
 
     crops, codes = collect(clip(tmp_path, draw, 60), SMALL, [Subject("a")])
-    expected = [Valid.DETECTED] * 10 + [Valid.TRACKED] * 4 + [Valid.DETECTED] * 26
-    assert codes["a"].tolist() == expected + [Valid.NO_FACE] * 20
+    assert usable(codes["a"]).tolist() == [True] * 40 + [False] * 20
+    assert set(codes["a"][40:].tolist()) == {N}
+    assert set(codes["a"][10:14].tolist()) == {T}
     assert crops["a"][12].std() < 10  # where the face would be, the image is empty
+    _, codes = collect(clip(tmp_path, draw, 60), SEARCHED, [Subject("a")])
+    assert codes["a"].tolist() == [D] * 10 + [T] * 4 + [D] * 26 + [N] * 20
 
 
 def test_left_and_right_get_their_own_faces_whoever_is_asked_for(tmp_path, portrait):
@@ -85,7 +93,7 @@ def test_left_and_right_get_their_own_faces_whoever_is_asked_for(tmp_path, portr
     info = clip(tmp_path, draw, 20)
     left, right = Subject("v_left", "left"), Subject("v_right", "right")
     crops, codes = collect(info, SMALL, [right, left])
-    assert set(codes["v_left"].tolist()) == set(codes["v_right"].tolist()) == {Valid.DETECTED}
+    assert set(codes["v_left"].tolist()) == set(codes["v_right"].tolist()) == {D, T}
     assert alike(crops["v_left"][3], crops["v_right"][3][:, ::-1]) > 0.8
     assert alike(crops["v_left"][3], crops["v_right"][3]) < 0.8
     for subject in (left, right):
@@ -125,7 +133,7 @@ def test_rows_that_cannot_be_decoded_say_so(tmp_path, portrait, source):
     starts = [at for at in range(len(data) - 3) if data[at : at + 3] == b"\xff\xd8\xff"]
     data[starts[11] : starts[13]] = bytes(starts[13] - starts[11])
     info.path.write_bytes(data)
-    _, codes = collect(info, CropConfig(source, detection_lines=120), [Subject("a")])
+    _, codes = collect(info, CropConfig(source, detection_lines=120, every=1), [Subject("a")])
     good = Valid.DETECTED if source == "detect" else Valid.IMAGE
     assert codes["a"].tolist() == [good] * 11 + [Valid.DECODE_ERROR] * 2 + [good] * 17
 
@@ -206,6 +214,9 @@ def test_crop_folders_that_cannot_be_used_are_refused(tmp_path):
         ({"thresholds": (0.5, 0.5)}, r"three numbers between 0 and 1, got \(0.5, 0.5\)"),
         ({"acquire": 1.0}, "acquire must be in 0..1, got 1.0"),
         ({"patience": 9}, "patience must be in 0..5 seconds, got 9"),
+        ({"every": 0}, r"every must be in 1..32 frames, got 0"),
+        ({"every": 100}, r"every must be in 1..32 frames, got 100"),
+        ({"smooth": -0.1}, r"smooth must be in 0..1 seconds, got -0.1"),
     ],
 )
 def test_options_that_make_no_sense_are_refused(options, says):
@@ -215,7 +226,21 @@ def test_options_that_make_no_sense_are_refused(options, says):
 
 def test_identity_tells_what_decides_the_pixels():
     assert CropConfig().identity() == CropConfig().identity()
-    assert CropConfig(margin=0.5).identity() != CropConfig().identity()
+    others = {
+        "size": 96,
+        "margin": 0.5,
+        "lines": 360,
+        "detection_lines": 200,
+        "min_face": 20,
+        "thresholds": (0.5, 0.6, 0.7),
+        "acquire": 0.8,
+        "patience": 0.4,
+        "every": 1,
+        "smooth": 0.0,
+    }
+    assert {"source", *others} == {option.name for option in dataclasses.fields(CropConfig)}
+    found = [CropConfig(), *(CropConfig(**{name: value}) for name, value in others.items())]
+    assert len({json.dumps(config.identity()) for config in found}) == len(found)
     assert len(CropConfig().identity()["weights"]["onet.pt"]) == 64
     assert CropConfig("crops").identity() == CropConfig("crops", min_face=50).identity()
     assert CropConfig("frame").identity() != CropConfig("crops").identity()

@@ -16,8 +16,18 @@ def face(x, y=0.5, side=0.3):
     return [x - side / 2, y - side / 2, x + side / 2, y + side / 2]
 
 
-def follow(frames, *, sides=(None,), patience=0.5, scores=None, fps=FPS, aspect=1.6):
-    """Places per side, for the faces of every frame."""
+def follow(
+    frames,
+    *,
+    sides=(None,),
+    patience=0.5,
+    scores=None,
+    fps=FPS,
+    aspect=1.6,
+    searched=None,
+    cuts=(),
+):
+    """Places per side, for the faces of every frame; all are searched unless told."""
     tracker = Tracker(patience=patience, acquire=0.9)
     followers = [Follower(patience=patience, side=side) for side in sides]
     if len(followers) == 2:
@@ -25,7 +35,15 @@ def follow(frames, *, sides=(None,), patience=0.5, scores=None, fps=FPS, aspect=
     places = [[] for _ in sides]
     for row, boxes in enumerate(frames):
         sure = np.ones(len(boxes)) if scores is None else np.array(scores[row])
-        seen = tracker.push(row, row / fps, np.array(boxes, float).reshape(-1, 4), sure, aspect)
+        seen = tracker.push(
+            row,
+            row / fps,
+            np.array(boxes, float).reshape(-1, 4),
+            sure,
+            aspect,
+            detected=searched is None or row in searched,
+            shot=sum(cut <= row for cut in cuts),
+        )
         for mine, follower in zip(places, followers, strict=True):
             mine += follower.push(seen)
     for mine, follower in zip(places, followers, strict=True):
@@ -136,6 +154,36 @@ def test_at_one_frame_per_second_the_largest_is_followed():
     (places,) = follow(frames, patience=3.0, fps=1.0)
     assert codes(places) == [D] * 10
     assert set(centres(places)) == {0.4}
+
+
+def test_rows_tell_whether_the_face_was_detected_or_tracked():
+    (places,) = follow([[face(0.4)]] * 7, searched={0, 3, 6})
+    assert codes(places) == [D, T, T, D, T, T, D]
+
+
+def test_no_gap_is_bridged_across_a_cut():
+    frames = [[face(0.3)]] * 10 + [[]] * 5 + [[face(0.3)]] * 10
+    assert codes(follow(frames, cuts=(10, 15))[0]) == [D] * 10 + [N] * 5 + [D] * 10
+    assert codes(follow(frames, cuts=(12,))[0]) == [D] * 10 + [N] * 5 + [D] * 10
+
+
+def test_after_a_cut_the_largest_face_is_followed_at_once():
+    frames = [[face(0.4)]] * 10 + [[face(1.1, side=0.2), face(0.9, side=0.35)]] * 10
+    (places,) = follow(frames, cuts=(10,))
+    assert centres(places) == [0.4] * 10 + [0.9] * 10
+
+
+def test_one_who_is_seen_on_at_the_same_place_after_a_flash_is_followed_on():
+    frames = [[face(0.4)]] * 10 + [[face(0.4), face(1.1, side=0.35)]] * 10
+    assert set(centres(follow(frames, cuts=(10,))[0])) == {0.4}
+
+
+def test_what_belongs_to_one_movement_has_one_path():
+    frames = [[face(0.3)]] * 5 + [[]] * 20 + [[face(1.2)]] * 10
+    (places,) = follow(frames, cuts=(30,))
+    first, second, third = places[0].path, places[25].path, places[30].path
+    assert len({first, second, third}) == 3
+    assert [p.path for p in places] == [first] * 5 + [None] * 20 + [second] * 5 + [third] * 5
 
 
 boxes = st.lists(

@@ -1,0 +1,90 @@
+"""Everyone who is followed in a video: from frames to smoothed places of each item's face."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+
+from .dataset import Subject
+from .finder import FaceFinder, Seen
+from .follow import Follower, Place, Side, Tracker
+from .frames import Frame
+from .media import MediaInfo
+from .smooth import Smoother
+
+
+class Cast:
+    """Follows all subjects. Both sides are, even if one is asked for: each knows the other."""
+
+    def __init__(
+        self,
+        info: MediaInfo,
+        finder: FaceFinder,
+        subjects: Sequence[Subject],
+        *,
+        patience: float,
+        acquire: float,
+        smooth: float,
+    ) -> None:
+        """Start before the first frame.
+
+        Args:
+            info: the probed video.
+            finder: gives the faces of its frames.
+            subjects: whom to follow.
+            patience: seconds for which rows may wait for a lost face.
+            acquire: score that a face needs to be followed.
+            smooth: seconds over which boxes are smoothed.
+        """
+        self._pts = info.timeline.pts
+        self._finder = finder
+        patience = max(patience, 3 / info.timeline.fps)  # some rows, however slow the video
+        self._tracker = Tracker(patience=patience, acquire=acquire)
+        left = Follower(patience=patience, side="left")
+        right = Follower(patience=patience, side="right")
+        left.rival, right.rival = right, left
+        self._followers: dict[Side | None, Follower] = {
+            None: Follower(patience=patience),
+            "left": left,
+            "right": right,
+        }
+        self._items = {subject.id: subject.side for subject in subjects}
+        self._smoothers = {item: Smoother(width=smooth) for item in self._items}
+        self._placed = dict.fromkeys(self._items, 0)
+
+    @property
+    def settled(self) -> int:
+        """All rows before this one have a place for everyone."""
+        return min(self._placed.values())
+
+    def push(self, frame: Frame) -> Iterator[tuple[str, Place]]:
+        """Add the next frame; give items and places decided by it, rows of an item in order."""
+        yield from self._follow(self._finder.push(frame, float(self._pts[frame.row])))
+
+    def finish(self) -> Iterator[tuple[str, Place]]:
+        """The places of the rows that still wait at the end."""
+        yield from self._follow(self._finder.finish())
+        yield from self._smooth({side: f.finish() for side, f in self._followers.items()})
+        for item, smoother in self._smoothers.items():
+            for place in smoother.finish():
+                self._placed[item] += 1
+                yield item, place
+
+    def _follow(self, rows: Sequence[Seen]) -> Iterator[tuple[str, Place]]:
+        for seen in rows:
+            row = self._tracker.push(
+                seen.row,
+                seen.time,
+                seen.faces.boxes,
+                seen.faces.scores,
+                seen.aspect,
+                detected=seen.detected,
+                shot=seen.shot,
+            )
+            yield from self._smooth({side: f.push(row) for side, f in self._followers.items()})
+
+    def _smooth(self, places: Mapping[Side | None, list[Place]]) -> Iterator[tuple[str, Place]]:
+        for item, side in self._items.items():
+            for raw in places[side]:
+                for place in self._smoothers[item].push(raw, float(self._pts[raw.row])):
+                    self._placed[item] += 1
+                    yield item, place
