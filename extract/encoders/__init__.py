@@ -1,17 +1,35 @@
 """Encoders: what turns crops or sound into embeddings, by name."""
 
-from . import logmel, onet
+from . import facenet, hf_speech, ir50, logmel, onet, resnet50, timm_network, vggish, wavlm
 from .base import AudioEncoder, Encoder, VisualEncoder
-from .registry import create_encoder, list_encoders, register_encoder, summarise_encoder
+from .registry import (
+    create_encoder,
+    list_encoders,
+    list_families,
+    register_encoder,
+    register_family,
+    same_values,
+    summarise_encoder,
+)
 
 __all__ = [
     "AudioEncoder",
     "Encoder",
     "VisualEncoder",
     "create_encoder",
+    "facenet",
+    "hf_speech",
+    "ir50",
     "list_encoders",
+    "list_families",
     "logmel",
     "onet",
     "register_encoder",
+    "register_family",
+    "resnet50",
+    "same_values",
     "summarise_encoder",
+    "timm_network",
+    "vggish",
+    "wavlm",
 ]

@@ -16,13 +16,13 @@ class VisualEncoder(ABC):
     """Turns face crops into embeddings, one per crop, each on its own.
 
     Attributes:
-        name: the registered name.
+        name: the registered name, or PREFIX:MEMBER of a family.
         dim: length D of an embedding.
         input_size: side in pixels of the image that the network sees.
     """
 
     modality: ClassVar[Literal["visual"]] = "visual"
-    name: ClassVar[str]
+    name: str
     dim: int
     input_size: int
 
@@ -48,12 +48,12 @@ class AudioEncoder(ABC):
     """Turns the sound of a video into one embedding per frame of its timeline.
 
     Attributes:
-        name: the registered name.
+        name: the registered name, or PREFIX:MEMBER of a family.
         dim: length D of an embedding.
     """
 
     modality: ClassVar[Literal["audio"]] = "audio"
-    name: ClassVar[str]
+    name: str
     dim: int
 
     @abstractmethod

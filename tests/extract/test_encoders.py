@@ -25,8 +25,8 @@ def test_the_embedded_encoders_are_known():
     assert {"onet", "logmel"} <= set(list_encoders())
 
 
-@pytest.mark.parametrize("name", list_encoders())
-def test_every_encoder_tells_what_it_is(name):
+@pytest.mark.parametrize("name", ["onet", "logmel"])
+def test_every_embedded_encoder_tells_what_it_is(name):
     encoder = create_encoder(name, device="cpu")
     assert encoder.name == name
     assert encoder.modality in ("visual", "audio")

@@ -1,0 +1,80 @@
+"""Where and how exactly networks compute: the device, float32 or bfloat16, reproducible sums."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+
+from ...cache.errors import ConfigError
+
+PRECISIONS = ("float32", "bfloat16", "auto")
+_FAST_BFLOAT16 = (8, 0)  # compute capability of the first NVIDIA GPUs with bfloat16 units
+
+
+def open_device(device: torch.device | str, encoder: str) -> torch.device:
+    """The device, after checking that it is there.
+
+    Raises:
+        ConfigError: no such device here.
+    """
+    try:
+        opened = torch.device(device)
+    except RuntimeError as error:
+        raise ConfigError(
+            f"encoder `{encoder}`: `{device}` is no torch device; use cpu, cuda or cuda:N"
+        ) from error
+    if opened.type == "cuda" and (opened.index or 0) >= torch.cuda.device_count():
+        raise ConfigError(
+            f"encoder `{encoder}`: device `{device}` is not there, torch sees "
+            f"{torch.cuda.device_count()} CUDA device(s); use another or --device cpu"
+        )
+    return opened
+
+
+def resolve_precision(precision: str, device: torch.device, encoder: str) -> str:
+    """ "float32" or "bfloat16"; "auto" is bfloat16 where the device computes it fast.
+
+    Resolved before a stream's key is made, so that a key never stands for two precisions.
+
+    Raises:
+        ConfigError: an unknown precision.
+    """
+    if precision not in PRECISIONS:
+        raise ConfigError(
+            f"encoder `{encoder}`: precision `{precision}` is none of {', '.join(PRECISIONS)}"
+        )
+    if precision != "auto":
+        return precision
+    return "bfloat16" if _bfloat16_is_fast(device) else "float32"
+
+
+def torch_dtype(precision: str) -> torch.dtype:
+    """The type of weights and activations of a resolved precision."""
+    return {"float32": torch.float32, "bfloat16": torch.bfloat16}[precision]
+
+
+def place_images(network: Any, device: torch.device, precision: str) -> Any:
+    """Move a network of images [n, C, H, W] to its device, with the channels last."""
+    return network.to(device, torch_dtype(precision), memory_format=torch.channels_last)
+
+
+@contextmanager
+def exactly() -> Iterator[None]:
+    """No gradients; on GPUs the same algorithms every time, and float32 that is not TF32."""
+    flags = torch.backends.cudnn.flags(
+        enabled=True, benchmark=False, deterministic=True, allow_tf32=False
+    )
+    with torch.inference_mode(), flags:
+        yield
+
+
+def _bfloat16_is_fast(device: torch.device) -> bool:
+    if device.type == "cuda":
+        return torch.cuda.get_device_capability(device) >= _FAST_BFLOAT16
+    if device.type != "cpu":
+        return False
+    # AVX512-BF16 or AMX; with less, oneDNN converts to float32 and back.
+    return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
