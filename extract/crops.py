@@ -61,7 +61,7 @@ class CropConfig:
     thresholds: tuple[float, float, float] = (0.6, 0.7, 0.7)
     acquire: float = 0.9
     patience: float = 0.5
-    every: int = 5
+    every: int = 10
     smooth: float = 0.04
 
     def __post_init__(self) -> None:

@@ -90,6 +90,7 @@ class FaceFinder:
         self._small: np.ndarray | None = None
         self._shot = 0
         self._pictures = 0
+        self.searches = 0  # pictures searched as a whole so far
 
     def push(self, frame: Frame, time: float) -> list[Seen]:
         """Add the next row; return what becomes known by it, in order of rows."""
@@ -126,6 +127,7 @@ class FaceFinder:
     def _search(self, view: _View) -> None:
         assert view.image is not None
         view.faces, view.detected = self._detector.detect(view.image), True
+        self.searches += 1
 
     def _fill(self, first: _View, between: Sequence[_View], last: _View) -> None:
         """Find the faces between two pictures whose faces are known."""

@@ -17,7 +17,7 @@ from vapipe.extract.media import probe
 from vapipe.extract.squares import cut_centre, cut_face, fit_square
 
 PAL = Fraction(25)
-SMALL = CropConfig(detection_lines=120, min_face=24)
+SMALL = CropConfig(detection_lines=120, min_face=24, every=5)
 SEARCHED = CropConfig(detection_lines=120, min_face=24, every=1)
 D, T, N = Valid.DETECTED, Valid.TRACKED, Valid.NO_FACE
 
