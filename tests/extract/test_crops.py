@@ -14,11 +14,13 @@ from vapipe.cache.timeline import usable
 from vapipe.extract.crops import BATCH, CropConfig, describe_crop_files, read_crops
 from vapipe.extract.dataset import Subject
 from vapipe.extract.media import probe
-from vapipe.extract.squares import cut_centre, cut_face, fit_square
+from vapipe.extract.squares import cut_aligned, cut_centre, cut_face, fit_square
 
 PAL = Fraction(25)
 SMALL = CropConfig(detection_lines=120, min_face=24, every=5)
 SEARCHED = CropConfig(detection_lines=120, min_face=24, every=1)
+STANDARD = [(38.2946, 51.6963), (73.5318, 51.5014), (56.0252, 71.7366)]
+STANDARD += [(41.5493, 92.3655), (70.7299, 92.2041)]
 D, T, N = Valid.DETECTED, Valid.TRACKED, Valid.NO_FACE
 
 
@@ -214,6 +216,7 @@ def test_crop_folders_that_cannot_be_used_are_refused(tmp_path):
         ({"thresholds": (0.5, 0.5)}, r"three numbers between 0 and 1, got \(0.5, 0.5\)"),
         ({"acquire": 1.0}, "acquire must be in 0..1, got 1.0"),
         ({"patience": 9}, "patience must be in 0..5 seconds, got 9"),
+        ({"align": "eyes"}, "align `eyes` is none of box, points"),
         ({"every": 0}, r"every must be in 1..32 frames, got 0"),
         ({"every": 100}, r"every must be in 1..32 frames, got 100"),
         ({"smooth": -0.1}, r"smooth must be in 0..1 seconds, got -0.1"),
@@ -237,6 +240,7 @@ def test_identity_tells_what_decides_the_pixels():
         "patience": 0.4,
         "every": 1,
         "smooth": 0.0,
+        "align": "points",
     }
     assert {"source", *others} == {option.name for option in dataclasses.fields(CropConfig)}
     found = [CropConfig(), *(CropConfig(**{name: value}) for name, value in others.items())]
@@ -245,6 +249,7 @@ def test_identity_tells_what_decides_the_pixels():
     assert CropConfig("crops").identity() == CropConfig("crops", min_face=50).identity()
     assert CropConfig("frame").identity() != CropConfig("crops").identity()
     assert (CropConfig().face_margin, CropConfig("crops").face_margin) == (0.3, 0.0)
+    assert CropConfig(align="points", margin=1.0).face_margin == 0.03
 
 
 def test_a_square_over_the_border_continues_the_edge_pixels():
@@ -255,6 +260,53 @@ def test_a_square_over_the_border_continues_the_edge_pixels():
     assert (crop[:, 23:] == 50).all()
     outside = cut_face(image, np.array([-90.0, -90, -60, -60]), margin=0.3, size=16)
     assert (outside == 200).all()
+
+
+@pytest.mark.parametrize("scale", [0.6, 1.0, 3.3])
+@pytest.mark.parametrize("degrees", [0, -25, 140])
+def test_points_come_to_their_standard_places_whatever_turn_and_scale(degrees, scale):
+    standard = np.array(STANDARD)
+    turn = np.exp(1j * np.radians(degrees)) * scale
+    moved = turn * ((standard[:, 0] - 56) + 1j * (standard[:, 1] - 56)) + 300.3 + 290.6j
+    y, x = np.mgrid[:600, :600] + 0.5
+    image = np.zeros((600, 600, 3))
+    for at in moved:  # a blob at each point
+        far = (x - at.real) ** 2 + (y - at.imag) ** 2
+        image += 250 * np.exp(-far / (2 * (3 * scale) ** 2))[..., None]
+    points = np.stack([moved.real, moved.imag], axis=1)
+    crop = cut_aligned(image.clip(0, 255).astype(np.uint8), points, size=112)[..., 0].astype(float)
+    y, x = np.mgrid[:112, :112] + 0.5
+    for px, py in standard:
+        near = crop * ((x - px) ** 2 + (y - py) ** 2 < 8**2)
+        centre = (near * x).sum() / near.sum(), (near * y).sum() / near.sum()
+        np.testing.assert_allclose(centre, (px, py), atol=0.15)
+
+
+def test_aligned_crops_of_a_tilted_head_equal_those_of_an_upright_one(tmp_path, portrait):
+    config = dataclasses.replace(SMALL, align="points")
+    tilted = np.asarray(Image.fromarray(portrait).rotate(15, Image.Resampling.BICUBIC))
+    heads = (portrait, tilted)
+    crops = [
+        collect(
+            clip(tmp_path, lambda row, head=head: place(head, [(60, 20)]), 6),
+            config,
+            [Subject("a")],
+        )
+        for head in heads
+    ]
+    plain = [
+        collect(
+            clip(tmp_path, lambda row, head=head: place(head, [(60, 20)]), 6), SMALL, [Subject("a")]
+        )
+        for head in heads
+    ]
+    middle = slice(25, 90)
+
+    def like(pair):
+        return alike(pair[0][0]["a"][2][middle, middle], pair[1][0]["a"][2][middle, middle])
+
+    assert like(crops) > 0.85
+    assert like(crops) > like(plain) + 0.1
 
 
 def test_squares_are_cut_at_fractions_of_a_pixel():
