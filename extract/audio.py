@@ -13,6 +13,7 @@ from .media import MediaInfo, open_media
 from .resample import Resampler
 
 RATE = 16000  # hertz, of all audio that encoders see
+_RATES = range(1000, 400_001)  # hertz; headers that say anything else are damaged
 _BLOCK = 10.0  # seconds of a block
 _GAP = 0.012  # seconds by which a time may miss the expected one; the rest is a hole or overlap
 _DRIFT = 0.0015  # seconds by which a block's times may be off before the run is moved
@@ -122,13 +123,13 @@ def _decode(info: MediaInfo) -> Iterator[tuple[float | None, int, np.ndarray]]:
             if not packet.size and packet.dts is not None:
                 continue  # would be taken for the end of the stream
             try:
-                frames = packet.decode()
-            except av.FFmpegError:  # a damaged packet; its time is a gap
+                frames = [f for f in packet.decode() if f.samples and f.sample_rate in _RATES]
+                mixed = [mixer.mono(frame) for frame in frames]
+            except av.FFmpegError:  # a damaged packet, or nothing that can be mixed: a gap
                 continue
-            for frame in frames:
-                if frame.samples and frame.sample_rate:
-                    time = None if frame.pts is None else float(frame.pts * frame.time_base)
-                    yield time, frame.sample_rate, mixer.mono(frame)
+            for frame, samples in zip(frames, mixed, strict=True):
+                time = None if frame.pts is None else float(frame.pts * frame.time_base)
+                yield time, frame.sample_rate, samples
 
 
 class _Mixer:
@@ -140,6 +141,8 @@ class _Mixer:
 
     def mono(self, frame: av.AudioFrame) -> np.ndarray:
         """Samples [n] float64; the channels' weights add up to one."""
+        if frame.layout.name.endswith(" channels"):  # nobody says which is which
+            return _plain_mean(frame)
         kind = (frame.format.name, frame.layout.name, frame.sample_rate)
         if kind != self._kind:
             self._kind = kind
@@ -152,3 +155,18 @@ class _Mixer:
         mixed = [part.to_ndarray()[0] for part in self._resampler.resample(frame)]
         samples = np.concatenate(mixed).astype(np.float64)
         return np.nan_to_num(samples, nan=0.0, posinf=0.0, neginf=0.0)
+
+
+def _plain_mean(frame: av.AudioFrame) -> np.ndarray:
+    """All channels with equal weight, [n] float64, full scale 1."""
+    values = frame.to_ndarray().reshape(
+        (-1, frame.samples) if frame.format.is_planar else (frame.samples, -1)
+    )
+    plain = values.astype(np.float64)
+    if values.dtype == np.uint8:
+        plain = plain / 128 - 1
+    elif values.dtype.kind == "i":
+        plain /= 2.0 ** (8 * values.itemsize - 1)
+    return np.nan_to_num(
+        plain.mean(axis=0 if frame.format.is_planar else 1), nan=0.0, posinf=0.0, neginf=0.0
+    )
