@@ -40,6 +40,16 @@ class Place(NamedTuple):
         """Number of rows."""
         return self.stop - self.start
 
+    def misfit(self, timeline: Place | None) -> str | None:
+        """Why rows of features cannot be served beside a timeline; None when they can."""
+        if timeline is None:
+            return "of a video no longer known"
+        if self.rows != timeline.rows:
+            return f"{self.rows} rows for a timeline of {timeline.rows} frames"
+        if self.facts != timeline.facts["source"]["sha256"]:
+            return "made from an earlier version of the video file"
+        return None
+
 
 @dataclass
 class Folder:

@@ -54,20 +54,11 @@ def find_garbage(root: Path, keep: Collection[tuple[str, str]]) -> list[Garbage]
 def _stale(catalog: Catalog, group: Group) -> list[Garbage]:
     """Shards none of whose rows belong to a present timeline."""
     videos = dict(catalog.subjects())
-    fresh: dict[Path, bool] = {}
+    misfits: dict[Path, str | None] = {}
     for item, place in group.items():
-        timeline = catalog.timelines.get(videos.get(item, item))
-        fits = (
-            timeline is not None
-            and timeline.rows == place.rows
-            and timeline.facts["source"]["sha256"] == place.facts
-        )
-        fresh[place.path] = fresh.get(place.path, False) or fits
-    return [
-        _entry(path, "of an earlier version of the video file, or of a video no longer known")
-        for path, fits in fresh.items()
-        if not fits
-    ]
+        misfit = place.misfit(catalog.timelines.get(videos.get(item, item)))
+        misfits[place.path] = misfit and misfits.get(place.path, misfit)
+    return [_entry(path, misfit) for path, misfit in misfits.items() if misfit]
 
 
 def remove(root: Path, garbage: Collection[Garbage]) -> int:

@@ -107,7 +107,7 @@ def _stream_status(catalog: Catalog, group: Group, current: bool) -> StreamStatu
             place = group.get(owner)
             if place is None:
                 missing += 1
-            elif (place.rows, place.facts) != (timeline.rows, timeline.facts["source"]["sha256"]):
+            elif place.misfit(timeline):
                 stale += 1
             else:
                 present += 1

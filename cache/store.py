@@ -208,12 +208,7 @@ class FeatureStore:
         place = self._place(video, stream)
         if place is None:
             return "not extracted"
-        timeline = self._catalog.timelines[self._video(video)]
-        if place.rows != timeline.rows:
-            return f"{place.rows} rows for a timeline of {timeline.rows} frames"
-        if place.facts != timeline.facts["source"]["sha256"]:
-            return "made from an earlier version of the video file"
-        return None
+        return place.misfit(self._catalog.timelines[self._video(video)])
 
     def _view(self, video: str, stream: str) -> tuple[np.ndarray, np.ndarray]:
         """Features [T, D] and codes [T] of an item, checked once and then kept."""

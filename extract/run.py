@@ -70,7 +70,7 @@ def _plan_video(video: Video, streams: Sequence[Stream], catalog: Catalog) -> Ta
         lacking = tuple(
             owner
             for owner in owners
-            if not (same_file and _fits(stored.get(owner), timeline, source["sha256"]))
+            if not same_file or (place := stored.get(owner)) is None or place.misfit(timeline)
         )
         if lacking:
             missing[stream.config.name] = lacking
@@ -84,15 +84,6 @@ def _unchanged(path: Path, source: dict) -> bool:
     if facts.st_size != source["bytes"]:
         return False
     return facts.st_mtime_ns == source["modified_ns"] or digest_file(path) == source["sha256"]
-
-
-def _fits(place: Place | None, timeline: Place | None, sha256: str) -> bool:
-    return (
-        place is not None
-        and timeline is not None
-        and place.facts == sha256
-        and place.rows == timeline.rows
-    )
 
 
 def _outcomes(
