@@ -100,7 +100,7 @@ def choose_layers(encoder: str, layer: int | str | Sequence[int], depth: int) ->
     """
     if layer == "mean":
         return tuple(range(1, depth + 1))
-    asked = [layer] if isinstance(layer, int | str) else list(layer)
+    asked = list(layer) if isinstance(layer, list | tuple) else [layer]
     counted = {
         number + depth + 1 if number < 0 else number
         for number in asked
