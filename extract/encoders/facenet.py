@@ -52,7 +52,11 @@ class FacenetEncoder(VisualEncoder):
         file = open_weights(weights, architecture="facenet", encoder=self.name)
         self._digest = file.sha256
         self._network = ImageNetwork(
-            load_network(file), given=_GIVEN, precision=self._precision, device=place
+            load_network(file),
+            given=_GIVEN,
+            precision=self._precision,
+            device=place,
+            encoder=self.name,
         )
 
     def identity(self) -> dict[str, Any]:

@@ -10,16 +10,17 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import nn
 
 from ...cache.durable import digest_file
 from ...cache.errors import ConfigError
 from ..audio import RATE
 from ..checkpoints import read_state
 from ..weight_files import WeightsError
-from .precision import exactly, open_device, resolve_precision, torch_dtype
+from .precision import exactly, open_device, place, resolve_precision
 from .pretrained import load_strictly
 from .registry import register_family
-from .waveform import WaveformEncoder, cut_steps
+from .waveform import WaveformEncoder, cut_steps, sample_sound
 from .wavlm import choose_layers
 
 _WEIGHTS = ("model.safetensors", "pytorch_model.bin")
@@ -76,20 +77,22 @@ class HFSpeechEncoder(WaveformEncoder):
         files = [_file(self.name, folder, _CONFIG), _file(self.name, folder, _PREPROCESSOR)]
         files.append(_file(self.name, folder, *_WEIGHTS))
         config = transformers.AutoConfig.from_pretrained(str(folder), local_files_only=True)
-        self._normalise = _reads_waveform(self.name, config, json.loads(files[1].read_text()))
-        hop, field = _steps(config.conv_stride, config.conv_kernel)
+        normalise = _reads_waveform(self.name, config, json.loads(files[1].read_text()))
+        hop, field = feature_steps(config.conv_stride, config.conv_kernel)
         self.steps = cut_steps(self.name, chunk=chunk, context=context, hop=hop, field=field)
         self.batch = 16 if self._device.type == "cuda" else 1
-        self._layers = choose_layers(self.name, layer, config.num_hidden_layers)
         self.dim = config.hidden_size
         network = transformers.AutoModel.from_config(config)
         load_strictly(network, _rename(read_state(files[2]), network), files[2])
-        network.eval().requires_grad_(False)
-        self._network = network.to(self._device, torch_dtype(self._precision))
+        layers = choose_layers(self.name, layer, config.num_hidden_layers)
+        states = _HiddenStates(network.eval().requires_grad_(False), layers, normalise)
+        self._network = place(
+            states, self._device, self._precision, sample=sample_sound(), encoder=self.name
+        )
         self._identity = {
             "name": self.name,
             "weights": {file.name: digest_file(file) for file in files},
-            "layers": list(self._layers),
+            "layers": list(layers),
             **self.timing(),
             "precision": self._precision,
         }
@@ -101,14 +104,25 @@ class HFSpeechEncoder(WaveformEncoder):
     def embed(self, windows: np.ndarray) -> np.ndarray:
         """Features [b, F, D] float32 of windows [b, n] float32."""
         with exactly():
-            sound = torch.from_numpy(windows).to(self._device)
-            if self._normalise:  # as Wav2Vec2FeatureExtractor
-                variance, mean = torch.var_mean(sound, dim=1, correction=0, keepdim=True)
-                sound = (sound - mean) / torch.sqrt(variance + 1e-7)
-            sound = sound.to(torch_dtype(self._precision))
-            states = self._network(sound, output_hidden_states=True).hidden_states
-            chosen = [states[layer].float() for layer in self._layers]
-            return torch.stack(chosen).mean(dim=0).cpu().numpy()
+            return self._network(torch.from_numpy(windows).to(self._device)).cpu().numpy()
+
+
+class _HiddenStates(nn.Module):
+    """Waveforms [b, n] to the mean of some hidden states, [b, F, D] float32."""
+
+    def __init__(self, network: nn.Module, layers: tuple[int, ...], normalise: bool) -> None:
+        super().__init__()
+        self.network = network
+        self._layers = layers
+        self._normalise = normalise
+
+    def forward(self, sound: torch.Tensor) -> torch.Tensor:
+        if self._normalise:  # as Wav2Vec2FeatureExtractor
+            variance, mean = torch.var_mean(sound, dim=1, correction=0, keepdim=True)
+            sound = (sound - mean) / torch.sqrt(variance + 1e-7)
+        sound = sound.to(next(self.parameters()).dtype)
+        states = self.network(sound, output_hidden_states=True).hidden_states
+        return torch.stack([states[layer].float() for layer in self._layers]).mean(dim=0)
 
 
 def _package(encoder: str) -> Any:
@@ -149,7 +163,7 @@ def _reads_waveform(encoder: str, config: Any, preprocessor: dict[str, Any]) -> 
     return bool(preprocessor.get("do_normalize", True))  # the default of transformers
 
 
-def _steps(strides: Sequence[int], kernels: Sequence[int]) -> tuple[int, int]:
+def feature_steps(strides: Sequence[int], kernels: Sequence[int]) -> tuple[int, int]:
     """Samples between features, and samples that one sees."""
     field, hop = 1, 1
     for stride, kernel in zip(strides, kernels, strict=True):

@@ -12,7 +12,7 @@ from torch.fx.experimental.optimization import fuse
 from torch.nn import functional
 
 from ...cache.errors import ConfigError
-from .precision import exactly, place_images, torch_dtype
+from .precision import exactly, place, torch_dtype
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)  # of RGB in 0..1, as torchvision's weights expect
 IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -68,6 +68,7 @@ class ImageNetwork:
         given: ImageInput,
         precision: str,
         device: torch.device,
+        encoder: str,
         foldable: bool = True,
     ) -> None:
         """Move the network to its place.
@@ -77,13 +78,23 @@ class ImageNetwork:
             given: what it sees of a crop.
             precision: "float32" or "bfloat16".
             device: where it runs.
+            encoder: for messages.
             foldable: whether its forward is plain enough to be traced.
+
+        Raises:
+            ConfigError: the network does not work in this precision.
         """
         self.given = given
         self._device = device
         self._dtype = torch_dtype(precision)
         folded = fuse(network, inplace=True) if foldable else network
-        self._network = place_images(folded, device, precision)
+        sample = torch.rand(
+            1, 3, given.side, given.side, generator=torch.Generator().manual_seed(0)
+        )
+        sample = (sample - 0.5) / 0.25
+        self._network = place(
+            folded, device, precision, sample=sample, encoder=encoder, images=True
+        )
         few = min(32, max(1, _CPU_PIXELS // given.side**2))
         self._batch = _GPU_BATCH if device.type == "cuda" else few
 

@@ -67,6 +67,7 @@ class IR50Encoder(VisualEncoder):
             given=given,
             precision=self._precision,
             device=place,
+            encoder=self.name,
         )
 
     def identity(self) -> dict[str, Any]:

@@ -7,11 +7,13 @@ from contextlib import contextmanager
 from typing import Any
 
 import torch
+from torch.nn import functional
 
 from ...cache.errors import ConfigError
 
 PRECISIONS = ("float32", "bfloat16", "auto")
 _FAST_BFLOAT16 = (8, 0)  # compute capability of the first NVIDIA GPUs with bfloat16 units
+_LEAST_COSINE = 0.98  # sound networks reach 0.999
 
 
 def open_device(device: torch.device | str, encoder: str) -> torch.device:
@@ -56,9 +58,50 @@ def torch_dtype(precision: str) -> torch.dtype:
     return {"float32": torch.float32, "bfloat16": torch.bfloat16}[precision]
 
 
-def place_images(network: Any, device: torch.device, precision: str) -> Any:
-    """Move a network of images [n, C, H, W] to its device, with the channels last."""
-    return network.to(device, torch_dtype(precision), memory_format=torch.channels_last)
+def place(
+    network: Any,
+    device: torch.device,
+    precision: str,
+    *,
+    sample: torch.Tensor,
+    encoder: str,
+    images: bool = False,
+) -> Any:
+    """Move a network to its device and precision.
+
+    A sample must give in bfloat16 what it gives in float32: some networks need the precision, and
+    oneDNN 3.10 computes some grouped convolutions wrongly on CPUs with AMX.
+
+    Args:
+        network: evaluating, float32, on the CPU; from a tensor to [..., D].
+        device: where it goes.
+        precision: "float32" or "bfloat16".
+        sample: what it reads, float32.
+        encoder: for messages.
+        images: whether it reads [n, C, H, W]; these are faster with the channels last.
+
+    Raises:
+        ConfigError: bfloat16 gives other values.
+    """
+    dtype = torch_dtype(precision)
+    layout: dict[str, Any] = {"memory_format": torch.channels_last} if images else {}
+    with exactly():
+        exact = network(sample) if dtype == torch.bfloat16 else None
+        network = network.to(device, dtype, **layout)
+        if exact is not None:
+            given = network(sample.to(device, dtype, **layout)).float().cpu()
+            _check_agreement(exact, given, encoder)
+    return network
+
+
+def _check_agreement(exact: torch.Tensor, given: torch.Tensor, encoder: str) -> None:
+    cosine = float(functional.cosine_similarity(exact, given, dim=-1).min())
+    if not cosine >= _LEAST_COSINE:
+        raise ConfigError(
+            f"encoder `{encoder}`: its network gives other values in bfloat16 than in float32 here "
+            f"(cosine {cosine:.3f} on a sample, at least {_LEAST_COSINE} wanted); use "
+            "precision=float32"
+        )
 
 
 @contextmanager

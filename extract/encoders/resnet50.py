@@ -55,6 +55,7 @@ class ResNet50Encoder(VisualEncoder):
             given=ImageInput(size, mean=IMAGENET_MEAN, std=IMAGENET_STD),
             precision=self._precision,
             device=place,
+            encoder=self.name,
         )
 
     def identity(self) -> dict[str, Any]:

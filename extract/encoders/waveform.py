@@ -13,6 +13,7 @@ from itertools import chain
 from typing import Any
 
 import numpy as np
+import torch
 
 from ...cache.errors import ConfigError
 from ...cache.timeline import Timeline, usable
@@ -65,6 +66,12 @@ def cut_steps(encoder: str, *, chunk: float, context: float, hop: int, field: in
             f"chunk={chunk}, context={context}"
         )
     return Steps(hop, field, round(chunk * RATE / hop), round(context * RATE / hop))
+
+
+def sample_sound() -> torch.Tensor:
+    """Half a second of rising tone, [1, 8000] float32, to try a network on."""
+    time = torch.arange(RATE // 2) / RATE
+    return 0.1 * torch.sin(2 * torch.pi * (200 + 800 * time) * time)[None]
 
 
 class WaveformEncoder(AudioEncoder):

@@ -10,10 +10,10 @@ import torch
 
 from ...cache.errors import ConfigError
 from ..checkpoints import load_network
-from .precision import exactly, open_device, resolve_precision, torch_dtype
+from .precision import exactly, open_device, place, resolve_precision
 from .pretrained import open_weights
 from .registry import register_encoder
-from .waveform import WaveformEncoder, cut_steps
+from .waveform import WaveformEncoder, cut_steps, sample_sound
 from .wavlm_network import WavLMLayers
 
 _SIZES = {  # architecture, layers, dimension, whether the input is normalised, as torchaudio does
@@ -72,7 +72,9 @@ class WavLMEncoder(WaveformEncoder):
             weights or f"wavlm-{size}", architecture=architecture, encoder=self.name
         )
         network = WavLMLayers(load_network(file), layers=layers, normalise=normalise)
-        self._network = network.to(self._device, torch_dtype(self._precision))
+        self._network = place(
+            network, self._device, self._precision, sample=sample_sound(), encoder=self.name
+        )
         self._identity = {
             "name": self.name,
             "network": architecture,

@@ -20,12 +20,12 @@ BOUNDS = {"float32": (0.9999, 0.9999), "bfloat16": (0.999, 0.995)}
 
 @pytest.fixture(scope="module")
 def crops() -> np.ndarray:
-    """Crops of a picture that differ a lot, [6, 112, 112, 3]."""
+    """Crops of a picture that differ a lot, [4, 112, 112, 3]."""
     from skimage.data import astronaut
 
     picture = Image.fromarray(astronaut())
     boxes = [(x, y, x + side, y + side) for x, y, side in [(0, 0, 500), (160, 60, 110)]]
-    boxes += [(80 * i, 60 * i, 80 * i + 130, 60 * i + 130) for i in range(4)]
+    boxes += [(80 * i, 60 * i, 80 * i + 130, 60 * i + 130) for i in range(2)]
     return np.stack([np.asarray(picture.crop(box).resize((112, 112))) for box in boxes])
 
 
@@ -46,7 +46,9 @@ def scaled(crops, size):
 
 def check(name, crops, expected, **options):
     """Compare in both precisions; the encoder and its features in float32."""
-    check_one(create_encoder(name, precision="bfloat16", **options), crops, expected)
+    encoder = create_encoder(name, precision="bfloat16", **options)
+    features = check_one(encoder, crops, expected)
+    np.testing.assert_array_equal(features, encoder.encode(crops))  # the same bits
     encoder = create_encoder(name, precision="float32", **options)
     return encoder, check_one(encoder, crops, expected)
 
@@ -58,7 +60,6 @@ def check_one(encoder, crops, expected):
     plain, spread = BOUNDS[encoder.identity()["precision"]]
     assert cosine(features, expected) >= plain
     assert spread_cosine(features, expected) >= spread
-    np.testing.assert_array_equal(features, encoder.encode(crops))  # the same bits
     return features
 
 

@@ -87,7 +87,7 @@ def expected(network, samples, moments, before):
 @pytest.mark.parametrize("placement", ["centre", "forward"])
 def test_equals_the_network_on_patches_cut_around_each_time(network, placement):
     samples = noise(1.5)
-    frames = timeline(variable_times(24, start=0.5))
+    frames = timeline(variable_times(12, start=0.5))
     given = expected(network[0], samples, frames.pts, 7800 if placement == "centre" else 0)
     for precision, (plain, spread) in BOUNDS.items():
         options = {"weights": network[1], "precision": precision, "placement": placement}
@@ -96,12 +96,12 @@ def test_equals_the_network_on_patches_cut_around_each_time(network, placement):
         assert set(codes.tolist()) == {Valid.AUDIO}
         assert cosine(features, given.relu().numpy()) >= plain
         assert spread_cosine(features, given.relu().numpy()) >= spread
-        again, _ = encode(encoder, [AudioBlock(0, samples)], frames)
-        np.testing.assert_array_equal(features, again)
+    again, _ = encode(encoder, [AudioBlock(0, samples)], frames)
+    np.testing.assert_array_equal(features, again)
 
 
 def test_without_relu_and_with_pca(network, tmp_path):
-    samples, frames = noise(1.5), timeline(constant_times(Fraction(10), 12))
+    samples, frames = noise(1.5), timeline(constant_times(Fraction(5), 6))
     given = expected(network[0], samples, frames.pts, 7800)
     common = {"weights": network[1], "precision": "float32"}
     plain = create_encoder("vggish", relu=False, **common)
