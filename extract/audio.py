@@ -140,33 +140,24 @@ class _Mixer:
         self._resampler: Any = None
 
     def mono(self, frame: av.AudioFrame) -> np.ndarray:
-        """Samples [n] float64; the channels' weights add up to one."""
-        if frame.layout.name.endswith(" channels"):  # nobody says which is which
-            return _plain_mean(frame)
+        """Samples [n] float64; the channels' weights add up to one.
+
+        Raises:
+            av.FFmpegError: nothing that FFmpeg can convert.
+        """
+        # Of channels without names nobody knows how to mix them; they count alike, below.
+        unnamed = frame.layout.name.endswith(" channels")
         kind = (frame.format.name, frame.layout.name, frame.sample_rate)
         if kind != self._kind:
-            self._kind = kind
             self._resampler = av.AudioResampler(
                 format="flt",
-                layout="mono",
+                layout=frame.layout.name if unnamed else "mono",
                 rate=frame.sample_rate,
                 options={"rematrix_maxval": "1.0"},
             )
-        mixed = [part.to_ndarray()[0] for part in self._resampler.resample(frame)]
-        samples = np.concatenate(mixed).astype(np.float64)
+            self._kind = kind
+        mixed = [
+            part.to_ndarray().reshape(part.samples, -1) for part in self._resampler.resample(frame)
+        ]
+        samples = np.concatenate(mixed).astype(np.float64).mean(axis=1)
         return np.nan_to_num(samples, nan=0.0, posinf=0.0, neginf=0.0)
-
-
-def _plain_mean(frame: av.AudioFrame) -> np.ndarray:
-    """All channels with equal weight, [n] float64, full scale 1."""
-    values = frame.to_ndarray().reshape(
-        (-1, frame.samples) if frame.format.is_planar else (frame.samples, -1)
-    )
-    plain = values.astype(np.float64)
-    if values.dtype == np.uint8:
-        plain = plain / 128 - 1
-    elif values.dtype.kind == "i":
-        plain /= 2.0 ** (8 * values.itemsize - 1)
-    return np.nan_to_num(
-        plain.mean(axis=0 if frame.format.is_planar else 1), nan=0.0, posinf=0.0, neginf=0.0
-    )
