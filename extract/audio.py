@@ -9,7 +9,7 @@ from typing import Any
 import av
 import numpy as np
 
-from .media import MediaInfo, open_media
+from .media import MediaInfo, open_media, read_packets
 from .resample import Resampler
 
 RATE = 16000  # hertz, of all audio that encoders see
@@ -112,7 +112,7 @@ def _decode(info: MediaInfo) -> Iterator[tuple[float | None, int, np.ndarray]]:
     with open_media(info.path) as container:
         stream: Any = container.streams[info.audio.index]
         mixer = _Mixer()
-        packets = container.demux(stream)
+        packets = read_packets(container, stream)
         while True:
             try:
                 packet = next(packets, None)

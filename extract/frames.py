@@ -13,7 +13,7 @@ import av
 import numpy as np
 from av.video.reformatter import Interpolation, VideoReformatter
 
-from .media import MediaInfo, displayed_rotation, open_media
+from .media import MediaInfo, displayed_rotation, open_media, read_packets
 
 # Frames that wait for earlier ones. Decoders deliver in presentation order; only files whose
 # times contradict that order need any.
@@ -90,7 +90,7 @@ def _decode(info: MediaInfo) -> Iterator[tuple[av.VideoFrame, int | None]]:
     with open_media(info.path) as container:
         stream: Any = container.streams[info.index]
         stream.codec_context.thread_count = 1
-        packets = container.demux(stream)
+        packets = read_packets(container, stream)
         while True:
             try:
                 packet = next(packets, None)

@@ -209,6 +209,23 @@ def probe(
         )
 
 
+def read_packets(container: InputContainer, *streams: Any) -> Iterator[Any]:
+    """Packets of some streams in the order of the file, then an empty one for each.
+
+    Raises:
+        av.FFmpegError: the file cannot be read further.
+        OSError: likewise.
+    """
+    packets = container.demux(streams)
+    while True:
+        try:
+            packet = next(packets)
+        # PyAV fails at the end of a file in whose midst streams appeared that it did not announce.
+        except (StopIteration, IndexError):
+            return
+        yield packet
+
+
 def displayed_rotation(frame: av.VideoFrame) -> int:
     """Degrees clockwise (0, 90, 180, 270) by which a decoded frame must be turned for display."""
     return int(round(-frame.rotation / 90) * 90) % 360
@@ -230,7 +247,7 @@ class _Packets:
         first: av.VideoFrame | None = None
         video.codec_context.thread_count = 1
         try:
-            for packet in container.demux([s for s in (video, audio) if s is not None]):
+            for packet in read_packets(container, *(s for s in (video, audio) if s is not None)):
                 if packet.is_discard or not packet.size:
                     continue
                 if packet.stream_index == video.index:

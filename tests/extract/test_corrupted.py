@@ -18,6 +18,8 @@ from vapipe.cache import FeatureStore
 from vapipe.cache.verify import verify_cache
 from vapipe.extract.crops import CropConfig
 from vapipe.extract.dataset import find_dataset
+from vapipe.extract.frames import read_frames
+from vapipe.extract.media import probe
 from vapipe.extract.options import choose_options
 from vapipe.extract.run import run_extraction
 from vapipe.extract.video import Settings
@@ -139,6 +141,16 @@ def test_a_sample_of_damaged_files_is_extracted_or_explained(generated, tmp_path
     copies = write_damaged(tmp_path / "videos", generated, seeds)
     outcomes = extract(tmp_path / "videos", tmp_path / "cache", source, jobs=1)
     check(tmp_path / "cache", copies, outcomes)
+
+
+def test_streams_that_appear_in_a_damaged_file_stop_nothing(tmp_path):
+    """Flipped bits announce some in most of these transport streams."""
+    clip = tmp_path / "whole.ts"
+    write_clip(clip, times=constant_times(PAL, 25), sound=Sound(codec="mp2"), codec="mpeg2video")
+    flips = range(list(KINDS).index("flip-1e-2"), 10 * len(KINDS), len(KINDS))
+    for copy in write_damaged(tmp_path, [clip], flips):
+        info = probe(copy.path)
+        assert [frame.row for frame in read_frames(info)] == list(range(len(info.timeline)))
 
 
 @pytest.mark.slow
