@@ -211,8 +211,9 @@ def _outcome_line(outcome: Outcome) -> str:
 @click.command()
 def streams() -> None:
     """List the encoders that streams can be made with."""
-    from ..extract.encoders import list_encoders, summarise_encoder
+    from ..extract.encoders import list_encoders, list_families, summarise_encoder
 
-    for name in list_encoders():
+    for name in (*list_encoders(), *list_families()):
         modality, summary = summarise_encoder(name)
-        click.echo(f"{name:10s} {modality:7s} {summary}")
+        shown = f"{name}:NAME" if name in list_families() else name
+        click.echo(f"{shown:10s} {modality:7s} {summary}")

@@ -11,7 +11,7 @@ from ..cache.durable import canonical_json
 from ..cache.errors import ConfigError
 from ..cache.layout import DTYPES
 from .crops import CropConfig
-from .encoders import Encoder, create_encoder
+from .encoders import Encoder, create_encoder, same_values
 from .views import WHOLE, View
 
 SCHEMA = 1  # raised when the meaning of stored values changes without any option changing
@@ -86,11 +86,12 @@ def bind(config: StreamConfig, crops: CropConfig, device: str) -> Stream:
 
 
 def doubled(streams: Sequence[Stream]) -> list[tuple[str, str]]:
-    """Pairs of streams that hold the same values: the same network on the same input."""
-    first: dict[str, str] = {}
+    """Pairs of streams that are the same network on the same input, up to precision."""
     pairs = []
-    for stream in streams:
-        other = first.setdefault(stream.key, stream.config.name)
-        if other != stream.config.name:
-            pairs.append((other, stream.config.name))
+    for number, stream in enumerate(streams):
+        for other in streams[:number]:
+            one, two = ({**s.identity, "encoder": None, "dtype": None} for s in (other, stream))
+            same = same_values(other.identity["encoder"], stream.identity["encoder"])
+            if same and one == two:
+                pairs.append((other.config.name, stream.config.name))
     return pairs
