@@ -2,7 +2,7 @@
 
 Writes a clip per frame rate with PyAV (tiny frames, AAC sound), reads it back with the extraction's
 own code, and prints a Markdown table. Run: `python benchmarks/alignment.py --minutes 120`, some
-20 min.
+20 min. VGGish has generated weights: where it hears a click does not depend on them.
 """
 
 from __future__ import annotations
@@ -15,19 +15,25 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
+import torch
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 
 from clips import CLICK, NTSC, RATES, Clip, Sound, constant_times, variable_times, write_clip
+from trained import trained
 
 from vapipe.cache import Timeline
 from vapipe.extract.audio import RATE, AudioBlock, read_audio
-from vapipe.extract.encoders import create_encoder
+from vapipe.extract.encoders import AudioEncoder, create_encoder
 from vapipe.extract.frames import read_frames
-from vapipe.extract.media import probe
+from vapipe.extract.media import MediaInfo, probe
+from vapipe.extract.vggish_network import VGGish
 
 EVERY = 3.0  # seconds between events
 REACH = 12  # rows around an event that are searched
+VGGISH_EVENTS = 9  # at which VGGish is measured, from the first to the last
+VGGISH_EDGE = 0.42, 0.55  # seconds from a click between which windows begin or cease to hear it
+BETWEEN = 4  # moments per row at which VGGish is measured, for fractions of a frame
 COLUMNS = (
     "clip",
     "frames",
@@ -35,6 +41,7 @@ COLUMNS = (
     "flash off by (start / end / worst)",
     "click off by (start / end / worst)",
     "click's time off by (worst)",
+    "vggish off by (start / end / worst)",
     "rounded hop off by (end)",
 )
 
@@ -43,6 +50,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--minutes", type=float, default=20.5, help="length of every clip")
     seconds = parser.parse_args().minutes * 60
+    torch.set_num_threads(1)
+    with tempfile.TemporaryDirectory() as folder:
+        weights = Path(folder) / "vggish.pt"
+        torch.save(trained(VGGish).state_dict(), weights)
+        vggish = create_encoder("vggish", weights=weights, precision="float32")
     cases = {
         f"{float(fps):.2f} fps": (constant_times(fps, round(seconds * fps)), Sound())
         for fps in RATES
@@ -59,7 +71,7 @@ def main() -> None:
             clip = write_clip(
                 Path(folder) / "clip.mp4", times=times, sound=sound, events=events(times)
             )
-            print("| " + " | ".join([name, *measure(clip)]) + " |", flush=True)
+            print("| " + " | ".join([name, *measure(clip, vggish)]) + " |", flush=True)
     print(f"\nOffsets in rows; {time.perf_counter() - began:.0f} s in all.")
 
 
@@ -70,7 +82,7 @@ def events(times: list) -> list[int]:
     return np.searchsorted(pts, wanted).tolist()
 
 
-def measure(clip: Clip) -> list[str]:
+def measure(clip: Clip, vggish: AudioEncoder) -> list[str]:
     """The table's cells for a clip."""
     info = probe(clip.path)
     light = np.array([frame.image.mean() for frame in read_frames(info)])
@@ -87,6 +99,7 @@ def measure(clip: Clip) -> list[str]:
         offsets(clip, light),
         offsets(clip, sound),
         f"{max(heard, key=abs) * info.timeline.fps:+.2f}",
+        vggish_offsets(info, middles + CLICK / 2, vggish),
         rounded_hop(info.timeline),
     ]
 
@@ -110,6 +123,32 @@ def offsets(clip: Clip, values: np.ndarray) -> str:
     """Rows by which the maximum near the first, the last and the worst event is off."""
     off = [int(values[row - REACH : row + REACH + 1].argmax()) - REACH for row in clip.events]
     return f"{off[0]:+d} / {off[-1]:+d} / {max(off, key=abs):+d}"
+
+
+def vggish_offsets(info: MediaInfo, clicks: np.ndarray, encoder: AudioEncoder) -> str:
+    """Frames by which the middle of the moments that hear a click is off the click.
+
+    Embedded are the rows, and moments between them, whose windows just hear some of the clicks.
+    """
+    chosen = clicks[np.linspace(0, len(clicks) - 1, VGGISH_EVENTS).astype(int)]
+    pts = info.timeline.pts
+    moments = np.interp(np.arange(0, len(pts) - 1, 1 / BETWEEN), np.arange(len(pts)), pts)
+    moments = np.concatenate([_edges(moments, click) for click in chosen])
+    timeline = Timeline(moments, info.timeline.fps * BETWEEN)
+    parts = encoder.encode(read_audio(info), timeline)
+    values = np.concatenate([features for features, _ in parts])
+    off = []
+    for click in chosen:
+        here = np.abs(moments - click) < VGGISH_EDGE[1]
+        moved = np.abs(values[here] - values[here][0]).max(axis=1)
+        hears = moments[here][moved > 0.2 * moved.max()]
+        off.append(((hears[0] + hears[-1]) / 2 - click) * info.timeline.fps)
+    return f"{off[0]:+.2f} / {off[-1]:+.2f} / {max(off, key=abs):+.2f}"
+
+
+def _edges(moments: np.ndarray, click: float) -> np.ndarray:
+    away = np.abs(moments - click)
+    return moments[(away > VGGISH_EDGE[0]) & (away < VGGISH_EDGE[1])]
 
 
 def rounded_hop(timeline: Timeline) -> str:

@@ -144,7 +144,7 @@ def test_a_sample_of_damaged_files_is_extracted_or_explained(generated, tmp_path
 
 
 def test_streams_that_appear_in_a_damaged_file_stop_nothing(tmp_path):
-    """Flipped bits announce some in most of these transport streams."""
+    """Flipped bits announce some in a few of these transport streams."""
     clip = tmp_path / "whole.ts"
     write_clip(clip, times=constant_times(PAL, 25), sound=Sound(codec="mp2"), codec="mpeg2video")
     flips = range(list(KINDS).index("flip-1e-2"), 10 * len(KINDS), len(KINDS))
