@@ -28,7 +28,7 @@ from .header import (
     user_block_size,
 )
 from .reading import ShardReader
-from .sparse import SparseFile
+from .sparse import SparseFile, uninterrupted
 
 _NO_DIGEST = "0" * 64
 _ALIGNMENT = 64  # bytes; one cache line, so that mapped rows start aligned
@@ -194,9 +194,11 @@ def _lay_out(path: Path, header: Header, block: int, compress: bool) -> Header:
     so that a full disk is an ordinary error and memory does not grow with the shard.
     """
     layout = SparseFile()
-    with h5py.File(
-        layout, "w", userblock_size=block, alignment_threshold=1, alignment_interval=_ALIGNMENT
-    ) as file:
+    options = {"userblock_size": block, "alignment_threshold": 1}
+    with (
+        uninterrupted(),
+        h5py.File(layout, "w", alignment_interval=_ALIGNMENT, **options) as file,
+    ):
         file.attrs["format"] = "vapipe-shard"
         file.attrs["version"] = VERSION
         for name in ("kind", "stream", "key"):

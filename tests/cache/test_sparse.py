@@ -1,11 +1,14 @@
 """A sparse file reads back what was written last, and zeros elsewhere."""
 
 import io
+import os
+import signal
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vapipe.cache.sparse import SparseFile
+from vapipe.cache.sparse import SparseFile, uninterrupted
 
 WRITES = st.lists(st.tuples(st.integers(0, 60), st.binary(min_size=1, max_size=30)), max_size=12)
 
@@ -34,3 +37,16 @@ def test_its_parts_written_in_order_make_the_file(writes):
         target[offset : offset + len(content)] = content
     sparse.seek(0)
     assert sparse.read() == target
+
+
+def test_an_interrupt_waits_for_the_end_of_the_block():
+    done = []
+
+    def work():
+        with uninterrupted():
+            os.kill(os.getpid(), signal.SIGINT)
+            done.append("finished")
+
+    with pytest.raises(KeyboardInterrupt):
+        work()
+    assert done == ["finished"]

@@ -252,49 +252,67 @@ def extract_in_process(videos, cache, stderr=subprocess.DEVNULL):
     )  # fmt: skip
 
 
-def test_an_interrupted_run_says_what_is_left_and_continues(videos, tmp_path, reference):
-    process = extract_in_process(videos, tmp_path / "cache", stderr=subprocess.PIPE)
-    while not (tmp_path / "cache" / "current.json").exists():
-        time.sleep(0.01)
+@pytest.fixture(scope="module")
+def many(videos, tmp_path_factory):
+    """Enough clips for a run that lasts a while."""
+    folder = tmp_path_factory.mktemp("many")
+    for number in range(30):
+        shutil.copy(videos / f"clip{number % 3}.mp4", folder / f"copy{number:02d}.mp4")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def many_reference(many, tmp_path_factory):
+    cache = tmp_path_factory.mktemp("reference") / "cache"
+    run(many, cache)
+    return tree(cache)
+
+
+def wait_for_shards(process, cache, count):
+    while process.poll() is None and len(list(cache.glob("features/*/*.h5"))) < count:
+        time.sleep(0.005)
+
+
+def test_an_interrupted_run_says_what_is_left_and_continues(many, tmp_path, many_reference):
+    cache = tmp_path / "cache"
+    process = extract_in_process(many, cache, stderr=subprocess.PIPE)
+    wait_for_shards(process, cache, 4)
     process.send_signal(signal.SIGINT)
     message = process.communicate()[1].decode()
     assert process.returncode == 3
     assert re.fullmatch(
-        r"stopped: \d of 3 video\(s\) are done and stay in .*; the same command continues .*\n",
+        r"stopped: \d+ of 30 video\(s\) are done and stay in .*; the same command continues .*\n",
         message,
     )
-    run(videos, tmp_path / "cache")
-    assert tree(tmp_path / "cache") == reference
+    run(many, cache)
+    assert tree(cache) == many_reference
 
 
 def kill_and_continue(videos, cache, reference, seed):
-    """Kill extraction again and again at random moments until one gets through."""
+    """Kill extraction again and again at random moments, then let it get through."""
     rng = random.Random(seed)
     kills = 0
-    while True:
+    for done in (0, 15, 30):
         process = extract_in_process(videos, cache)
-        if kills < 4:
-            time.sleep(rng.uniform(1.5, 4.5))
-            process.send_signal(signal.SIGKILL)
-        killed = process.wait() == -signal.SIGKILL
-        kills += killed
+        wait_for_shards(process, cache, rng.randint(done, done + 15))
+        time.sleep(rng.uniform(0, 0.02))
+        process.send_signal(signal.SIGKILL)
+        kills += process.wait() == -signal.SIGKILL
         if (cache / "vapipe-cache.json").exists():
-            problems = [f.problem for f in verify_cache(cache) if f.problem]
-            assert not problems
-        if not killed:
-            break
+            assert not [finding.problem for finding in verify_cache(cache) if finding.problem]
+    assert extract_in_process(videos, cache).wait() == 0
     assert tree(cache) == reference
     return kills
 
 
-def test_a_killed_run_continues_to_the_same_bytes(videos, tmp_path, reference):
-    assert kill_and_continue(videos, tmp_path / "cache", reference, seed=0) > 0
+def test_a_killed_run_continues_to_the_same_bytes(many, tmp_path, many_reference):
+    assert kill_and_continue(many, tmp_path / "cache", many_reference, seed=0) > 0
 
 
 @pytest.mark.slow
-def test_runs_killed_again_and_again_continue_to_the_same_bytes(videos, tmp_path, reference):
+def test_runs_killed_again_and_again_continue_to_the_same_bytes(many, tmp_path, many_reference):
     kills = sum(
-        kill_and_continue(videos, tmp_path / f"cache{seed}", reference, seed=seed)
+        kill_and_continue(many, tmp_path / f"cache{seed}", many_reference, seed=seed)
         for seed in range(10)
     )
     assert kills >= 10
