@@ -241,10 +241,17 @@ def test_unexpected_errors_keep_their_trace_and_the_others_go_on(videos, tmp_pat
     assert all("cannot write" in outcome.problems[0] for outcome in rest)
 
 
+# Shells start background jobs, and so their children, with Ctrl-C ignored; here it must be heard.
+_COMMAND = (
+    "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
+    "from vapipe.cli import main; main()"
+)
+
+
 def extract_in_process(videos, cache, stderr=subprocess.DEVNULL):
     return subprocess.Popen(
         [
-            sys.executable, "-c", "from vapipe.cli import main; main()", "extract",
+            sys.executable, "-c", _COMMAND, "extract",
             "--videos", str(videos), "--cache", str(cache), "--faces", "frame", "--jobs", "1",
         ],
         stdout=subprocess.DEVNULL,
