@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -25,6 +25,20 @@ def start_linears(module: nn.Module) -> None:
             nn.init.zeros_(part.bias)
 
 
+def require_length(head: str, length: int | None) -> int:
+    """The window length of a head whose weights mix the frames of a window.
+
+    Raises:
+        ConfigError: there is none.
+    """
+    if length is None or length < 1:
+        raise ConfigError(
+            f"head {head} needs length=<frames per window> (its weights mix the frames of a "
+            f"window), got {length}; the usual window has 300"
+        )
+    return length
+
+
 class Head(nn.Module):
     """Base of all heads. A subclass sets `out_dim` and implements `fuse`.
 
@@ -36,11 +50,16 @@ class Head(nn.Module):
         source: where the equations come from.
         variants: what `variant` may be; the first is the default.
         min_streams: how many streams the head needs at least.
+        max_streams: how many it takes at most.
+        recipe: options of `FitConfig` that make the published complete model around the head
+            (`tcn_channels`, `tcn_kernels`, `regressor`); what the user sets wins.
     """
 
     source: ClassVar[str]
     variants: ClassVar[tuple[str, ...]] = ("official",)
     min_streams: ClassVar[int] = 1
+    max_streams: ClassVar[int] = len(ROLES)
+    recipe: ClassVar[Mapping[str, Any]] = {}
     out_dim: int
 
     def __init__(self, *, dims: Mapping[str, int]) -> None:

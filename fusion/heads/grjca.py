@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .base import Head, Streams, start_linears
+from .base import Head, Streams, require_length, start_linears
 from .joint_attention import JointCrossAttention
 from .registry import register_head
 
@@ -37,7 +37,7 @@ class GRJCA(Head):
         self,
         *,
         dims: Mapping[str, int],
-        length: int,
+        length: int | None = None,
         recursions: int = 2,
         dropout: float = 0.6,
         temperature: float = 0.1,
@@ -46,6 +46,7 @@ class GRJCA(Head):
         super().__init__(dims=dims)
         self.out_dim = sum(self.dims.values())
         self.temperature = temperature
+        length = require_length("grjca", length)
         self.attention = nn.ModuleList(
             JointCrossAttention(dims=self.dims, length=length, dropout=dropout, tanh=tanh)
             for _ in range(recursions)

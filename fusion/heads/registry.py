@@ -28,8 +28,10 @@ class HeadInfo:
         source: paper, and whose code was followed.
         variants: the first is the default.
         min_streams: how many streams it needs at least.
+        max_streams: how many streams it takes at most.
         recursions: default number of recursions M, or None when it has none.
-        needs_length: whether its weights depend on the window length.
+        takes_length: whether weights of at least one variant depend on the window length.
+        recipe: options of `FitConfig` that make the published complete model around the head.
         options: further options with their defaults.
     """
 
@@ -39,8 +41,10 @@ class HeadInfo:
     source: str
     variants: tuple[str, ...]
     min_streams: int
+    max_streams: int
     recursions: int | None
-    needs_length: bool
+    takes_length: bool
+    recipe: dict[str, Any]
     options: dict[str, Any]
 
 
@@ -83,8 +87,10 @@ def describe_head(name: str) -> HeadInfo:
         source=head.source,
         variants=head.variants,
         min_streams=head.min_streams,
+        max_streams=head.max_streams,
         recursions=parameters["recursions"].default if "recursions" in parameters else None,
-        needs_length="length" in parameters,
+        takes_length="length" in parameters,
+        recipe=dict(head.recipe),
         options={k: p.default for k, p in parameters.items() if k not in _COMMON},
     )
 
@@ -129,12 +135,7 @@ def create_head(
     arguments: dict[str, Any] = {"dims": dict(dims), **options}
     if len(info.variants) > 1:
         arguments["variant"] = variant
-    if info.needs_length:
-        if length is None or length < 1:
-            raise ConfigError(
-                f"head {name} needs length=<frames per window> (its weights mix the frames of a "
-                f"window), got {length}; the usual window has 300"
-            )
+    if info.takes_length:
         arguments["length"] = length
     if recursions is not None:
         if info.recursions is None:
@@ -155,6 +156,11 @@ def _check_dims(info: HeadInfo, dims: Mapping[str, int]) -> None:
         raise ConfigError(
             f"head {info.name} fuses at least {info.min_streams} stream(s), got {len(dims)} "
             f"({', '.join(dims) or 'none'}); head concat takes any number"
+        )
+    if len(dims) > info.max_streams:
+        raise ConfigError(
+            f"head {info.name} fuses at most {info.max_streams} streams, got {len(dims)} "
+            f"({', '.join(dims)}); head concat takes any number"
         )
     for role, dim in dims.items():
         if dim < 1:
