@@ -5,24 +5,12 @@ import math
 import numpy as np
 import pytest
 import torch
+from loops import linear, relu, softmax
 
 from vapipe.cache import ConfigError
 from vapipe.fusion import count_parameters, create_head
 from vapipe.fusion.heads.joint_attention import JointCrossAttention
 from vapipe.fusion.regressor import Regressor
-
-
-def linear(module, vector):
-    """W v + b by loops."""
-    weight, bias = module.weight.detach().numpy(), module.bias.detach().numpy()
-    return [
-        bias[o] + sum(weight[o, i] * vector[i] for i in range(len(vector)))
-        for o in range(len(bias))
-    ]
-
-
-def relu(values):
-    return [max(value, 0.0) for value in values]
 
 
 def block_by_loops(block, x, exists, mutation=""):
@@ -58,12 +46,6 @@ def block_by_loops(block, x, exists, mutation=""):
             kept = [0.0] * channels if mutation == "no residual" else rows[i]
             out[role][i] = [k + a for k, a in zip(kept, added, strict=True)]
     return out
-
-
-def softmax(values):
-    top = max(values)
-    powers = [math.exp(value - top) for value in values]
-    return [power / sum(powers) for power in powers]
 
 
 def grjca_by_loops(head, x, exists, mutation=""):
