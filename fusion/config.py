@@ -13,7 +13,8 @@ from typing import Any
 
 from ..cache.errors import ConfigError
 from ..cache.windows import POLICIES
-from .heads import ROLES
+from .heads import ROLES, describe_head
+from .regressor import REGRESSORS
 
 TARGETS = ("valence", "arousal")
 
@@ -27,7 +28,7 @@ TCN_CHANNELS: dict[str, tuple[int, ...]] = {
 
 _TINY = 1e-12  # stands for "more than zero"
 _LOWEST = {
-    **dict.fromkeys(("window", "stride", "tcn_kernel", "hidden", "batch", "epochs", "patience"), 1),
+    **dict.fromkeys(("window", "stride", "hidden", "batch", "epochs", "patience"), 1),
     **dict.fromkeys(("warmup_epochs", "plateau_patience", "seed"), 0),
 }
 _BETWEEN = {
@@ -37,6 +38,7 @@ _BETWEEN = {
     "weight_decay": (0.0, math.inf),
     "plateau_factor": (0.0, 1.0),
     "tcn_dropout": (0.0, 1.0),
+    "modality_dropout": (0.0, 1.0),
 }
 
 
@@ -55,11 +57,16 @@ class FitConfig:
             network with two outputs.
         window: rows per window.
         stride: rows between the starts of windows.
-        tcn_channels: role -> channels per TCN level; roles left out take the published ones.
-        tcn_kernel: kernel size of the TCN.
+        tcn_channels: role -> channels per TCN level, none for no TCN; roles left out take those
+            that were published with the head.
+        tcn_kernels: kernel sizes of parallel TCNs whose outputs are concatenated, usually one;
+            empty means as published with the head.
         tcn_dropout: dropout inside the TCN.
         causal: whether the TCN sees the past only (as released) or is centred.
+        regressor: `mlp`, `linear` or `gelu`; empty means as published with the head.
         hidden: width of the regressor.
+        modality_dropout: in training, each stream of a window is withheld (every row replaced by
+            the learned token of missing rows) with this probability; one always stays.
         batch: windows per step.
         epochs: at most so many passes over the training windows.
         learning_rate: of Adam, after the warm-up.
@@ -72,6 +79,10 @@ class FitConfig:
         clip_norm: largest norm of the gradient.
         seed: of weights, order and dropout.
         device: `auto` (CUDA where there is one), `cpu` or `cuda`.
+        precision: `float32`, or `bfloat16` for the matrix products of training and prediction
+            (weights, statistics, loss and measure stay in float32).
+        compile: whether torch.compile prepares the networks for training: slow to start, and worth
+            it only for long fits.
         views: whether training draws one of a stream's stored views for each window.
         memory: where features wait: `map` (mapped shards, shared between processes), `ram` (a
             private copy) or `device` (all on the device).
@@ -86,10 +97,12 @@ class FitConfig:
     window: int = 300
     stride: int = 200
     tcn_channels: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
-    tcn_kernel: int = 5
+    tcn_kernels: tuple[int, ...] = ()
     tcn_dropout: float = 0.1
     causal: bool = True
+    regressor: str = ""
     hidden: int = 256
+    modality_dropout: float = 0.0
     batch: int = 12
     epochs: int = 100
     learning_rate: float = 1e-4
@@ -102,6 +115,8 @@ class FitConfig:
     clip_norm: float = 1.0
     seed: int = 0
     device: str = "auto"
+    precision: str = "float32"
+    compile: bool = False
     views: bool = True
     memory: str = "map"
 
@@ -115,10 +130,12 @@ class FitConfig:
             ("targets", ("per_target", "joint")),
             ("device", ("auto", "cpu", "cuda")),
             ("memory", (*POLICIES, "device")),
+            ("precision", ("float32", "bfloat16")),
+            ("regressor", ("", *REGRESSORS)),
         ):
             if getattr(self, name) not in known:
                 raise ConfigError(
-                    f"{name} is `{getattr(self, name)}`; it may be {', '.join(known)}"
+                    f"{name} is `{getattr(self, name)}`; it may be {', '.join(filter(None, known))}"
                 )
         for name, lowest in _LOWEST.items():
             value = getattr(self, name)
@@ -128,6 +145,8 @@ class FitConfig:
             value = getattr(self, name)
             if not isinstance(value, (int, float)) or not above <= value < below:
                 raise ConfigError(f"{name} must be in [{above:g}, {below:g}), got {value!r}")
+        if not all(isinstance(size, int) and size >= 1 for size in self.tcn_kernels):
+            raise ConfigError(f"tcn_kernels must be whole numbers >= 1, got {self.tcn_kernels!r}")
         if self.stride > self.window:
             raise ConfigError(
                 f"stride {self.stride} is longer than the window of {self.window} rows: rows "
@@ -143,9 +162,21 @@ class FitConfig:
                     f"{name}: no role is called {', '.join(unknown)}; roles: {', '.join(ROLES)}"
                 )
 
-    def channels(self, role: str) -> tuple[int, ...]:
-        """TCN channels of a role."""
-        return tuple(self.tcn_channels.get(role, TCN_CHANNELS[role]))
+    def resolved(self) -> FitConfig:
+        """The same with what was left open taken from the head: recursions, TCNs, regressor.
+
+        Raises:
+            ConfigError: no such head.
+        """
+        info = describe_head(self.head)
+        published = {"tcn_channels": {}, "tcn_kernels": (5,), "regressor": "mlp", **info.recipe}
+        return dataclasses.replace(
+            self,
+            recursions=info.recursions if self.recursions is None else self.recursions,
+            tcn_channels={**TCN_CHANNELS, **published["tcn_channels"], **self.tcn_channels},
+            tcn_kernels=self.tcn_kernels or published["tcn_kernels"],
+            regressor=self.regressor or published["regressor"],
+        )
 
     def networks(self) -> dict[str, tuple[str, ...]]:
         """Network name -> the targets it predicts."""
@@ -173,7 +204,8 @@ class FitConfig:
                 hint = f"did you mean `{near[0]}`?" if near else f"options: {', '.join(known)}"
                 raise ConfigError(f"no option of fit is called `{name}`; {hint}")
         channels = {role: tuple(levels) for role, levels in values.get("tcn_channels", {}).items()}
-        return cls(**{**values, "tcn_channels": channels})
+        kernels = tuple(values.get("tcn_kernels", ()))
+        return cls(**{**values, "tcn_channels": channels, "tcn_kernels": kernels})
 
     @classmethod
     def load(cls, path: Path) -> FitConfig:

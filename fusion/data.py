@@ -48,13 +48,8 @@ def plan_fit(store: FeatureStore, config: FitConfig) -> Plan:
             no annotation, no training or no validation video.
         CacheError: a named stream does not exist or is ambiguous.
     """
-    info = describe_head(config.head)
     streams = choose_streams(store, config)
-    config = dataclasses.replace(
-        config,
-        streams=streams,
-        recursions=config.recursions if config.recursions is not None else info.recursions,
-    )
+    config = dataclasses.replace(config, streams=streams).resolved()
     train = _annotated(store, "train")
     validation = _annotated(store, "validation")
     require_streams(store, [*train, *validation], list(streams.values()))

@@ -13,9 +13,9 @@ from torch import Tensor, nn
 
 from .config import FitConfig
 from .heads import ROLES, create_head
-from .masking import MaskedBatchNorm
-from .regressor import Regressor
-from .tcn import TCN
+from .masking import MaskedBatchNorm, zero_masked
+from .regressor import make_regressor
+from .tcn import TCN, MultiScaleTCN
 
 Statistics = Mapping[str, tuple[Tensor, Tensor]]
 
@@ -30,23 +30,45 @@ class StreamEncoder(nn.Module):
     std: Tensor
 
     def __init__(
-        self, *, dim: int, channels: Sequence[int], kernel_size: int, dropout: float, causal: bool
+        self,
+        *,
+        dim: int,
+        channels: Sequence[int],
+        kernel_sizes: Sequence[int],
+        dropout: float,
+        causal: bool,
     ) -> None:
+        """Build it; without channels there is no TCN and the width stays D."""
         super().__init__()
         self.register_buffer("mean", torch.zeros(dim))
         self.register_buffer("std", torch.ones(dim))
         self.missing = nn.Parameter(torch.randn(dim) * 0.02)
-        self.tcn = TCN(
-            in_dim=dim, channels=channels, kernel_size=kernel_size, dropout=dropout, causal=causal
-        )
-        self.norm = MaskedBatchNorm(self.tcn.out_dim)
+        self.tcn: TCN | MultiScaleTCN | None = None
+        if len(channels) and len(kernel_sizes) == 1:
+            self.tcn = TCN(
+                in_dim=dim,
+                channels=channels,
+                kernel_size=kernel_sizes[0],
+                dropout=dropout,
+                causal=causal,
+            )
+        elif len(channels):
+            self.tcn = MultiScaleTCN(
+                in_dim=dim,
+                channels=channels,
+                kernel_sizes=kernel_sizes,
+                dropout=dropout,
+                causal=causal,
+            )
+        self.out_dim = dim if self.tcn is None else self.tcn.out_dim
+        self.norm = MaskedBatchNorm(self.out_dim)
 
     def forward(self, x: Tensor, valid: Tensor | None, mask: Tensor | None) -> Tensor:
         """Encode x [B, L, D] of any float type; valid and mask [B, L] bool; -> [B, L, C]."""
         x = (x.to(self.mean.dtype) - self.mean) / self.std
         if valid is not None:
             x = torch.where(valid[..., None], x, self.missing)
-        return self.norm(self.tcn(x, mask), mask)
+        return self.norm(zero_masked(x, mask) if self.tcn is None else self.tcn(x, mask), mask)
 
 
 class Network(nn.Module):
@@ -54,28 +76,32 @@ class Network(nn.Module):
 
     def __init__(self, *, config: FitConfig, dims: Mapping[str, int], outputs: int) -> None:
         super().__init__()
-        self.encoders = nn.ModuleDict(
-            {
-                role: StreamEncoder(
-                    dim=dims[role],
-                    channels=config.channels(role),
-                    kernel_size=config.tcn_kernel,
-                    dropout=config.tcn_dropout,
-                    causal=config.causal,
-                )
-                for role in ROLES
-                if role in dims
-            }
-        )
+        config = config.resolved()
+        self.modality_dropout = config.modality_dropout
+        self.autocast = config.precision == "bfloat16"
+        encoders = {
+            role: StreamEncoder(
+                dim=dims[role],
+                channels=config.tcn_channels[role],
+                kernel_sizes=config.tcn_kernels,
+                dropout=config.tcn_dropout,
+                causal=config.causal,
+            )
+            for role in ROLES
+            if role in dims
+        }
+        self.encoders = nn.ModuleDict(encoders)
         self.head = create_head(
             config.head,
-            {role: config.channels(role)[-1] for role in self.encoders},
+            {role: encoder.out_dim for role, encoder in encoders.items()},
             length=config.window,
             variant=config.variant,
             recursions=config.recursions,
             **config.head_options,
         )
-        self.regressor = Regressor(in_dim=self.head.out_dim, outputs=outputs, hidden=config.hidden)
+        self.regressor = make_regressor(
+            config.regressor, in_dim=self.head.out_dim, outputs=outputs, hidden=config.hidden
+        )
 
     def forward(
         self,
@@ -83,8 +109,11 @@ class Network(nn.Module):
         valid: Mapping[str, Tensor] | None = None,
         mask: Tensor | None = None,
     ) -> Tensor:
-        """Predict [B, L, outputs]; arguments as in `Model.forward`."""
-        return self.regressor(self.head(self.encode(streams, valid, mask), mask), mask)
+        """Predict [B, L, outputs] float32; arguments as in `Model.forward`."""
+        device = next(iter(streams.values())).device.type
+        with torch.autocast(device, torch.bfloat16, enabled=self.autocast):
+            output = self.regressor(self.head(self.encode(streams, valid, mask), mask), mask)
+        return output.float() if self.autocast else output
 
     def gates(
         self,
@@ -102,10 +131,36 @@ class Network(nn.Module):
         mask: Tensor | None,
     ) -> dict[str, Tensor]:
         """What enters the head: role -> [B, L, C]."""
+        if self.training and self.modality_dropout:
+            valid = withhold(streams, valid, self.modality_dropout)
         return {
             role: encoder(streams[role], None if valid is None else valid[role], mask)
             for role, encoder in self.encoders.items()
         }
+
+
+def withhold(
+    streams: Mapping[str, Tensor], valid: Mapping[str, Tensor] | None, probability: float
+) -> dict[str, Tensor]:
+    """Withhold whole streams of windows at random, never all streams of one window.
+
+    Args:
+        streams: role -> [B, L, D].
+        valid: role -> [B, L] bool, or None for all usable.
+        probability: of each stream of each window.
+
+    Returns:
+        `valid` with the rows of withheld streams False.
+    """
+    first = next(iter(streams.values()))
+    rank = torch.rand(len(streams), len(first), device=first.device)
+    # The stream with the highest number of a window stays.
+    kept = (rank >= probability) | (rank == rank.max(0).values)
+    return {
+        role: kept[i, :, None]
+        & (torch.ones_like(x[..., 0], dtype=torch.bool) if valid is None else valid[role])
+        for i, (role, x) in enumerate(streams.items())
+    }
 
 
 class Model(nn.Module):
@@ -153,7 +208,8 @@ class Model(nn.Module):
             mask: [B, L] bool, False where the row is padding; None means no padding.
 
         Returns:
-            [B, L, 2] in (-1, 1): valence, arousal; meaningless where masked.
+            [B, L, 2]: valence, arousal, in (-1, 1) but for the regressor `gelu`; meaningless
+            where masked.
         """
         outputs = [network(streams, valid, mask) for network in self.networks.values()]
         return torch.cat(outputs, dim=-1)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import weight_norm
@@ -128,3 +129,29 @@ class TCN(nn.Module):
         for block in self.network:
             x = block(x, mask)
         return x
+
+
+class MultiScaleTCN(nn.Module):
+    """TCNs of several kernel sizes side by side, their outputs concatenated (USTC's entry)."""
+
+    def __init__(
+        self,
+        *,
+        in_dim: int,
+        channels: Sequence[int],
+        kernel_sizes: Sequence[int],
+        dropout: float = 0.1,
+        causal: bool = True,
+    ) -> None:
+        """Build one TCN per kernel size; errors as in `TCN`."""
+        super().__init__()
+        self.scales = nn.ModuleList(
+            TCN(in_dim=in_dim, channels=channels, kernel_size=size, dropout=dropout, causal=causal)
+            for size in kernel_sizes
+        )
+        self.out_dim = channels[-1] * len(kernel_sizes)
+        self.receptive_field = 1 + 2 * (max(kernel_sizes) - 1) * (2 ** len(channels) - 1)
+
+    def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
+        """Convolve x [B, L, in_dim] at every scale; mask as in `TCN`; -> [B, L, out_dim]."""
+        return torch.cat([tcn(x, mask) for tcn in self.scales], dim=-1)

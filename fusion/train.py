@@ -155,6 +155,7 @@ def _train(
         threshold=0.0,
         min_lr=config.min_learning_rate,
     )
+    forward = torch.compile(network) if config.compile else network
     best, best_epoch, best_weights = -math.inf, 0, copy.deepcopy(network.state_dict())
     for epoch in range(1, config.epochs + 1):
         started = time.monotonic()
@@ -168,7 +169,7 @@ def _train(
             if done <= warmup:
                 for group in optimizer.param_groups:
                     group["lr"] = config.learning_rate * done / warmup
-            output = network(tensors.streams, tensors.valid, tensors.mask)
+            output = forward(tensors.streams, tensors.valid, tensors.mask)
             loss = torch.stack(
                 [
                     ccc_loss(output[..., i], tensors.labels[..., c], tensors.annotated[..., c])

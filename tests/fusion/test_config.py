@@ -13,8 +13,8 @@ def test_the_defaults_follow_the_papers():
     config = FitConfig()
     assert (config.head, config.window, config.stride, config.batch) == ("grjca", 300, 200, 12)
     assert (config.weight_decay, config.plateau_factor, config.plateau_patience) == (1e-3, 0.1, 5)
-    assert config.channels("video") == (512, 512, 256, 256)
-    assert config.channels("audio") == (128,) * 4
+    assert config.resolved().tcn_channels["video"] == (512, 512, 256, 256)
+    assert config.resolved().tcn_channels["audio"] == (128,) * 4
     assert config.networks() == {"valence": ("valence",), "arousal": ("arousal",)}
 
 
@@ -57,9 +57,24 @@ def test_a_configuration_is_read_from_a_file(tmp_path):
         ({"streams": {"face": "onet"}}, "streams: no role is called face; roles: video"),
         ({"tcn_channels": {"face": [1]}}, "tcn_channels: no role is called face"),
         ({"streams": "onet"}, "streams must map names to values, got 'onet'"),
+        ({"tcn_kernels": [3, 0]}, r"tcn_kernels must be whole numbers >= 1, got \(3, 0\)"),
+        ({"precision": "float16"}, "precision is `float16`; it may be float32, bfloat16"),
+        ({"regressor": "mean"}, "regressor is `mean`; it may be mlp, linear, gelu"),
+        ({"modality_dropout": 1.0}, r"modality_dropout must be in \[0, 1\), got 1.0"),
         ({"epochs": "3"}, "epochs must be a whole number >= 1, got '3'"),
     ],
 )
 def test_values_that_cannot_work_are_named(values, message):
     with pytest.raises(ConfigError, match=message):
         FitConfig.from_json(values)
+
+
+def test_what_is_left_open_comes_from_the_head_and_the_users_word_wins():
+    resolved = FitConfig(head="grjca", tcn_channels={"audio": (4, 5)}).resolved()
+    assert resolved.recursions == 2
+    assert (resolved.tcn_kernels, resolved.regressor) == ((5,), "mlp")
+    assert resolved.tcn_channels["video"] == (512, 512, 256, 256)
+    assert resolved.tcn_channels["audio"] == (4, 5)
+    assert resolved.resolved() == resolved
+    own = FitConfig(recursions=3, tcn_kernels=(3, 7), regressor="gelu").resolved()
+    assert (own.recursions, own.tcn_kernels, own.regressor) == (3, (3, 7), "gelu")

@@ -179,9 +179,18 @@ def test_a_loss_that_is_not_finite_stops_with_the_batch_named(planted, small, tm
 
 @pytest.mark.parametrize("causal", [True, False])
 def test_options_of_the_network_reach_it(planted, small, tmp_path, causal):
-    config = quick(small, causal=causal, recursions=1, tcn_kernel=3, head="grjca")
+    config = quick(small, causal=causal, recursions=1, tcn_kernels=(3,), head="grjca")
     run = load_run(fit(planted, config, tmp_path / "run").run_dir, "cpu")
     network = run.model.networks["joint"]
     assert len(network.head.attention) == 1
     assert network.encoders["video"].tcn.receptive_field == 1 + 2 * 2 * 3
     assert network.encoders["video"].tcn.network[1].pad == ((4, 0) if causal else (2, 2))
+
+
+@pytest.mark.slow  # torch.compile takes minutes on two cores
+def test_a_compiled_fit_learns_the_same(planted, small, tmp_path):
+    config = quick(small, head="concat", head_options={}, tcn_dropout=0.0, batch=2)
+    plain = fit(planted, config, tmp_path / "plain")
+    compiled = fit(planted, dataclasses.replace(config, compile=True), tmp_path / "compiled")
+    for ours, theirs in zip(plain.epochs, compiled.epochs, strict=True):
+        assert theirs.loss == pytest.approx(ours.loss, abs=1e-3)

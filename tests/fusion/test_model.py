@@ -8,7 +8,8 @@ import torch
 
 from vapipe.cache import ConfigError
 from vapipe.fusion import FitConfig, Model, count_parameters
-from vapipe.fusion.model import StreamEncoder
+from vapipe.fusion.model import StreamEncoder, withhold
+from vapipe.fusion.regressor import REGRESSORS
 
 DIMS = {"video": 10, "audio": 6}
 
@@ -71,7 +72,9 @@ def test_what_an_unusable_row_holds_never_matters(small):
 
 def test_an_unusable_row_is_not_a_row_of_zeros_nor_the_mean():
     torch.manual_seed(0)
-    encoder = StreamEncoder(dim=3, channels=(4,), kernel_size=3, dropout=0.0, causal=True).eval()
+    encoder = StreamEncoder(
+        dim=3, channels=(4,), kernel_sizes=(3,), dropout=0.0, causal=True
+    ).eval()
     x = torch.zeros(1, 5, 3)
     nothing = encoder(x, torch.zeros(1, 5, dtype=torch.bool), None)
     assert not torch.allclose(nothing, encoder(x, None, None), atol=1e-3)
@@ -96,7 +99,9 @@ def test_every_parameter_of_the_model_gets_a_gradient(small):
 
 
 def test_statistics_normalise_the_usable_rows():
-    encoder = StreamEncoder(dim=2, channels=(3,), kernel_size=3, dropout=0.0, causal=True).eval()
+    encoder = StreamEncoder(
+        dim=2, channels=(3,), kernel_sizes=(3,), dropout=0.0, causal=True
+    ).eval()
     x = torch.randn(1, 6, 2)
     before = encoder(x, None, None)
     encoder.mean.copy_(torch.tensor([5.0, -1.0]))
@@ -131,3 +136,71 @@ def test_gates_of_a_network_come_by_name(small):
 def test_a_head_that_does_not_fit_the_streams_is_refused(small):
     with pytest.raises(ConfigError, match="grjca fuses at least 2"):
         Model(config=small, dims={"video": 4})
+
+
+@pytest.mark.parametrize("regressor", REGRESSORS)
+@pytest.mark.parametrize("kernels", [(3,), (3, 5, 7)])
+def test_padding_never_matters_for_any_regressor_and_number_of_scales(small, regressor, kernels):
+    model = make(small, regressor=regressor, tcn_kernels=kernels, head="concat", head_options={})
+    streams, valid, mask = inputs()
+    dirty = {role: x.masked_fill(~mask[..., None], math.nan) for role, x in streams.items()}
+    out = model(dirty, valid, mask)
+    assert torch.equal(out[mask], model(streams, valid, mask)[mask])
+    assert torch.isfinite(out[mask]).all()
+
+
+def test_scales_are_tcns_side_by_side(small):
+    encoder = StreamEncoder(
+        dim=3, channels=(4, 5), kernel_sizes=(3, 7), dropout=0.0, causal=True
+    ).eval()
+    x = torch.randn(2, 9, 3)
+    apart = [tcn(x) for tcn in encoder.tcn.scales]
+    assert torch.equal(encoder.tcn(x), torch.cat(apart, -1))
+    assert encoder.out_dim == 10
+    assert encoder.tcn.receptive_field == max(t.receptive_field for t in encoder.tcn.scales) == 37
+
+
+def test_without_channels_the_features_enter_the_head_as_they_are(small):
+    model = make(small, head="concat", head_options={}, tcn_channels={"video": (), "audio": ()})
+    streams, _, mask = inputs()
+    network = model.networks["joint"]
+    entered = network.encode(streams, None, mask)
+    for role, x in streams.items():
+        expected = x.masked_fill(~mask[..., None], 0) / math.sqrt(
+            1 + network.encoders[role].norm.eps
+        )
+        assert torch.allclose(entered[role], expected, atol=1e-6)
+
+
+def test_modality_dropout_withholds_whole_streams_but_never_all():
+    torch.manual_seed(0)
+    streams = {"video": torch.zeros(4000, 3, 1), "audio": torch.zeros(4000, 3, 1)}
+    kept = withhold(streams, None, 0.4)
+    for valid in kept.values():
+        assert (valid.all(1) | ~valid.any(1)).all()
+        # Withheld are 0.4 of each, less half of the 0.16 where both would have been.
+        assert valid[:, 0].float().mean() == pytest.approx(0.68, abs=0.03)
+    assert (kept["video"] | kept["audio"]).all()
+    valid = {role: torch.rand(4000, 3) < 0.5 for role in streams}
+    further = withhold(streams, valid, 0.4)
+    assert all(not (further[role] & ~valid[role]).any() for role in streams)
+
+
+def test_modality_dropout_acts_in_training_only(small):
+    model = make(small, modality_dropout=0.9)
+    streams, valid, mask = inputs()
+    assert torch.equal(model(streams, valid, mask), make(small)(streams, valid, mask))
+    model.train()
+    token = model.networks["joint"].encoders["audio"].missing
+    every = {role: torch.ones_like(v) for role, v in valid.items()}
+    model(streams, every, mask)[mask].sum().backward()
+    assert token.grad.any()
+
+
+def test_bfloat16_predicts_nearly_the_same(small):
+    streams, valid, mask = inputs()
+    exact = make(small)(streams, valid, mask)
+    quick = make(small, precision="bfloat16")(streams, valid, mask)
+    assert quick.dtype == torch.float32
+    assert not torch.equal(quick, exact)
+    assert (quick - exact)[mask].abs().max() < 0.05
