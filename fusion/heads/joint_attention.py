@@ -1,4 +1,4 @@
-"""The joint cross-attention block, shared by all heads of the JCA family."""
+"""The joint cross-attention block as released: scores of channel against channel."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from ...cache.errors import ConfigError
 from ..dropout import Dropout
 from ..masking import zero_masked
 from .base import Streams, start_linears
+from .frame_linear import FrameLinear
 
 
 class JointCrossAttention(nn.Module):
@@ -25,11 +26,9 @@ class JointCrossAttention(nn.Module):
         H_m = ReLU(tanh(Linear(x_m)) C_m)                [B, L, d]
         x_m <- x_m + Dropout(ReLU(Linear(H_m)))          [B, L, d_m]
 
-    The weights of K_m fix the largest window. A shorter one uses their leading part, which is the
-    same as padding it to `length` with masked rows.
-
-    `tanh="product"` takes H_m = ReLU(tanh(Linear(x_m) C_m)) instead, which is where the public
-    repositories of the authors put the tanh.
+    The weights of K_m fix the largest window (`FrameLinear`). `tanh="product"` takes
+    H_m = ReLU(tanh(Linear(x_m) C_m)) instead, which is where the public repositories of the
+    authors put the tanh.
     """
 
     def __init__(
@@ -50,21 +49,23 @@ class JointCrossAttention(nn.Module):
             raise ConfigError(f'tanh must be "value" or "product", got {tanh!r}')
         joint = sum(dims.values())
         self.tanh = tanh
-        self.length = length
         self.scale = 1 / math.sqrt(joint)
         self.joint = nn.Linear(joint, joint)
-        self.key = nn.ModuleDict({role: nn.Linear(length, length) for role in dims})
+        self.key = nn.ModuleDict({role: FrameLinear(length) for role in dims})
         self.value = nn.ModuleDict({role: nn.Linear(dim, dim) for role, dim in dims.items()})
         self.output = nn.ModuleDict({role: nn.Linear(joint, dim) for role, dim in dims.items()})
         self.dropout = Dropout(dropout)
         start_linears(self)
 
-    def forward(self, x: Streams, mask: Tensor | None) -> Streams:
+    def forward(
+        self, x: Streams, mask: Tensor | None, scores: dict[str, Tensor] | None = None
+    ) -> Streams:
         """Attend once.
 
         Args:
             x: role -> [B, L, d_m], zeros where masked.
             mask: [B, L] bool, or None.
+            scores: as in `FrameAttention`; stays empty, for these scores belong to no frame.
 
         Returns:
             role -> [B, L, d_m], zeros where masked.
@@ -72,25 +73,16 @@ class JointCrossAttention(nn.Module):
         Raises:
             ConfigError: the window is longer than the weights.
         """
-        frames = next(iter(x.values())).shape[1]
-        if frames > self.length:
-            raise ConfigError(
-                f"a window of {frames} frames meets weights made for length={self.length}; cut "
-                f"windows of at most {self.length} frames, or make the head with length={frames}"
-            )
         # With J zero where masked, the frames of K_m that do not exist meet only zeros.
         joint = zero_masked(self.joint(torch.cat(list(x.values()), dim=-1)), mask)
         return {role: self._attend(role, x_m, joint, mask) for role, x_m in x.items()}
 
     def _attend(self, role: str, x: Tensor, joint: Tensor, mask: Tensor | None) -> Tensor:
-        batch, frames, _ = x.shape
-        weight = self.key[role].get_parameter("weight")[:frames, :frames]
-        bias = self.key[role].get_parameter("bias")[:frames, None]
-        key = torch.baddbmm(bias, weight.expand(batch, -1, -1), x)  # K^T: [B, L, d_m]
-        scores = self.dropout(torch.tanh(torch.bmm(key.mT, joint) * self.scale))
+        key = self.key[role](x)  # K^T: [B, L, d_m]
+        scores = self.dropout(torch.bmm(key.mT, joint).mul_(self.scale).tanh_())
         value = self.value[role](x)
         if self.tanh == "value":
-            hidden = torch.relu(torch.bmm(torch.tanh(value), scores))
+            hidden = torch.bmm(value.tanh_(), scores).relu_()
         else:
-            hidden = torch.relu(torch.tanh(torch.bmm(value, scores)))
-        return zero_masked(x + self.dropout(torch.relu(self.output[role](hidden))), mask)
+            hidden = torch.bmm(value, scores).tanh_().relu()
+        return zero_masked(x + self.dropout(self.output[role](hidden).relu_()), mask)

@@ -1,0 +1,97 @@
+"""HGRJCA: hierarchically gated recursive joint cross-attention."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor, nn
+
+from .base import Streams, start_linears
+from .recursive import RecursiveHead, gate_per_role, of_role
+from .registry import register_head
+
+
+@register_head("hgrjca")
+class HGRJCA(RecursiveHead):
+    """GRJCA with a gate after every recursion, and a gate over what those gates give.
+
+        x_m^0     = x_m / |x_m|                                     l2 over channels
+        x_m^t     = attention_t(x^{t-1})_m                          t = 1 .. M, weights per t
+        official: g_m^t = softmax(Linear_t(x_m^t) / temperature)    over x^0 .. x^t, t+1 ways
+        paper:    g_m^t = the same                                  over x^{t-1}, x^t, 2 ways
+        y_m^t     = ReLU(sum_s g_m^t[s] x_m^s)                      the stages
+        g_m       = softmax(Linear(x_m^M) / temperature)            over y^1 .. y^M
+        out_m     = ReLU(sum_t g_m[t] y_m^t)
+        out       = [out_video, out_audio, ...]
+
+    Earlier steps come first in every gate. The released code has M = 2. Paper: eqs. 14-20, which
+    leave open what the last gate looks at (here x^M, as released). With M = 1 there is one stage
+    and nothing for the last gate to choose, so there is no such gate. The attention is
+    `JointCrossAttention` (official) or `FrameAttention` (paper), where option mixing="channels"
+    lifts the limit on the window length.
+    """
+
+    source = (
+        "Praveen, Alam and Charton, United we stand, Divided we fall (arXiv:2503.12261, 2025); "
+        "released code"
+    )
+
+    def __init__(
+        self,
+        *,
+        dims: Mapping[str, int],
+        length: int | None = None,
+        variant: str = "official",
+        recursions: int = 2,
+        dropout: float = 0.6,
+        temperature: float = 0.1,
+        tanh: str = "value",
+        mixing: str = "frames",
+        normalize: bool = True,
+    ) -> None:
+        super().__init__(
+            dims=dims,
+            length=length,
+            variant=variant,
+            recursions=recursions,
+            dropout=dropout,
+            tanh=tanh,
+            mixing=mixing,
+            normalize=normalize,
+        )
+        self.stage = nn.ModuleList(
+            gate_per_role(self.dims, t + 1 if variant == "official" else 2, temperature)
+            for t in range(1, recursions + 1)
+        )
+        start_linears(self.stage)
+        self.gate = None
+        if recursions > 1:
+            self.gate = gate_per_role(self.dims, recursions, temperature)
+            start_linears(self.gate)
+
+    def fuse(self, x: Streams, mask: Tensor | None, gates: dict[str, Tensor] | None) -> Tensor:
+        """Compute [B, L, sum of D].
+
+        The gates are <role>_stage<t> -> [B, L, t+1 or 2] and, with M > 1, role -> [B, L, M].
+        """
+        steps = self.recur(x, mask, gates)
+        fused = [self._fuse_role(role, of_role(steps, role), gates) for role in x]
+        return torch.cat(fused, dim=-1).relu_()
+
+    def _fuse_role(self, role: str, steps: list[Tensor], gates: dict[str, Tensor] | None) -> Tensor:
+        """The last weighted sum of a modality, before its ReLU; steps x^0 .. x^M [B, L, d_m]."""
+        stages = []
+        for t in range(1, len(steps)):
+            first = 0 if self.variant == "official" else t - 1
+            stage = self.get_submodule(f"stage.{t - 1}.{role}")
+            weights, stage_sum = stage(steps[t], steps[first : t + 1])
+            if gates is not None:
+                gates[f"{role}_stage{t}"] = weights
+            stages.append(stage_sum.relu_())
+        if self.gate is None:
+            return stages[0]
+        weights, fused = self.gate[role](steps[-1], stages)
+        if gates is not None:
+            gates[role] = weights
+        return fused
