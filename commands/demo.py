@@ -66,7 +66,7 @@ def demo(folder: Path, head: str, seed: int, device: str) -> None:
     click.echo(f"$ vapipe extract --videos {videos} --cache {cache}")
     dataset = find_dataset(videos)
     settings, jobs = extraction_settings(
-        cache, choose_options(None, None, None), "detect", device, None, len(dataset.videos)
+        cache, choose_options(None, None, None), "detect", device, None, dataset
     )
     _, failed = show_extraction(dataset, settings, jobs)
     if failed:

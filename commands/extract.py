@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import os
 import sys
 import time
 from pathlib import Path
@@ -76,7 +75,11 @@ if TYPE_CHECKING:
     help="Stored precision [default: float16].",
 )
 @device_option
-@click.option("--jobs", type=click.IntRange(1), help="Worker processes [default: one per core].")
+@click.option(
+    "--jobs",
+    type=click.IntRange(1),
+    help="Processes; 1 stays in this one [default: one per minute of video, up to the cores].",
+)
 def extract(
     videos: Path,
     cache: Path,
@@ -104,9 +107,7 @@ def extract(
     click.echo(f"{len(dataset.videos)} video(s) in {videos}; {dataset.layout}")
     for name, problem in dataset.problems:
         click.echo(f"  {name}: {problem}")
-    settings, jobs = extraction_settings(
-        cache, options, faces, device, jobs, len(dataset.videos), video_stream
-    )
+    settings, jobs = extraction_settings(cache, options, faces, device, jobs, dataset, video_stream)
     done, failed = show_extraction(dataset, settings, jobs)
     failed += len(dataset.problems)
     if not done:
@@ -123,10 +124,11 @@ def extraction_settings(
     faces: str,
     device: str,
     jobs: int | None,
-    videos: int,
+    dataset: Dataset,
     video_stream: int | None = None,
 ) -> tuple[Settings, int]:
     """Work out crops, device and processes; say what was chosen."""
+    from ..extract.run import sensible_jobs
     from ..extract.video import Settings
 
     crops_dir = None if faces in ("detect", "frame") else Path(faces)
@@ -135,8 +137,7 @@ def extraction_settings(
             f"--faces {faces}: not `detect`, not `frame`, and no folder of crops of that name"
         )
     where = choose_device(device)
-    cores = len(os.sched_getaffinity(0))
-    jobs = jobs or (1 if where != "cpu" else max(1, min(cores, videos)))
+    jobs = jobs or sensible_jobs(dataset.videos, where)
     click.echo(f"faces: {faces}; computing on {where} with {jobs} process(es)")
     source: Any = "crops" if crops_dir else faces
     names = ", ".join(stream.name for stream in options.streams)
@@ -153,21 +154,17 @@ def extraction_settings(
 
 def show_extraction(dataset: Dataset, settings: Settings, jobs: int) -> tuple[int, int]:
     """Run, print a line per video and a summary; (videos usable, videos with problems)."""
-    from ..extract.run import bind_all, run_extraction
-    from ..extract.streams import doubled
+    from ..extract.run import run_extraction
 
-    for one, other in doubled(bind_all(settings)):
-        click.echo(
-            f"warning: streams {one} and {other} are the same network on the same input; "
-            "the second adds nothing",
-            err=True,
-        )
+    def warn(message: str) -> None:
+        click.echo(f"warning: {message}", err=True)
+
     sizes = {video.id: video.path.stat().st_size for video in dataset.videos}
     began = time.perf_counter()
     outcomes = []
     try:
         with progress_lines(sum(sizes.values()), "videos") as step:
-            for outcome in run_extraction(dataset, settings, jobs=jobs):
+            for outcome in run_extraction(dataset, settings, jobs=jobs, warn=warn):
                 outcomes.append(outcome)
                 rows = sum(each.rows for each in outcomes if each.status == "extracted")
                 rate = rows / (time.perf_counter() - began)

@@ -37,20 +37,35 @@ class StreamConfig:
 
 
 @dataclass(frozen=True)
-class Stream:
-    """A stream ready to run.
+class StreamFacts:
+    """What a stream is, without the network that makes it.
 
     Attributes:
         config: what was asked for.
-        encoder: the loaded encoder.
+        modality: "visual" or "audio".
         identity: everything that determines the stored values, JSON-able.
         key: SHA-256 (hex) of the identity.
     """
 
     config: StreamConfig
-    encoder: Encoder
+    modality: str
     identity: dict[str, Any]
     key: str
+
+
+@dataclass(frozen=True)
+class Stream(StreamFacts):
+    """A stream ready to run.
+
+    Attributes:
+        encoder: the loaded encoder.
+    """
+
+    encoder: Encoder
+
+    def facts(self) -> StreamFacts:
+        """What it is, fit to be sent to another process."""
+        return StreamFacts(self.config, self.modality, self.identity, self.key)
 
 
 def bind(config: StreamConfig, crops: CropConfig, device: str) -> Stream:
@@ -82,10 +97,11 @@ def bind(config: StreamConfig, crops: CropConfig, device: str) -> Stream:
         identity["crops"] = crops.identity()
         if config.view != WHOLE:
             identity["view"] = config.view.name
-    return Stream(config, encoder, identity, hashlib.sha256(canonical_json(identity)).hexdigest())
+    key = hashlib.sha256(canonical_json(identity)).hexdigest()
+    return Stream(config, encoder.modality, identity, key, encoder)
 
 
-def doubled(streams: Sequence[Stream]) -> list[tuple[str, str]]:
+def doubled(streams: Sequence[StreamFacts]) -> list[tuple[str, str]]:
     """Pairs of streams that are the same network on the same input, up to precision."""
     pairs = []
     for number, stream in enumerate(streams):

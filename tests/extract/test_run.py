@@ -7,18 +7,23 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
+import deadly
 import numpy as np
 import pytest
 import torch
+from click.testing import CliRunner
 from clips import PAL, Sound, constant_times, write_clip
 
 from vapipe.cache import ConfigError, FeatureStore, Valid
 from vapipe.cache.verify import verify_cache
+from vapipe.cli import main
+from vapipe.extract import run as run_module
 from vapipe.extract.crops import CropConfig
-from vapipe.extract.dataset import find_dataset
-from vapipe.extract.options import choose_options
-from vapipe.extract.run import run_extraction
+from vapipe.extract.dataset import Video, find_dataset
+from vapipe.extract.options import Options, choose_options
+from vapipe.extract.run import bind_all, run_extraction, sensible_jobs
 from vapipe.extract.streams import StreamConfig
 from vapipe.extract.video import Settings
 
@@ -239,6 +244,70 @@ def test_unexpected_errors_keep_their_trace_and_the_others_go_on(videos, tmp_pat
     rest = list(outcomes)
     assert [outcome.status for outcome in rest] == ["failed", "failed"]
     assert all("cannot write" in outcome.problems[0] for outcome in rest)
+
+
+def deadly_options(*plan):
+    """Streams of which one kills its process, as `choose_options` would give them."""
+    option = (("plan", deadly.Plan(":".join(map(str, plan)))),)
+    streams = (StreamConfig("logmel", "logmel"), StreamConfig("deadly", "deadly", option))
+    return Options(streams, CropConfig(), "as the test wants it")
+
+
+def test_a_video_that_kills_its_process_is_listed_and_the_others_go_on(
+    videos, tmp_path, monkeypatch
+):
+    """A real fault: the process of the one video gets SIGSEGV, also in the second try, alone."""
+    bind_all.cache_clear()
+    options = deadly_options(ROWS + 1, 11, tmp_path)
+    monkeypatch.setattr("vapipe.extract.options.choose_options", lambda *_: options)
+    cache = tmp_path / "cache"
+    words = ["extract", "--videos", videos, "--cache", cache, "--faces", "frame", "--jobs", 2]
+    result = CliRunner().invoke(main, [str(word) for word in words])
+    assert result.exit_code == 3, result.output
+    assert (
+        f"  clip1: {videos / 'clip1.mp4'}: its worker process died (signal 11, SIGSEGV), also when "
+        "nothing else ran; " in result.stderr
+    )
+    assert "2 video(s) extracted" in result.stdout
+    assert deadly.Deadly.deaths(tmp_path) == 2
+    store = FeatureStore.open(cache)
+    assert [store.has(f"clip{n}", "deadly") for n in range(3)] == [True, False, True]
+    assert not any(finding.problem for finding in verify_cache(cache))
+    assert bind_all.cache_info().misses == 0  # the weights were loaded by the workers only
+
+
+def test_encoders_whose_loading_kills_processes_end_the_run_with_a_message(videos, tmp_path):
+    streams = deadly_options("loading", 9, tmp_path).streams
+    chosen = Settings(cache=tmp_path / "c", streams=streams, crops=CropConfig(source="frame"))
+    with pytest.raises(ConfigError, match=r"died \(signal 9, SIGKILL\) while it loaded the encod"):
+        list(run_extraction(find_dataset(videos), chosen, jobs=2))
+
+
+def test_errors_of_loading_are_the_same_from_a_worker(videos, tmp_path):
+    with pytest.raises(ConfigError, match="no encoder `logmell`; did you mean logmel"):
+        run(videos, tmp_path / "cache", streams="logmell", jobs=2)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "cores", "jobs"),
+    [
+        ([5.0] * 9, 8, 1),  # starting processes would take longer than the work
+        ([50.0] * 3, 8, 2),
+        ([300.0], 8, 1),  # one video is never shared out
+        ([3600.0] * 20, 4, 4),
+        ([], 4, 1),
+    ],
+)
+def test_as_many_processes_as_the_video_is_worth(monkeypatch, seconds, cores, jobs):
+    monkeypatch.setattr(run_module.os, "sched_getaffinity", lambda _: set(range(cores)))
+    monkeypatch.setattr(run_module, "announced_seconds", lambda path: seconds[int(path.name)])
+    videos = [Video(str(n), Path(str(n)), ()) for n in range(len(seconds))]
+    assert sensible_jobs(videos, "cpu") == jobs
+    assert sensible_jobs(videos, "cuda:0") == 1
+
+
+def test_videos_that_cannot_be_opened_are_worth_no_process(tmp_path):
+    assert sensible_jobs([Video("a", tmp_path / "a.mp4", ())] * 2, "cpu") == 1
 
 
 # Shells start background jobs, and so their children, with Ctrl-C ignored; here it must be heard.
