@@ -1,6 +1,6 @@
 """Fusion heads; importing this package registers all of them."""
 
-from . import concat, grjca, hgrjca, jca, rjca
+from . import concat, dca, grjca, hgrjca, jca, lfan, mstcn, rjca, sage, tagf, transformer
 from .base import ROLES, Head
 from .registry import HeadInfo, create_head, describe_head, list_heads, register_head
 
@@ -10,11 +10,17 @@ __all__ = [
     "HeadInfo",
     "concat",
     "create_head",
+    "dca",
     "describe_head",
     "grjca",
     "hgrjca",
     "jca",
+    "lfan",
     "list_heads",
+    "mstcn",
     "register_head",
     "rjca",
+    "sage",
+    "tagf",
+    "transformer",
 ]

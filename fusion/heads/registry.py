@@ -111,7 +111,8 @@ def create_head(
         dims: role -> channels D of the stream that enters the head; roles are video, audio,
             audio2 and text. Streams are concatenated in that order, whatever the order here.
         length: window length L in frames; only heads whose weights depend on it look at it.
-        variant: `official` computes what the authors' released code computes.
+        variant: `official` computes what the authors' released code computes. A head without
+            released code has no such variant; it takes `official` for its first variant.
         recursions: M; None takes the head's default.
         **options: the head's own options (`describe_head(name).options`).
 
@@ -124,6 +125,8 @@ def create_head(
     """
     info, head = describe_head(name), _find(name)
     _check_dims(info, dims)
+    if variant == "official" and "official" not in info.variants:
+        variant = info.variants[0]
     if variant not in info.variants:
         raise ConfigError(
             f"head {name} has no variant `{variant}`; there are: {', '.join(info.variants)}"
