@@ -22,6 +22,7 @@ class RecursiveHead(Head):
     without a length. A subclass implements `fuse` from `recur`.
 
     Attributes:
+        attended: role -> channels that enter the recursions.
         attention: the M recursions.
     """
 
@@ -39,11 +40,12 @@ class RecursiveHead(Head):
         tanh: str,
         mixing: str,
         normalize: bool,
+        attended: Mapping[str, int] | None = None,
     ) -> None:
         """Build the recursions.
 
         Args:
-            dims: role -> channels that enter the recursions.
+            dims: role -> channels of its stream.
             length: frames of the longest window.
             variant: `official` or `paper`.
             recursions: M.
@@ -51,13 +53,16 @@ class RecursiveHead(Head):
             tanh: where the official block has its second tanh.
             mixing: what W_c and W_h of the paper's block mix.
             normalize: whether x^0 is l2-normalised over channels.
+            attended: role -> channels that enter the recursions, where these are not `dims`.
 
         Raises:
             ConfigError: a length is needed and missing, or an option is unknown or belongs to the
                 other variant.
         """
         super().__init__(dims=dims)
-        self.out_dim = sum(self.dims.values())
+        widths = self.dims if attended is None else attended
+        self.attended = {role: widths[role] for role in self.dims}
+        self.out_dim = sum(self.attended.values())
         self.variant = variant
         self.normalize = normalize
         name = type(self).__name__.lower()
@@ -74,9 +79,9 @@ class RecursiveHead(Head):
         if mixing != "channels":
             length = require_length(name, length)
         self.attention = nn.ModuleList(
-            FrameAttention(dims=self.dims, length=length, dropout=dropout, mixing=mixing)
+            FrameAttention(dims=self.attended, length=length, dropout=dropout, mixing=mixing)
             if length is None or variant == "paper"
-            else JointCrossAttention(dims=self.dims, length=length, dropout=dropout, tanh=tanh)
+            else JointCrossAttention(dims=self.attended, length=length, dropout=dropout, tanh=tanh)
             for _ in range(recursions)
         )
 
