@@ -39,7 +39,7 @@ class Transformer(Head):
 
         Y   = Temporal(cat(x_1, x_2, ...))       nothing, a TCN, or a bidirectional LSTM
         H   = Dropout(Linear(Y) + positions)     [L, width], sinusoids of the frame's place
-        out = Encoder(H)                         [L, width]; with layers=0 out = Linear(Y)
+        out = Encoder(H)                         [L, width]
 
     `preset` sets what is known of an entry; options that are given win:
 
@@ -47,6 +47,8 @@ class Transformer(Head):
         hfut-mac       temporal="none"
         situ-rucaim3   temporal="lstm", layers=0 (their other form is hfut-mac's)
         netease-fuxi   temporal="none", on MAE visual features and audio
+
+    With layers=0 there is no Encoder and there are no positions.
 
     Options left at None take these values: temporal="none", width=256, layers=2, heads=4,
     dropout=0.1. They are chosen here, as are 4 width channels inside a layer, normalised after each
@@ -125,6 +127,6 @@ class Transformer(Head):
         if self.temporal is not None:
             y = self.temporal(y, mask)
         hidden = self.enter(zero_masked(y, mask))
-        if not self.encoder.layers:
-            return hidden
-        return self.encoder(self.dropout(hidden + positions(hidden)), mask, gates)
+        if self.encoder.layers:  # nothing else would ask for the place of a frame
+            hidden = hidden + positions(hidden)
+        return self.encoder(self.dropout(hidden), mask, gates)
