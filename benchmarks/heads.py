@@ -60,22 +60,26 @@ def step(
     name: str, variant: str, precision: str, device: torch.device
 ) -> tuple[Callable[[], None], tuple[float, int]]:
     """A training step as a function, and its (GFLOP, parameters)."""
-    torch.manual_seed(0)
-    count = max(2, describe_head(name).min_streams)
-    roles = list(DIMS)[:count]
+    roles = list(DIMS)[: max(2, describe_head(name).min_streams)]
     config = FitConfig(head=name, variant=variant, precision=precision)
-    network = Network(config=config, dims={role: DIMS[role] for role in roles}, outputs=1)
-    network.to(device).train()
-    streams = {r: torch.randn(BATCH, LENGTH, DIMS[r], device=device).half() for r in roles}
-    valid = {r: torch.ones(BATCH, LENGTH, dtype=torch.bool, device=device) for r in roles}
-    target = torch.rand(BATCH, LENGTH, device=device) * 2 - 1
 
-    def run() -> None:
-        network.zero_grad(set_to_none=True)
-        ccc_loss(network(streams, valid)[..., 0], target).backward()
+    def prepare(device: torch.device) -> tuple[Network, Callable[[], None]]:
+        network = Network(config=config, dims={role: DIMS[role] for role in roles}, outputs=1)
+        network.to(device).train()
+        streams = {r: torch.randn(BATCH, LENGTH, DIMS[r], device=device).half() for r in roles}
+        valid = {r: torch.ones(BATCH, LENGTH, dtype=torch.bool, device=device) for r in roles}
+        target = torch.rand(BATCH, LENGTH, device=device) * 2 - 1
 
+        def run() -> None:
+            network.zero_grad(set_to_none=True)
+            ccc_loss(network(streams, valid)[..., 0], target).backward()
+
+        return network, run
+
+    _, counted = prepare(torch.device("meta"))  # the operations of the equations, none computed
     with FlopCounterMode(display=False) as counter:
-        run()
+        counted()
+    network, run = prepare(device)
     return run, (counter.get_total_flops() / 1e9, count_parameters(network))
 
 

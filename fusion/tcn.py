@@ -13,21 +13,9 @@ from torch import Tensor, nn
 from torch.nn.utils.parametrizations import weight_norm
 
 from ..cache.errors import ConfigError
+from .convolution import convolve
 from .dropout import Dropout
 from .masking import zero_masked
-
-
-def _convolve(conv: nn.Conv1d, x: Tensor, pad: tuple[int, int]) -> Tensor:
-    """Apply a Conv1d over time to x [B, L, D], with `pad` zero frames before and after.
-
-    [B, L, D] seen as [B, D, 1, L] is the channels-last layout of a 2-d convolution: the fastest
-    form on CPU and GPU alike, and it needs no transposition.
-    """
-    x = F.pad(x, (0, 0, *pad))
-    y = F.conv2d(
-        x.mT.unsqueeze(2), conv.weight.unsqueeze(2), conv.bias, dilation=(1, conv.dilation[0])
-    )
-    return y.squeeze(2).mT
 
 
 class TemporalBlock(nn.Module):
@@ -53,13 +41,15 @@ class TemporalBlock(nn.Module):
 
     def forward(self, x: Tensor, mask: Tensor | None) -> Tensor:
         """Map x [B, L, in_dim], zero where masked, to [B, L, out_dim], zero where masked."""
-        y = self.dropout(F.leaky_relu(_convolve(self.conv1, x, self.pad), inplace=True))
-        y = zero_masked(y, mask)
-        y = self.dropout(F.leaky_relu(_convolve(self.conv2, y, self.pad), inplace=True))
+        y = self.dropout(F.leaky_relu(self._convolve(self.conv1, x)))
+        y = self.dropout(F.leaky_relu(self._convolve(self.conv2, zero_masked(y, mask))))
         residual = x
         if self.downsample is not None:  # one tap: a linear map per frame
             residual = F.linear(x, self.downsample.weight[..., 0], self.downsample.bias)
         return zero_masked(F.leaky_relu(y + residual), mask)
+
+    def _convolve(self, conv: nn.Conv1d, x: Tensor) -> Tensor:
+        return convolve(x, conv.weight, conv.bias, dilation=conv.dilation[0], pad=self.pad)
 
 
 class TCN(nn.Module):

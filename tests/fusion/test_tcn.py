@@ -5,9 +5,11 @@ import math
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 
 from vapipe.cache import ConfigError
 from vapipe.fusion import TCN, count_parameters
+from vapipe.fusion.convolution import convolve
 from vapipe.fusion.dropout import Dropout
 
 
@@ -182,3 +184,32 @@ def test_dropout_passes_the_gradient_of_what_it_kept():
     out = Dropout(0.4)(x)
     out.sum().backward()
     assert torch.allclose(x.grad * x, out)
+
+
+@pytest.mark.parametrize("pad", [(6, 0), (3, 3), (0, 0)])
+def test_the_gradients_of_the_convolution_are_those_of_torch(pad):
+    torch.manual_seed(0)
+    shapes = [(2, 9, 3), (4, 3, 3), (4,)]
+    ours = [torch.randn(shape, dtype=torch.float64, requires_grad=True) for shape in shapes]
+    theirs = [value.detach().clone().requires_grad_() for value in ours]
+    out = convolve(*ours, dilation=3, pad=pad)
+    x, weight, bias = theirs
+    expected = F.conv1d(F.pad(x.mT, pad), weight, bias, dilation=3).mT
+    assert torch.allclose(out, expected, atol=1e-12)
+    given = torch.randn_like(out)
+    (out * given).sum().backward()
+    (expected * given).sum().backward()
+    for mine, other in zip(ours, theirs, strict=True):
+        assert torch.allclose(mine.grad, other.grad, atol=1e-12)
+
+
+def test_the_convolution_has_exact_gradients_with_and_without_bias():
+    torch.manual_seed(0)
+    x, weight, bias = (
+        torch.randn(shape, dtype=torch.float64, requires_grad=True)
+        for shape in [(2, 5, 2), (3, 2, 2), (3,)]
+    )
+    for given in (bias, None):
+        assert torch.autograd.gradcheck(
+            lambda x, w, b: convolve(x, w, b, dilation=2, pad=(2, 0)), (x, weight, given)
+        )
