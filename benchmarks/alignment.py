@@ -23,11 +23,11 @@ from clips import CLICK, NTSC, RATES, Clip, Sound, constant_times, variable_time
 from trained import trained
 
 from vapipe.cache import Timeline
-from vapipe.extract.audio import RATE, AudioBlock, read_audio
 from vapipe.extract.encoders import AudioEncoder, create_encoder
-from vapipe.extract.frames import read_frames
-from vapipe.extract.media import MediaInfo, probe
-from vapipe.extract.vggish_network import VGGish
+from vapipe.extract.media.audio import RATE, AudioBlock, read_audio
+from vapipe.extract.media.frames import read_frames
+from vapipe.extract.media.probe import MediaInfo, probe
+from vapipe.extract.networks.vggish import VGGish
 
 EVERY = 3.0  # seconds between events
 REACH = 12  # rows around an event that are searched

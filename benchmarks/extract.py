@@ -27,17 +27,17 @@ import torch
 from PIL import Image
 
 from vapipe.cache.timeline import usable
-from vapipe.extract import crops as crops_module
-from vapipe.extract.audio import read_audio
-from vapipe.extract.crops import CropConfig, read_crops
 from vapipe.extract.dataset import Subject, find_dataset
 from vapipe.extract.encoders import VisualEncoder
 from vapipe.extract.encoders.vggish_patches import LENGTH, VGGishPatches
-from vapipe.extract.faces import FaceDetector
-from vapipe.extract.media import probe
+from vapipe.extract.faces import crops as crops_module
+from vapipe.extract.faces.crops import CropConfig, read_crops
+from vapipe.extract.faces.detector import FaceDetector
+from vapipe.extract.media.audio import read_audio
+from vapipe.extract.media.probe import probe
+from vapipe.extract.networks.vggish import VGGish
 from vapipe.extract.run import bind_all, run_extraction
 from vapipe.extract.streams import StreamConfig
-from vapipe.extract.vggish_network import VGGish
 from vapipe.extract.video import Settings
 
 STREAMS = ("resnet50", "vggish", "wavlm")

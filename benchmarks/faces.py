@@ -17,15 +17,15 @@ import torch
 from facenet_pytorch import MTCNN
 
 from vapipe.cache import Valid
-from vapipe.extract.boxes import overlap
-from vapipe.extract.cast import Cast
-from vapipe.extract.crops import CropConfig
 from vapipe.extract.dataset import Subject
-from vapipe.extract.faces import FaceDetector
-from vapipe.extract.finder import FaceFinder
-from vapipe.extract.follow import Place
-from vapipe.extract.frames import Frame, read_frames
-from vapipe.extract.media import MediaInfo, probe
+from vapipe.extract.faces.boxes import overlap
+from vapipe.extract.faces.cast import Cast
+from vapipe.extract.faces.crops import CropConfig
+from vapipe.extract.faces.detector import FaceDetector
+from vapipe.extract.faces.finder import FaceFinder
+from vapipe.extract.faces.follow import Place
+from vapipe.extract.media.frames import Frame, read_frames
+from vapipe.extract.media.probe import MediaInfo, probe
 
 MEDIA = Path(__file__).resolve().parents[2] / "shared" / "media"
 SMALL = 640 * 360  # pixels; of larger frames fewer are compared, for they take long

@@ -22,8 +22,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 from clips import Sound, constant_times, write_clip
 from PIL import Image
 
-from vapipe.extract.crops import CropConfig
 from vapipe.extract.dataset import find_dataset
+from vapipe.extract.faces.crops import CropConfig
 from vapipe.extract.options import choose_options
 from vapipe.extract.run import run_extraction
 from vapipe.extract.video import Settings

@@ -45,7 +45,7 @@ def demo(folder: Path, head: str, seed: int, device: str) -> None:
     from ..cache.store import FeatureStore
     from ..extract.dataset import find_dataset
     from ..extract.options import choose_options
-    from ..extract.synthetic import DESCRIPTION, write_demo_set
+    from ..extract.synthetic.demo_set import DESCRIPTION, write_demo_set
     from ..fusion.config import FitConfig
     from ..fusion.evaluate import evaluate
 

@@ -26,7 +26,7 @@ def list_(as_json: bool) -> None:
     """Show all weights: what is here, how large, under which licence."""
     from dataclasses import asdict
 
-    from ..extract.weight_files import all_entries, weights_folder
+    from ..extract.weights.files import all_entries, weights_folder
 
     folder = weights_folder()
     entries = all_entries(folder)
@@ -53,8 +53,8 @@ def list_(as_json: bool) -> None:
 def fetch(names: tuple[str, ...], everything: bool) -> None:
     """Download the weights NAMES; continues where an earlier download stopped."""
     from ..cache.errors import VapipeError
-    from ..extract.weight_files import weight_entry, weights_folder
-    from ..extract.weight_table import WEIGHT_TABLE
+    from ..extract.weights.files import weight_entry, weights_folder
+    from ..extract.weights.table import WEIGHT_TABLE
 
     if bool(names) == everything:
         raise click.UsageError("name the weights to fetch, or give --all")
@@ -79,7 +79,7 @@ def fetch(names: tuple[str, ...], everything: bool) -> None:
 
 def _fetch(name: str) -> None:
     """One download, with a bar on a terminal, else a line per tenth."""
-    from ..extract.weight_fetch import fetch_weights
+    from ..extract.weights.fetch import fetch_weights
 
     with progress_lines(100, name) as step:
         shown = 0
@@ -100,7 +100,7 @@ def _fetch(name: str) -> None:
 @click.argument("names", nargs=-1)
 def verify(names: tuple[str, ...]) -> None:
     """Read every file that is here, or those of NAMES, and compare the digests."""
-    from ..extract.weight_files import WeightsError, find_weights, present_names
+    from ..extract.weights.files import WeightsError, find_weights, present_names
 
     checked = names or tuple(present_names())
     bad = 0
@@ -127,7 +127,7 @@ def verify(names: tuple[str, ...]) -> None:
 @click.option("--replace", "replaces", is_flag=True, help="Replace a different file of that name.")
 def add(name: str, file: Path, architecture: str | None, replaces: bool) -> None:
     """Copy FILE into the folder as the weights NAME, after checking that it fits."""
-    from ..extract.weight_files import add_weights
+    from ..extract.weights.files import add_weights
 
     found = add_weights(name, file, architecture=architecture, replaces=replaces)
     click.echo(f"{name}: {found.path} ({size(found.nbytes)}, SHA-256 {found.sha256})")

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from ..cache.errors import ConfigError
-from .crops import CropConfig
+from .faces.crops import CropConfig
 from .streams import StreamConfig
 from .views import View
 

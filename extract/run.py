@@ -23,7 +23,7 @@ from ..cache.index import open_catalog, write_index
 from ..cache.labels import fit_labels, read_label_file
 from ..cache.layout import create_cache, write_current, write_labels
 from .dataset import Annotation, Dataset, Video
-from .media import announced_seconds
+from .media.probe import announced_seconds
 from .streams import Stream, StreamFacts, bind, doubled
 from .video import Outcome, Settings, Task, extract_video
 from .workers import Death, Engine, open_engine

@@ -10,11 +10,13 @@ from typing import Any
 from ..cache.durable import canonical_json
 from ..cache.errors import ConfigError
 from ..cache.layout import DTYPES
-from .crops import CropConfig
 from .encoders import Encoder, create_encoder, same_values
+from .faces.crops import CropConfig
 from .views import WHOLE, View
 
-SCHEMA = 1  # raised when the meaning of stored values changes without any option changing
+# Part of every key; raised when stored values change without any option changing:
+# 2: sound whose channels have no names is mixed with equal weights.
+SCHEMA = 2
 
 
 @dataclass(frozen=True)

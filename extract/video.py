@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +18,11 @@ from ..cache.durable import digest_file
 from ..cache.layout import write_features, write_timeline
 from ..cache.shard import ShardWriter
 from ..cache.timeline import Valid, usable
-from .audio import read_audio
-from .crops import CropConfig, describe_crop_files, read_crops
 from .dataset import Subject, Video
 from .encoders import AudioEncoder, VisualEncoder
-from .media import MediaInfo, probe
+from .faces.crops import CropConfig, describe_crop_files, read_crops
+from .media.audio import read_audio
+from .media.probe import MediaInfo, probe
 from .overlap import ahead
 from .streams import Stream, StreamConfig
 
@@ -152,6 +153,12 @@ def describe_source(path: Path) -> dict[str, Any]:
     }
 
 
+@cache
+def _versions() -> dict[str, str]:
+    """Installed versions of what decides values, looked up once per process."""
+    return {name: importlib.metadata.version(name) for name in _VERSIONED}
+
+
 def _write(
     task: Task,
     settings: Settings,
@@ -203,7 +210,7 @@ class _Unit:
                 config=stream.identity,
                 dtype=stream.config.dtype,
                 facts={"crops_sha256": crops_digest} if crops_digest else None,
-                versions={name: importlib.metadata.version(name) for name in _VERSIONED},
+                versions=_versions(),
             )
         )
 

@@ -242,7 +242,7 @@ def test_options_win_over_the_file_and_can_be_shown(config):
 @pytest.mark.parametrize(
     ("words", "message", "code"),
     [
-        (["--head", "grja"], "Did you mean grjca?", 1),
+        (["--head", "grja"], "Did you mean grjca", 1),
         (["--stream", "audio"], "expected ROLE=NAME", 2),
         (["--stream", "audio=logmell"], "no stream `logmell`", 1),
         (["--device", "tpu"], "it may be auto, cpu, cuda", 1),

@@ -2,7 +2,7 @@
 
 import torch
 
-from vapipe.extract.weight_files import WeightFile
+from vapipe.extract.weights.files import WeightFile
 
 
 def weights(path, architecture):

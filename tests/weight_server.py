@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
-from vapipe.extract.weight_table import WeightEntry
+from vapipe.extract.weights.table import WeightEntry
 
 PIECE = 1 << 15
 

@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 
 from ...cache.timeline import Timeline
-from ..audio import AudioBlock
+from ..media.audio import AudioBlock
 
 
 class VisualEncoder(ABC):

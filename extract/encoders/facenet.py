@@ -2,16 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-import numpy as np
 import torch
-from torch.nn import functional
 
-from ..checkpoints import load_network
-from .base import VisualEncoder
-from .images import ImageInput, ImageNetwork
-from .precision import open_device, resolve_precision
+from ..weights.checkpoints import load_network
+from .images import ImageEncoder, ImageInput
 from .pretrained import open_weights
 from .registry import register_encoder
 
@@ -20,12 +14,14 @@ _GIVEN = ImageInput(160, mean=(0.5, 0.5, 0.5), std=(128 / 255, 128 / 255, 128 / 
 
 
 @register_encoder("facenet")
-class FacenetEncoder(VisualEncoder):
+class FacenetEncoder(ImageEncoder):
     """InceptionResnetV1 (Schroff et al. 2015; Szegedy et al. 2016) trained on VGGFace2.
 
     Reads the whole crop at 160 px. Its training images exceeded the face box by a quarter, close
     to the 0.3 that crops have by default.
     """
+
+    unit_length = True  # the network's own normalisation is only as exact as its precision
 
     def __init__(
         self,
@@ -45,30 +41,6 @@ class FacenetEncoder(VisualEncoder):
             WeightsError: the weights are absent or do not fit.
             ConfigError: an unknown precision, or no such device.
         """
-        place = open_device(device, self.name)
-        self.dim = 512
-        self.input_size = _GIVEN.side
-        self._precision = resolve_precision(precision, place, self.name)
+        super().__init__(precision=precision, device=device)
         file = open_weights(weights, architecture="facenet", encoder=self.name)
-        self._digest = file.sha256
-        self._network = ImageNetwork(
-            load_network(file),
-            given=_GIVEN,
-            precision=self._precision,
-            device=place,
-            encoder=self.name,
-        )
-
-    def identity(self) -> dict[str, Any]:
-        """All that determines the values."""
-        return {
-            "name": self.name,
-            "weights": self._digest,
-            "input": _GIVEN.identity(),
-            "precision": self._precision,
-        }
-
-    def encode(self, crops: np.ndarray, *, margin: float = 0.0) -> np.ndarray:
-        """Embed whole crops [n, S, S, 3] uint8; [n, 512] float32 of unit length."""
-        # Its own normalisation is as exact as its precision; this one is float32.
-        return functional.normalize(self._network(crops)).numpy()
+        self.use(load_network(file), file, dim=512, given=_GIVEN)

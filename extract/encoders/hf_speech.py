@@ -8,27 +8,25 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import nn
 
 from ...cache.durable import digest_file
 from ...cache.errors import ConfigError
-from ..audio import RATE
-from ..checkpoints import read_state
-from ..weight_files import WeightsError
-from .precision import exactly, open_device, place, resolve_precision
+from ..media.audio import RATE
+from ..weights.checkpoints import read_state
+from ..weights.files import WeightsError
 from .pretrained import load_strictly
 from .registry import register_family
-from .waveform import WaveformEncoder, cut_steps, sample_sound
-from .wavlm import choose_layers
+from .speech import SpeechEncoder, choose_layers
+from .waveform import cut_steps
 
 _WEIGHTS = ("model.safetensors", "pytorch_model.bin")
 _CONFIG, _PREPROCESSOR = "config.json", "preprocessor_config.json"
 
 
 @register_family("hf")
-class HFSpeechEncoder(WaveformEncoder):
+class HFSpeechEncoder(SpeechEncoder):
     """Hidden states of a transformers speech network: wav2vec 2.0, HuBERT, WavLM, data2vec.
 
     The package is optional; configuration and weights come from a folder as the hub has it. Sound
@@ -71,40 +69,24 @@ class HFSpeechEncoder(WaveformEncoder):
                 f"encoder `{self.name}`: nothing is downloaded here; get the files of "
                 f"huggingface.co/{member} yourself and give the option weights=FOLDER"
             )
-        self._device = open_device(device, self.name)
-        self._precision = resolve_precision(precision, self._device, self.name)
+        super().__init__(precision=precision, device=device)
         folder = Path(weights).expanduser()
         files = [_file(self.name, folder, _CONFIG), _file(self.name, folder, _PREPROCESSOR)]
         files.append(_file(self.name, folder, *_WEIGHTS))
         config = transformers.AutoConfig.from_pretrained(str(folder), local_files_only=True)
         normalise = _reads_waveform(self.name, config, json.loads(files[1].read_text()))
         hop, field = feature_steps(config.conv_stride, config.conv_kernel)
-        self.steps = cut_steps(self.name, chunk=chunk, context=context, hop=hop, field=field)
-        self.batch = 16 if self._device.type == "cuda" else 1
-        self.dim = config.hidden_size
+        steps = cut_steps(self.name, chunk=chunk, context=context, hop=hop, field=field)
         network = transformers.AutoModel.from_config(config)
         load_strictly(network, _rename(read_state(files[2]), network), files[2])
         layers = choose_layers(self.name, layer, config.num_hidden_layers)
-        states = _HiddenStates(network.eval().requires_grad_(False), layers, normalise)
-        self._network = place(
-            states, self._device, self._precision, sample=sample_sound(), encoder=self.name
+        self.use(
+            _HiddenStates(network.eval().requires_grad_(False), layers, normalise),
+            dim=config.hidden_size,
+            steps=steps,
+            layers=layers,
+            facts={"weights": {file.name: digest_file(file) for file in files}},
         )
-        self._identity = {
-            "name": self.name,
-            "weights": {file.name: digest_file(file) for file in files},
-            "layers": list(layers),
-            **self.timing(),
-            "precision": self._precision,
-        }
-
-    def identity(self) -> dict[str, Any]:
-        """All that determines the values."""
-        return dict(self._identity)
-
-    def embed(self, windows: np.ndarray) -> np.ndarray:
-        """Features [b, F, D] float32 of windows [b, n] float32."""
-        with exactly():
-            return self._network(torch.from_numpy(windows).to(self._device)).cpu().numpy()
 
 
 class _HiddenStates(nn.Module):

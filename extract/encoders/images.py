@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import torch
@@ -12,7 +12,9 @@ from torch.fx.experimental.optimization import fuse
 from torch.nn import functional
 
 from ...cache.errors import ConfigError
-from .precision import exactly, place, torch_dtype
+from ..weights.files import WeightFile
+from .base import VisualEncoder
+from .precision import exactly, open_device, place, resolve_precision, torch_dtype
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)  # of RGB in 0..1, as torchvision's weights expect
 IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -125,6 +127,64 @@ class ImageNetwork:
         )
         images = ((images - mean) / std).to(self._dtype)
         return images.contiguous(memory_format=torch.channels_last)
+
+
+class ImageEncoder(VisualEncoder):
+    """A frozen network on whole crops; a subclass says which, and what the network sees.
+
+    Its constructor calls this one's, then opens the weights, then `use`s the network.
+    """
+
+    unit_length: ClassVar[bool] = False  # whether embeddings are l2-normalised, in float32
+
+    def __init__(self, *, precision: str, device: torch.device | str) -> None:
+        """Settle where and how exactly the network computes.
+
+        Raises:
+            ConfigError: an unknown precision, or no such device.
+        """
+        self._device = open_device(device, self.name)
+        self._precision = resolve_precision(precision, self._device, self.name)
+
+    def use(
+        self,
+        network: nn.Module,
+        file: WeightFile,
+        *,
+        dim: int,
+        given: ImageInput,
+        foldable: bool = True,
+    ) -> None:
+        """Take a network, evaluating and with its weights, into service; see `ImageNetwork`.
+
+        Raises:
+            ConfigError: the network does not work in this precision.
+        """
+        self.dim = dim
+        self.input_size = given.side
+        self._digest = file.sha256
+        self._network = ImageNetwork(
+            network,
+            given=given,
+            precision=self._precision,
+            device=self._device,
+            encoder=self.name,
+            foldable=foldable,
+        )
+
+    def identity(self) -> dict[str, Any]:
+        """All that determines the values."""
+        return {
+            "name": self.name,
+            "weights": self._digest,
+            "input": self._network.given.identity(),
+            "precision": self._precision,
+        }
+
+    def encode(self, crops: np.ndarray, *, margin: float = 0.0) -> np.ndarray:
+        """Embed whole crops [n, S, S, 3] uint8; [n, D] float32, of unit length if said so."""
+        embedded = self._network(crops)
+        return (functional.normalize(embedded) if self.unit_length else embedded).numpy()
 
 
 def check_side(encoder: str, option: str, side: int, *, low: int, high: int = 1024) -> None:

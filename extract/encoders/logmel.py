@@ -12,7 +12,7 @@ from torchaudio.functional import melscale_fbanks
 
 from ...cache.errors import ConfigError
 from ...cache.timeline import Timeline, Valid
-from ..audio import RATE, AudioBlock
+from ..media.audio import RATE, AudioBlock
 from .base import AudioEncoder
 from .pooling import IntervalMean
 from .registry import register_encoder

@@ -9,7 +9,7 @@ import torch
 from facenet_pytorch.models.mtcnn import ONet
 from torch.nn import functional
 
-from ..weights import digest_facenet_weights, facenet_weights
+from ..weights.wheel import digest_facenet_weights, facenet_weights
 from .base import VisualEncoder
 from .registry import register_encoder
 

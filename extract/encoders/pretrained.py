@@ -11,7 +11,7 @@ from torch import nn
 
 from ...cache.durable import digest_file
 from ...cache.errors import ConfigError
-from ..weight_files import WeightFile, WeightsError, find_weights
+from ..weights.files import WeightFile, WeightsError, find_weights
 
 _LONGEST_LIST = 4  # keys named in a message
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ...cache.timeline import Timeline, Valid
-from ..audio import RATE, AudioBlock
+from ..media.audio import RATE, AudioBlock
 
 _ROWS = 64  # rows given out at once, at most
 _SPAN = 60 * RATE  # samples that rows given out at once span, at most

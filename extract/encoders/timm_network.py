@@ -6,21 +6,18 @@ import difflib
 from os import PathLike
 from typing import Any
 
-import numpy as np
 import torch
 
 from ...cache.errors import ConfigError
-from ..checkpoints import read_state
-from ..weight_files import WeightsError
-from .base import VisualEncoder
-from .images import ImageInput, ImageNetwork, check_side
-from .precision import open_device, resolve_precision
+from ..weights.checkpoints import read_state
+from ..weights.files import WeightsError
+from .images import ImageEncoder, ImageInput, check_side
 from .pretrained import load_strictly, open_file
 from .registry import register_family
 
 
 @register_family("timm")
-class TimmEncoder(VisualEncoder):
+class TimmEncoder(ImageEncoder):
     """Pooled features of a timm network; the package is optional, weights come from your file.
 
     The whole crop is scaled to the network's own input size, with its own interpolation and
@@ -57,42 +54,21 @@ class TimmEncoder(VisualEncoder):
                 f"encoder `{self.name}`: nothing is downloaded here; get its weights yourself"
                 f"{_published(facts)} and give the option weights=FILE"
             )
-        place = open_device(device, self.name)
-        self._precision = resolve_precision(precision, place, self.name)
+        super().__init__(precision=precision, device=device)
         file = open_file(weights, architecture=self.name, encoder=self.name)
         load_strictly(network, _features(read_state(file.path), facts), file.path)
-        self._digest = file.sha256
         side = facts["input_size"][-1] if size is None else size
         check_side(self.name, "size", side, low=16)
         network.eval().requires_grad_(False)
-        self.dim = self._measure(network, side)
-        self._network = ImageNetwork(
-            network,
-            given=ImageInput(
-                side,
-                mean=tuple(facts["mean"]),
-                std=tuple(facts["std"]),
-                filter="bicubic" if facts["interpolation"] == "bicubic" else "bilinear",
-            ),
-            precision=self._precision,
-            device=place,
-            encoder=self.name,
-            foldable=False,  # many have a forward that depends on shapes
+        given = ImageInput(
+            side,
+            mean=tuple(facts["mean"]),
+            std=tuple(facts["std"]),
+            filter="bicubic" if facts["interpolation"] == "bicubic" else "bilinear",
         )
-        self.input_size = side
-
-    def identity(self) -> dict[str, Any]:
-        """All that determines the values."""
-        return {
-            "name": self.name,
-            "weights": self._digest,
-            "input": self._network.given.identity(),
-            "precision": self._precision,
-        }
-
-    def encode(self, crops: np.ndarray, *, margin: float = 0.0) -> np.ndarray:
-        """Embed whole crops [n, S, S, 3] uint8; [n, D] float32."""
-        return self._network(crops).numpy()
+        dim = self._measure(network, side)
+        # Not folded: many of them have a forward that depends on shapes.
+        self.use(network, file, dim=dim, given=given, foldable=False)
 
     def _measure(self, network: Any, side: int) -> int:
         """Length of what the network gives for one image."""

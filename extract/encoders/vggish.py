@@ -10,8 +10,8 @@ import torch
 
 from ...cache.errors import ConfigError
 from ...cache.timeline import Timeline, usable
-from ..audio import RATE, AudioBlock
-from ..checkpoints import load_network
+from ..media.audio import RATE, AudioBlock
+from ..weights.checkpoints import load_network
 from .base import AudioEncoder
 from .precision import exactly, open_device, place, resolve_precision, torch_dtype
 from .pretrained import open_weights

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from ..audio import RATE
+from ..media.audio import RATE
 
 WINDOW = 400  # samples of a spectrum, 25 ms
 HOP = 160  # samples between spectra, 10 ms

@@ -17,7 +17,7 @@ import torch
 
 from ...cache.errors import ConfigError
 from ...cache.timeline import Timeline, usable
-from ..audio import RATE, AudioBlock
+from ..media.audio import RATE, AudioBlock
 from .base import AudioEncoder
 from .sound import Heard
 

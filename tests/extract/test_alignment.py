@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 from clips import FILM, NTSC, PAL, RATES, Sound, constant_times, variable_times, write_clip
 
-from vapipe.extract.audio import read_audio
 from vapipe.extract.encoders import create_encoder
-from vapipe.extract.frames import read_frames
-from vapipe.extract.media import probe
+from vapipe.extract.media.audio import read_audio
+from vapipe.extract.media.frames import read_frames
+from vapipe.extract.media.probe import probe
 
 
 def rows_of_events(clip, reach=6):

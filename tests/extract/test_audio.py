@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from clips import Sound, constant_times, write_clip
 
-from vapipe.extract.audio import read_audio
-from vapipe.extract.media import probe
+from vapipe.extract.media.audio import read_audio
+from vapipe.extract.media.probe import probe
 
 PAL = Fraction(25)
 

@@ -8,8 +8,8 @@ from torchvision.models import resnet50
 from trained import weights
 
 from vapipe.cache.errors import ConfigError
-from vapipe.extract.checkpoints import check_checkpoint, load_network, read_state
-from vapipe.extract.weight_files import WeightsError
+from vapipe.extract.weights.checkpoints import check_checkpoint, load_network, read_state
+from vapipe.extract.weights.files import WeightsError
 
 
 def refusal(action, *arguments, **options):

@@ -16,10 +16,10 @@ from damage import KINDS, write_damaged
 
 from vapipe.cache import FeatureStore
 from vapipe.cache.verify import verify_cache
-from vapipe.extract.crops import CropConfig
 from vapipe.extract.dataset import find_dataset
-from vapipe.extract.frames import read_frames
-from vapipe.extract.media import probe
+from vapipe.extract.faces.crops import CropConfig
+from vapipe.extract.media.frames import read_frames
+from vapipe.extract.media.probe import probe
 from vapipe.extract.options import choose_options
 from vapipe.extract.run import run_extraction
 from vapipe.extract.video import Settings

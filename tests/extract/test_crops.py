@@ -11,10 +11,10 @@ from PIL import Image
 from vapipe.cache import Valid
 from vapipe.cache.errors import ConfigError, MediaError
 from vapipe.cache.timeline import usable
-from vapipe.extract.crops import BATCH, CropConfig, describe_crop_files, read_crops
 from vapipe.extract.dataset import Subject
-from vapipe.extract.media import probe
-from vapipe.extract.squares import cut_aligned, cut_centre, cut_face, fit_square
+from vapipe.extract.faces.crops import BATCH, CropConfig, describe_crop_files, read_crops
+from vapipe.extract.faces.squares import cut_aligned, cut_centre, cut_face, fit_square
+from vapipe.extract.media.probe import probe
 
 PAL = Fraction(25)
 SMALL = CropConfig(detection_lines=120, min_face=24, every=5)

@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 
 from vapipe.cache import Timeline, Valid
 from vapipe.cache.errors import ConfigError
-from vapipe.extract.audio import RATE, AudioBlock
 from vapipe.extract.encoders import create_encoder
 from vapipe.extract.encoders.sound import rows_with_sound
 from vapipe.extract.encoders.waveform import Steps, WaveformEncoder, cut_steps, cut_windows
+from vapipe.extract.media.audio import RATE, AudioBlock
 
 STEPS = Steps(hop=320, field=400, chunk=50, context=10)
 

@@ -13,11 +13,11 @@ from random_weights import cosine, save, spread_cosine
 
 from vapipe.cache import Timeline, Valid
 from vapipe.cache.errors import ConfigError
-from vapipe.extract.audio import RATE, AudioBlock
 from vapipe.extract.encoders import create_encoder
 from vapipe.extract.encoders.vggish_patches import LENGTH, VGGishPatches
-from vapipe.extract.vggish_network import VGGish, VGGishPCA
-from vapipe.extract.weight_files import FOLDER_VARIABLE, WeightsError
+from vapipe.extract.media.audio import RATE, AudioBlock
+from vapipe.extract.networks.vggish import VGGish, VGGishPCA
+from vapipe.extract.weights.files import FOLDER_VARIABLE, WeightsError
 
 BOUNDS = {"float32": (0.9999, 0.9999), "bfloat16": (0.999, 0.99)}
 

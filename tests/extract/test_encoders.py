@@ -9,7 +9,7 @@ from PIL import Image
 from vapipe.cache.durable import digest_file
 from vapipe.cache.errors import ConfigError
 from vapipe.extract.encoders import create_encoder, list_encoders, register_encoder
-from vapipe.extract.weights import facenet_weights
+from vapipe.extract.weights.wheel import facenet_weights
 
 
 @pytest.fixture(scope="module")

@@ -1,10 +1,10 @@
 import numpy as np
 import pytest
 
-from vapipe.extract.boxes import overlap
-from vapipe.extract.faces import FaceDetector
-from vapipe.extract.finder import FaceFinder
-from vapipe.extract.frames import Frame
+from vapipe.extract.faces.boxes import overlap
+from vapipe.extract.faces.detector import FaceDetector
+from vapipe.extract.faces.finder import FaceFinder
+from vapipe.extract.media.frames import Frame
 
 FPS = 25.0
 

@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vapipe.cache import Valid
-from vapipe.extract.follow import Follower, Tracker
+from vapipe.extract.faces.follow import Follower, Tracker
 
 FPS = 25.0
 D, T, N = Valid.DETECTED, Valid.TRACKED, Valid.NO_FACE

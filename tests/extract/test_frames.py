@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from clips import constant_times, variable_times, write_clip
 
-from vapipe.extract.frames import read_frames
-from vapipe.extract.media import probe
+from vapipe.extract.media.frames import read_frames
+from vapipe.extract.media.probe import probe
 
 PAL = Fraction(25)
 

@@ -8,8 +8,8 @@ from clips import RATES, constant_times, variable_times
 
 from vapipe.cache import Timeline, Valid
 from vapipe.cache.errors import ConfigError
-from vapipe.extract.audio import AudioBlock
 from vapipe.extract.encoders import create_encoder
+from vapipe.extract.media.audio import AudioBlock
 
 EPS = 1e-6
 

@@ -8,8 +8,8 @@ import pytest
 from clips import RATES, Sound, constant_times, variable_times, write_clip
 
 from vapipe.cache.errors import MediaError
-from vapipe.extract.frames import read_frames
-from vapipe.extract.media import announced_seconds, probe
+from vapipe.extract.media.frames import read_frames
+from vapipe.extract.media.probe import announced_seconds, probe
 
 
 def patch(path: Path, box: bytes, offset: int, new: bytes) -> None:

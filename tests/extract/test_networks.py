@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from torch.nn import functional
 from trained import images, trained
 
-from vapipe.extract.ir50 import IR50, ir50_spatial
-from vapipe.extract.networks import blueprint
-from vapipe.extract.vggish_network import VGGish, VGGishPCA
+from vapipe.extract.networks.architectures import blueprint
+from vapipe.extract.networks.ir50 import IR50, ir50_spatial
+from vapipe.extract.networks.vggish import VGGish, VGGishPCA
 
 
 def ir50_reference(state, x, first_stride):

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vapipe.cache import ConfigError
-from vapipe.extract.crops import CropConfig
+from vapipe.extract.faces.crops import CropConfig
 from vapipe.extract.options import choose_options
 from vapipe.extract.streams import StreamConfig, bind, doubled
 from vapipe.extract.views import PART, View

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vapipe.extract.resample import Resampler
+from vapipe.extract.media.resample import Resampler
 
 RATES = (8000, 11025, 16000, 22050, 32000, 44100, 48000, 96000)
 

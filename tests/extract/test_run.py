@@ -20,8 +20,8 @@ from vapipe.cache import ConfigError, FeatureStore, Valid
 from vapipe.cache.verify import verify_cache
 from vapipe.cli import main
 from vapipe.extract import run as run_module
-from vapipe.extract.crops import CropConfig
 from vapipe.extract.dataset import Video, find_dataset
+from vapipe.extract.faces.crops import CropConfig
 from vapipe.extract.options import Options, choose_options
 from vapipe.extract.run import bind_all, run_extraction, sensible_jobs
 from vapipe.extract.streams import StreamConfig

@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 
 from vapipe.cache import Valid
-from vapipe.extract.follow import Place
-from vapipe.extract.smooth import Smoother
+from vapipe.extract.faces.follow import Place
+from vapipe.extract.faces.smooth import Smoother
 
 
 def smooth(boxes, times, *, width=0.04, paths=None):

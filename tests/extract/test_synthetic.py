@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from vapipe.cache.durable import digest_file
 from vapipe.cache.errors import ConfigError
-from vapipe.extract.synthetic import (
+from vapipe.extract.synthetic.demo_set import (
     DESCRIPTION,
     HINT,
     Clip,
@@ -21,7 +21,7 @@ from vapipe.extract.synthetic import (
     write_demo_set,
     write_video,
 )
-from vapipe.extract.synthetic_face import (
+from vapipe.extract.synthetic.face import (
     FACE_CENTRE,
     NEUTRAL,
     SCALE,
@@ -30,7 +30,7 @@ from vapipe.extract.synthetic_face import (
     draw_frames,
     load_portrait,
 )
-from vapipe.extract.synthetic_voice import RATE, render_voice
+from vapipe.extract.synthetic.voice import RATE, render_voice
 
 TINY = {"train": 2, "validation": 1, "seconds": 2.0, "fps": 25}
 LABELS = "VA_Estimation_Challenge"

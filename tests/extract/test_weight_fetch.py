@@ -17,9 +17,9 @@ import torch
 from weight_server import entry_of, serving
 
 from vapipe.cache.errors import CacheError
-from vapipe.extract.weight_fetch import FetchPolicy, fetch_weights
-from vapipe.extract.weight_files import WeightsError, find_weights, read_pin
-from vapipe.extract.weight_table import WEIGHT_TABLE
+from vapipe.extract.weights.fetch import FetchPolicy, fetch_weights
+from vapipe.extract.weights.files import WeightsError, find_weights, read_pin
+from vapipe.extract.weights.table import WEIGHT_TABLE
 
 CONTENT = random.Random(1).randbytes(1_500_000)
 DIGEST = hashlib.sha256(CONTENT).hexdigest()

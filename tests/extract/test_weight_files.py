@@ -9,14 +9,14 @@ import torch
 from safetensors.torch import save_file
 
 from vapipe.cache.errors import ConfigError, VapipeError
-from vapipe.extract.weight_files import (
+from vapipe.extract.weights.files import (
     WeightsError,
     add_weights,
     find_weights,
     present_names,
     weights_folder,
 )
-from vapipe.extract.weight_table import WEIGHT_TABLE, WeightEntry
+from vapipe.extract.weights.table import WEIGHT_TABLE, WeightEntry
 
 
 def checkpoint(path, scale=1.0):

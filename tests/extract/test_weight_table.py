@@ -8,8 +8,8 @@ import torchaudio
 from facenet_pytorch.models import inception_resnet_v1
 from torchvision.models import ResNet50_Weights
 
-from vapipe.extract.networks import ARCHITECTURES, blueprint
-from vapipe.extract.weight_table import WEIGHT_TABLE
+from vapipe.extract.networks.architectures import ARCHITECTURES, blueprint
+from vapipe.extract.weights.table import WEIGHT_TABLE
 
 ENTRIES = pytest.mark.parametrize("entry", WEIGHT_TABLE.values(), ids=list(WEIGHT_TABLE))
 

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image
 
+from ..media.frames import Frame
 from .boxes import area, overlap, pair_up
-from .faces import NO_FACES, FaceDetector, Faces
-from .frames import Frame
+from .detector import NO_FACES, FaceDetector, Faces
 
 _CUT = 20.0  # mean grey difference (of 255) between successive small images that means a cut
 _CUT_BLOCK = 8  # pixels of the detection image averaged into one of the small image

@@ -9,7 +9,7 @@ from typing import Any
 import av
 import numpy as np
 
-from .media import MediaInfo, open_media, read_packets
+from .probe import MediaInfo, open_media, read_packets
 from .resample import Resampler
 
 RATE = 16000  # hertz, of all audio that encoders see

@@ -1,6 +1,6 @@
 """Files of weights into networks: read without executing anything, renamed, checked, loaded.
 
-Which files there are and whether they are the right ones is `weight_files`.
+Which files there are and whether they are the right ones is for `files.py`.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import nn
 
+from ..networks.architectures import blueprint
+from ..networks.ir50 import ir50_spatial, map_side
 from .checkpoint_names import State, recognise, rename
-from .ir50 import ir50_spatial, map_side
-from .networks import blueprint
-from .weight_files import WeightFile, WeightsError
+from .files import WeightFile, WeightsError
 
 _WRAPPERS = ("state_dict", "model_state_dict", "model", "backbone", "network", "net", "weights")
 _LINEAR = "output_layer.3.weight"  # of IR-50; its width tells the size of the map before it
@@ -42,7 +42,7 @@ def load_network(weights: WeightFile, *, crop: int | None = None) -> nn.Module:
     """The network of a file of weights, in float32 on the CPU, evaluating, without gradients.
 
     Args:
-        weights: from `weight_files.find_weights`.
+        weights: from `files.find_weights`.
         crop: for IR-50, the side of its input in pixels; the file decides the rest.
 
     Raises:

@@ -17,10 +17,10 @@ import av
 import numpy as np
 from joblib import Parallel, delayed
 
-from ..cache.durable import atomic_file, write_bytes
-from ..cache.errors import ConfigError
-from .synthetic_face import SIZE, Shot, draw_frames, load_portrait
-from .synthetic_voice import RATE, Utterance, render_voice
+from ...cache.durable import atomic_file, write_bytes
+from ...cache.errors import ConfigError
+from .face import SIZE, Shot, draw_frames, load_portrait
+from .voice import RATE, Utterance, render_voice
 
 DESCRIPTION = """\
 The demo data is synthetic: nobody felt anything in these clips.

@@ -1,7 +1,7 @@
 """The picture of a synthetic clip: one portrait, its mouth, brows and eyes warped frame by frame.
 
 The portrait is scikit-image's `astronaut` (NASA, public domain), which ships in its wheel.
-Draws arrays only; what the signals are and where the frames go is decided in `synthetic.py`.
+Draws arrays only; what the signals are and where the frames go is decided in `demo_set.py`.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from ..cache.errors import ConfigError
+from ...cache.errors import ConfigError
 
 SIZE = 256  # pixels, both sides of a frame
 FACE_CENTRE = (224.0, 118.0)  # x, y in the portrait [512, 512]

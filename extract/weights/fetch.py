@@ -1,6 +1,6 @@
 """Download a file of weights: resumable, checked before it gets its name, one process at a time.
 
-Runs only when the user asks for it; what exists and whether it is right is `weight_files`.
+Runs only when the user asks for it; what exists and whether it is right is for `files.py`.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from ..cache.durable import atomic_file, dead_partials, digest_file, refusals_named, write_json
-from .weight_files import (
+from ...cache.durable import atomic_file, dead_partials, digest_file, refusals_named, write_json
+from .files import (
     WeightFile,
     WeightsError,
     digest_problem,
@@ -30,7 +30,7 @@ from .weight_files import (
     weight_entry,
     weights_folder,
 )
-from .weight_table import WeightEntry
+from .table import WeightEntry
 
 Progress = Callable[[int, int | None], None]
 

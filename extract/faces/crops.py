@@ -13,18 +13,18 @@ from typing import Any, Literal
 import numpy as np
 import torch
 
-from ..cache.errors import ConfigError
-from ..cache.timeline import Valid
+from ...cache.errors import ConfigError
+from ...cache.timeline import Valid
+from ..dataset import Subject
+from ..media.frames import read_frames
+from ..media.probe import MediaInfo
+from ..weights.wheel import digest_facenet_weights
 from .cast import Cast
-from .dataset import Subject
-from .faces import NETWORKS, FaceDetector
+from .detector import NETWORKS, FaceDetector
 from .finder import FaceFinder
 from .follow import Place
-from .frames import read_frames
-from .media import MediaInfo
 from .official import OfficialCrops
 from .squares import cut_aligned, cut_centre, cut_face
-from .weights import digest_facenet_weights
 
 BATCH = 64  # rows per CropBatch
 _MAX_EVERY = 32  # frames whose images wait for the next search

@@ -1,6 +1,6 @@
 """The pretrained weights vapipe knows: where they are published, and what proves a file right.
 
-Facts only; finding, checking and fetching the files is `weight_files` and `weight_fetch`.
+Facts only; finding, checking and fetching the files is for `files.py` and `fetch.py`.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class WeightEntry:
 
     Attributes:
         name: what commands and configurations call it.
-        architecture: the network it fits, a name of `networks.ARCHITECTURES`.
+        architecture: the network it fits, a name of `networks.architectures.ARCHITECTURES`.
         file: its name in the folder of weights.
         url: its public location; None where there is none.
         sha256: the digest in lower-case hex, or the prefix of it that the publisher put into the

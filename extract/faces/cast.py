@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from .dataset import Subject
+from ..dataset import Subject
+from ..media.frames import Frame
+from ..media.probe import MediaInfo
 from .finder import FaceFinder, Seen
 from .follow import Follower, Place, Side, Tracker
-from .frames import Frame
-from .media import MediaInfo
 from .smooth import Smoother
 
 

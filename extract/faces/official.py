@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from ..cache.durable import digest_file
-from ..cache.errors import MediaError
-from ..cache.timeline import Valid
+from ...cache.durable import digest_file
+from ...cache.errors import MediaError
+from ...cache.timeline import Valid
 from .squares import fit_square
 
 _NAME = re.compile(r"(\d{5,})\.(?:jpe?g|png)", re.IGNORECASE)

@@ -12,7 +12,7 @@ from typing import Literal
 
 import numpy as np
 
-from ..cache.timeline import Valid
+from ...cache.timeline import Valid
 from .boxes import area, pair_up
 
 Side = Literal["left", "right"]

@@ -1,6 +1,6 @@
 """The folder of weights: find a file and prove it right, pin it on first use, add one's own.
 
-Nothing here opens a connection; that is `weight_fetch`, and only on demand.
+Nothing here opens a connection; that is `fetch.py`, and only on demand.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from ..cache.durable import atomic_file, digest_file, refusals_named, write_json
-from ..cache.errors import VapipeError
-from .weight_table import WEIGHT_TABLE, WeightEntry
+from ...cache.durable import atomic_file, digest_file, refusals_named, write_json
+from ...cache.errors import VapipeError
+from .table import WEIGHT_TABLE, WeightEntry
 
 FOLDER_VARIABLE = "VAPIPE_WEIGHTS"
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")

@@ -8,9 +8,9 @@ from typing import Any
 import torch
 from torch import nn
 
-from ..cache.errors import ConfigError
+from ...cache.errors import ConfigError
 from .ir50 import IR50
-from .vggish_network import VGGish, VGGishPCA
+from .vggish import VGGish, VGGishPCA
 
 
 def _resnet50() -> nn.Module:

@@ -6,8 +6,8 @@ import functools
 import importlib.util
 from pathlib import Path
 
-from ..cache.durable import digest_file
-from ..cache.errors import ConfigError
+from ...cache.durable import digest_file
+from ...cache.errors import ConfigError
 
 
 def facenet_weights(name: str) -> Path:

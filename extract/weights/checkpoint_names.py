@@ -42,7 +42,7 @@ def rename(state: Mapping[str, torch.Tensor], architecture: str, wanted: Collect
 
     Args:
         state: as read from the file.
-        architecture: a name of `networks.ARCHITECTURES`.
+        architecture: a name of `networks.architectures.ARCHITECTURES`.
         wanted: the keys of our network; only keys outside it are ever dropped.
     """
     family = _family(architecture)

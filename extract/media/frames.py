@@ -13,7 +13,7 @@ import av
 import numpy as np
 from av.video.reformatter import Interpolation, VideoReformatter
 
-from .media import MediaInfo, displayed_rotation, open_media, read_packets
+from .probe import MediaInfo, displayed_rotation, open_media, read_packets
 
 # Frames that wait for earlier ones. Decoders deliver in presentation order; only files whose
 # times contradict that order need any.

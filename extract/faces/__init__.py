@@ -1,0 +1,1 @@
+"""Faces: found, followed through time, smoothed and cut out."""

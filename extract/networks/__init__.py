@@ -1,0 +1,1 @@
+"""Networks whose code is ours, and all that files of weights fit; no weights here."""

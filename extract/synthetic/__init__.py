@@ -1,0 +1,1 @@
+"""The demo's data set: clips drawn with planted valence and arousal."""

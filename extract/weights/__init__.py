@@ -1,0 +1,1 @@
+"""Pretrained weights: which there are, getting them, proving them right, loading them."""
