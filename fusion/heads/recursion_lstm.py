@@ -1,4 +1,4 @@
-"""A bidirectional LSTM over a few steps of very many short sequences."""
+"""A bidirectional LSTM over few steps of many sequences, and what TAGF makes of its output."""
 
 from __future__ import annotations
 
@@ -8,6 +8,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
+
+aten = torch.ops.aten
+_TINY = 1e-12  # as in F.normalize
 
 
 class RecursionLSTM(nn.LSTM):
@@ -77,7 +80,7 @@ class _Direction(torch.autograd.Function):
         cell = c
         for x in steps:
             if hidden:
-                gates = torch.addmm(bias, x, weight_ih.T).addmm_(hidden[-1], weight_hh.T)
+                gates = _add_product(torch.addmm(bias, x, weight_ih.T), hidden[-1], weight_hh.T)
             else:
                 gates = torch.addmm(bias + weight_hh @ h, x, weight_ih.T)
             gates[:, : 2 * size].sigmoid_()
@@ -100,29 +103,35 @@ class _Direction(torch.autograd.Function):
         steps, hidden, saved = rest[:count], rest[count : 2 * count], rest[2 * count :]
         size = len(h)
         to_ih, to_hh = torch.zeros_like(weight_ih), torch.zeros_like(weight_hh)
-        to_steps: list[Tensor] = []
         to_bias = torch.zeros_like(weight_ih[:, 0])
-        to_gates = torch.empty_like(saved[0])
+        to_steps: list[Tensor] = []
+        # One buffer each for all steps: fresh memory costs more than the arithmetic.
+        to_gates, product = torch.empty_like(saved[0]), torch.empty_like(saved[1])
         to_i, to_f, to_g, to_o = to_gates.split(size, dim=1)
-        to_cell, to_hidden = torch.zeros_like(saved[1]), None
+        to_hidden, to_cell = torch.zeros_like(product), torch.zeros_like(product)
         for t in reversed(range(count)):
             gates, _, squashed = saved[3 * t : 3 * t + 3]
             i, f, g, o = gates.split(size, dim=1)
-            before = saved[3 * t - 2] if t else c.expand_as(squashed)
-            out = grads[t] if to_hidden is None else to_hidden.add_(grads[t])
-            sigmoid_gradient(out * squashed, o, to_o)
-            to_cell += torch.ops.aten.tanh_backward(out * o, squashed)
-            sigmoid_gradient(to_cell * g, i, to_i)
-            sigmoid_gradient(to_cell * before, f, to_f)
-            torch.ops.aten.tanh_backward(to_cell * i, g, grad_input=to_g)
+            before = saved[3 * t - 2] if t else c
+            to_hidden += grads[t]
+            torch.mul(to_hidden, squashed, out=product)
+            aten.sigmoid_backward(product, o, grad_input=to_o)
+            torch.mul(to_hidden, o, out=product)
+            to_cell += aten.tanh_backward(product, squashed, grad_input=product)
+            torch.mul(to_cell, g, out=product)
+            aten.sigmoid_backward(product, i, grad_input=to_i)
+            torch.mul(to_cell, before, out=product)
+            aten.sigmoid_backward(product, f, grad_input=to_f)
+            torch.mul(to_cell, i, out=product)
+            aten.tanh_backward(product, g, grad_input=to_g)
             to_cell *= f
             to_steps.append(to_gates @ weight_ih)
-            to_ih.addmm_(to_gates.T, steps[t])
+            _add_product(to_ih, to_gates.T, steps[t])
             summed = to_gates.sum(0)
             to_bias += summed
             if t:
-                to_hidden = to_gates @ weight_hh
-                to_hh.addmm_(to_gates.T, hidden[t - 1])
+                torch.mm(to_gates, weight_hh, out=to_hidden)
+                _add_product(to_hh, to_gates.T, hidden[t - 1])
         to_hh.addr_(summed, h)
         return (
             summed @ weight_hh,
@@ -135,6 +144,41 @@ class _Direction(torch.autograd.Function):
         )
 
 
-def sigmoid_gradient(grad: Tensor, output: Tensor, to: Tensor) -> None:
-    """Write grad output (1 - output) to `to` in one pass."""
-    torch.ops.aten.sigmoid_backward(grad, output, grad_input=to)
+def mean_of_unit(linear: nn.Linear, parts: Sequence[Tensor]) -> Tensor:
+    """Give mean(z / |z|) [N] of z = linear(cat(parts)), for parts [N, D_k], under autocast too."""
+    dtype = parts[0].dtype
+    with torch.autocast(parts[0].device.type, enabled=False):
+        return _MeanOfUnit.apply(linear.weight.to(dtype), linear.bias.to(dtype), *parts)
+
+
+class _MeanOfUnit(torch.autograd.Function):
+    """mean(z / max(|z|, tiny)) over the features of z = W cat(parts) + b, without the cat."""
+
+    @staticmethod
+    def forward(ctx: Any, weight: Tensor, bias: Tensor, *parts: Tensor) -> Tensor:
+        """Map parts [N, D_k] to [N]."""
+        slices = weight.split([part.shape[1] for part in parts], dim=1)
+        z = torch.addmm(bias, parts[0], slices[0].T)
+        for part, piece in zip(parts[1:], slices[1:], strict=True):
+            _add_product(z, part, piece.T)
+        norm = torch.linalg.vector_norm(z, dim=1).clamp_min_(_TINY)
+        score = z.mean(1).div_(norm)
+        ctx.save_for_backward(z, norm, score, weight, *parts)
+        return score
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, ...]:
+        """d score / d z = (1 / size - score z / |z|) / |z|, without the second term at |z| = 0."""
+        z, norm, score, weight, *parts = ctx.saved_tensors
+        scaled = grad / norm
+        turn = torch.where(norm > _TINY, -scaled * score / norm, 0)
+        to_z = (z * turn[:, None]).add_((scaled / z.shape[1])[:, None])
+        to_weight = torch.cat([to_z.T @ part for part in parts], dim=1)
+        pieces = weight.split([part.shape[1] for part in parts], dim=1)
+        return to_weight, to_z.sum(0), *(to_z @ piece for piece in pieces)
+
+
+def _add_product(total: Tensor, a: Tensor, b: Tensor) -> Tensor:
+    """total += a b, in place; unlike addmm_ this form is counted by torch's FlopCounterMode."""
+    return torch.addmm(total, a, b, out=total)

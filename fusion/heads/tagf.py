@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .base import Streams, start_linears
-from .recursion_lstm import RecursionLSTM
+from .recursion_lstm import RecursionLSTM, mean_of_unit
 from .recursive import RecursiveHead, of_role, weigh
 from .registry import register_head
 
@@ -96,10 +95,11 @@ class _OfficialScore(nn.Module):
 
     def forward(self, steps: Sequence[Tensor]) -> Tensor:
         """Score steps of [N, D] each: [N, number of steps]."""
-        scores = []
-        for x, (forth, back) in zip(steps, self.rnn(steps, self.init_hidden), strict=True):
-            z = self.linear(torch.cat((forth, back, x), dim=1))
-            scores.append(F.normalize(z, dim=1).mean(1))
+        outputs = self.rnn(steps, self.init_hidden)
+        scores = [
+            mean_of_unit(self.linear, (forth, back, x.to(forth.dtype)))
+            for x, (forth, back) in zip(steps, outputs, strict=True)
+        ]
         return torch.stack(scores, dim=1) / self.temperature
 
 

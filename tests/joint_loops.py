@@ -1,0 +1,212 @@
+"""The joint cross-attention family by straight loops, one window at a time.
+
+x is role -> [L][d_m], `exists` [L]; sums run over existing frames only. `mutation` names an
+equation to get wrong, so that tests can show that they would notice.
+"""
+
+import math
+
+import numpy as np
+import torch
+from loops import linear, relu, softmax
+
+from vapipe.fusion import create_head
+from vapipe.fusion.heads.frame_linear import FrameLinear
+
+HOLES = [(), (4, 5), (0, 2)]
+LENGTH = 6
+
+
+def make(name, dims=None, length=LENGTH, **options):
+    """A head in float64 whose parameters are all random."""
+    torch.manual_seed(3)
+    head = create_head(name, dims or {"video": 4, "audio": 3}, length=length, **options)
+    head = head.double().eval()
+    for parameter in head.parameters():
+        parameter.data += 0.3 * torch.randn_like(parameter)
+    return head
+
+
+def inputs(head, batch=2, frames=LENGTH):
+    torch.manual_seed(4)
+    return {
+        role: torch.randn(batch, frames, dim, dtype=torch.float64)
+        for role, dim in head.dims.items()
+    }
+
+
+def difference(head, by_loops, mutation="", holes=()):
+    """Largest difference from the loops over two windows, the second with holes."""
+    x = inputs(head)
+    mask = torch.ones(2, LENGTH, dtype=torch.bool)
+    mask[1, list(holes)] = False
+    out = head(x, mask if holes else None).detach().numpy()
+    windows = [{role: v[b].tolist() for role, v in x.items()} for b in range(2)]
+    expected = [by_loops(head, w, mask[b].tolist(), mutation) for b, w in enumerate(windows)]
+    return max(
+        abs(out[b, i] - (row if mask[b, i] else np.zeros(head.out_dim))).max()
+        for b in range(2)
+        for i, row in enumerate(expected[b])
+    )
+
+
+def float32_difference(head):
+    x = inputs(head)
+    exact = head(x)
+    return (head.float()({role: v.float() for role, v in x.items()}) - exact).abs().max()
+
+
+def gradients_are_right(head):
+    """gradcheck over streams and parameters, a hole in the mask."""
+    x = {role: v[:1, :3].requires_grad_() for role, v in inputs(head).items()}
+    mask = torch.tensor([[True, False, True]])
+    return torch.autograd.gradcheck(
+        lambda *values: head(dict(zip(x, values, strict=False)), mask),
+        (*x.values(), *head.parameters()),
+        fast_mode=True,
+    )
+
+
+def gate(module, asked, steps, mutation=""):
+    """softmax(Linear(asked) / 0.1) weighs the steps."""
+    temperature = 1.0 if mutation == "no temperature" else 0.1
+    weights = softmax([v / temperature for v in linear(module, asked)])
+    if mutation == "gate order":
+        weights.reverse()
+    return weigh(weights, steps)
+
+
+def weigh(weights, steps):
+    return [
+        sum(w * v for w, v in zip(weights, row, strict=True)) for row in zip(*steps, strict=True)
+    ]
+
+
+def matrix(module):
+    """Weights without bias."""
+    return module.weight.detach().numpy()
+
+
+def product(weights, vector):
+    return [sum(weights[o, i] * vector[i] for i in range(len(vector))) for o in range(len(weights))]
+
+
+def dot(a, b):
+    return sum(p * q for p, q in zip(a, b, strict=True))
+
+
+def released_block(block, x, exists, mutation=""):
+    """One released recursion: scores of channel against channel."""
+    frames = [i for i, here in enumerate(exists) if here]
+    size = sum(len(rows[0]) for rows in x.values())
+    joint = {i: linear(block.joint, [v for rows in x.values() for v in rows[i]]) for i in frames}
+    out = {}
+    for role, rows in x.items():
+        mix = matrix(block.key[role])
+        bias = block.key[role].bias.detach().numpy()
+        channels = len(rows[0])
+        key = [
+            {j: bias[j] + sum(mix[j, i] * rows[i][c] for i in frames) for j in frames}
+            for c in range(channels)
+        ]
+        root = 1.0 if mutation == "no scale" else math.sqrt(size)
+        scores = [
+            [sum(key[c][j] * joint[j][e] for j in frames) / root for e in range(size)]
+            for c in range(channels)
+        ]
+        if mutation != "no tanh of the scores":
+            scores = [[math.tanh(value) for value in row] for row in scores]
+        out[role] = [[0.0] * channels for _ in rows]
+        for i in frames:
+            value = linear(block.value[role], rows[i])
+            if block.tanh == "value":
+                value = [math.tanh(v) for v in value]
+            hidden = [sum(value[c] * scores[c][e] for c in range(channels)) for e in range(size)]
+            if block.tanh == "product":
+                hidden = [math.tanh(h) for h in hidden]
+            added = relu(linear(block.output[role], relu(hidden)))
+            kept = [0.0] * channels if mutation == "no residual" else rows[i]
+            out[role][i] = [k + a for k, a in zip(kept, added, strict=True)]
+    return out
+
+
+def published_block(block, x, exists, mutation=""):
+    """One recursion of the paper: scores of frame against frame."""
+    frames = [i for i, here in enumerate(exists) if here]
+    size = sum(len(rows[0]) for rows in x.values())
+    joint = {i: linear(block.joint, [v for rows in x.values() for v in rows[i]]) for i in frames}
+    w_j, first, out = matrix(block.correlate), 0, {}
+    for role, rows in x.items():
+        channels = len(rows[0])
+        own = w_j[first : first + channels]
+        first += channels
+        root = 1.0 if mutation == "no scale" else math.sqrt(size)
+        scores = {
+            (i, j): dot(rows[i], product(own, joint[j])) / root for i in frames for j in frames
+        }
+        if mutation != "no tanh of the scores":
+            scores = {at: math.tanh(value) for at, value in scores.items()}
+        if mutation == "scores transposed":
+            scores = {(j, i): value for (i, j), value in scores.items()}
+        w_c, w_h = matrix(block.value[role]), matrix(block.output[role])
+        mixes_frames = isinstance(block.value[role], FrameLinear)
+        if not mixes_frames:
+            value = {i: product(w_c, rows[i]) for i in frames}
+        else:
+            value = {
+                k: [sum(w_c[k, i] * rows[i][c] for i in frames) for c in range(channels)]
+                for k in frames
+            }
+        hidden = {
+            j: [sum(value[i][c] * scores[i, j] for i in frames) for c in range(channels)]
+            for j in frames
+        }
+        if mutation != "no ReLU":
+            hidden = {j: relu(row) for j, row in hidden.items()}
+        out[role] = [[0.0] * channels for _ in rows]
+        for j in frames:
+            if not mixes_frames:
+                added = product(w_h, hidden[j])
+            else:
+                added = [sum(w_h[j, i] * hidden[i][c] for i in frames) for c in range(channels)]
+            kept = [0.0] * channels if mutation == "no residual" else rows[j]
+            out[role][j] = [k + a for k, a in zip(kept, added, strict=True)]
+    return out
+
+
+def recur(head, x, exists, mutation=""):
+    """[x^0, ..., x^M] of one window."""
+    if head.normalize and mutation != "no l2 norm":
+        x = {
+            role: [[v / (math.sqrt(dot(row, row)) or 1.0) for v in row] for row in rows]
+            for role, rows in x.items()
+        }
+    steps = [x]
+    block_by_loops = published_block if head.variant == "paper" else released_block
+    for block in head.attention:
+        steps.append(block_by_loops(block, steps[-1], exists, mutation))
+    return steps
+
+
+def sigmoid(value):
+    return 1 / (1 + math.exp(-value))
+
+
+def lstm(module, rows, suffix="", h=None, c=None):
+    """h after every row of one direction of an `nn.LSTM`; rows in the order of running."""
+    w_ih, w_hh, b_ih, b_hh = (
+        module.get_parameter(f"{name}_l0{suffix}").detach().numpy()
+        for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
+    )
+    size = w_hh.shape[1]
+    h, c = [0.0] * size if h is None else h, [0.0] * size if c is None else c
+    out = []
+    for row in rows:
+        from_row, from_h = product(w_ih, row), product(w_hh, h)
+        raw = [sum(terms) for terms in zip(from_row, from_h, b_ih, b_hh, strict=True)]
+        for k in range(size):
+            taken, kept = sigmoid(raw[k]), sigmoid(raw[size + k])
+            c = [*c[:k], kept * c[k] + taken * math.tanh(raw[2 * size + k]), *c[k + 1 :]]
+        h = [sigmoid(raw[3 * size + k]) * math.tanh(c[k]) for k in range(size)]
+        out.append(h)
+    return out
