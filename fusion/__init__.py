@@ -6,6 +6,7 @@ from .data import Plan, plan_fit
 from .evaluate import evaluate
 from .heads import HeadInfo, create_head, describe_head, list_heads, register_head
 from .model import Model, count_parameters
+from .released import load_released
 from .runs import Run, load_run, write_evaluation
 from .scoring import Evaluation, merge_windows, predict, score
 from .tcn import TCN
@@ -29,6 +30,7 @@ __all__ = [
     "evaluate",
     "fit",
     "list_heads",
+    "load_released",
     "load_run",
     "merge_windows",
     "plan_fit",
