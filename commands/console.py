@@ -1,4 +1,4 @@
-"""What the commands share: options, choosing a device, progress on a terminal."""
+"""What the commands share: options, progress on a terminal."""
 
 from __future__ import annotations
 
@@ -9,8 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import click
-
-from ..cache.errors import ConfigError
 
 DEFAULT_CACHE = "./vapipe-cache"
 ERROR, PARTLY = 1, 3  # exit codes besides 0 (all done) and 2 (usage)
@@ -28,31 +26,14 @@ def cache_option(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def device_option(command: Callable[..., Any]) -> Callable[..., Any]:
-    """`--device`, to be resolved by `choose_device`."""
+    """`--device`, to be resolved by `device.choose_device`."""
     return click.option(
         "--device",
         default="auto",
         show_default=True,
-        metavar="auto|cpu|cuda",
+        metavar="auto|cpu|cuda|cuda:N",
         help="Where to compute; auto takes a GPU when there is one and says so.",
     )(command)
-
-
-def choose_device(choice: str) -> str:
-    """Resolve `auto`; an explicit choice is taken as it is or refused, never replaced.
-
-    Raises:
-        ConfigError: unknown, or not there.
-    """
-    import torch
-
-    if choice == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    if choice.partition(":")[0] not in ("cpu", "cuda"):
-        raise ConfigError(f"--device {choice}: expected auto, cpu, cuda or cuda:N")
-    if choice.startswith("cuda") and not torch.cuda.is_available():
-        raise ConfigError(f"--device {choice}: no CUDA device is available here; use --device cpu")
-    return choice
 
 
 def unless_default(cache: Path) -> str:

@@ -15,7 +15,6 @@ from .console import (
     ERROR,
     PARTLY,
     cache_option,
-    choose_device,
     device_option,
     progress_lines,
     unless_default,
@@ -128,6 +127,7 @@ def extraction_settings(
     video_stream: int | None = None,
 ) -> tuple[Settings, int]:
     """Work out crops, device and processes; say what was chosen."""
+    from ..device import choose_device
     from ..extract.run import sensible_jobs
     from ..extract.video import Settings
 
@@ -136,7 +136,7 @@ def extraction_settings(
         raise ConfigError(
             f"--faces {faces}: not `detect`, not `frame`, and no folder of crops of that name"
         )
-    where = choose_device(device)
+    where = str(choose_device(device))
     jobs = jobs or sensible_jobs(dataset.videos, where)
     click.echo(f"faces: {faces}; computing on {where} with {jobs} process(es)")
     source: Any = "crops" if crops_dir else faces

@@ -1,4 +1,4 @@
-"""`vapipe fit`, `vapipe evaluate` and `vapipe heads`."""
+"""`vapipe fit` and `vapipe evaluate`."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def override_options(command: Any) -> Any:
 @click.option("--run", type=click.Path(path_type=Path), help="Folder of the run [default: new].")
 @click.option("--print-config", is_flag=True, help="Print the configuration and stop.")
 @cache_option
-@click.option("--device", metavar="auto|cpu|cuda", help="Where to compute [default: auto].")
+@click.option("--device", metavar="auto|cpu|cuda|cuda:N", help="Where to compute [default: auto].")
 def fit(
     cache: Path,
     file: Path | None,
@@ -182,24 +182,3 @@ def evaluate(
                 f"{t} {'not annotated' if c is None else f'{c:.3f}'}" for t, c in scores.items()
             )
             click.echo(f"  {video}: {'  '.join(words)}")
-
-
-@click.command()
-@click.argument("name", required=False)
-def heads(name: str | None) -> None:
-    """List the fusion heads, or show the equations and options of one."""
-    from ..fusion.heads import describe_head, list_heads
-
-    if name is None:
-        for each in list_heads():
-            info = describe_head(each)
-            click.echo(f"{each:12s} {info.summary}")
-        return
-    info = describe_head(name)
-    click.echo(info.equations)
-    click.echo(f"\nsource: {info.source}")
-    click.echo(f"variants: {', '.join(info.variants)}; at least {info.min_streams} stream(s)")
-    if info.recursions is not None:
-        click.echo(f"recursions: {info.recursions}")
-    for option, default in info.options.items():
-        click.echo(f"option {option} = {default!r}")

@@ -13,6 +13,7 @@ from typing import Any
 
 from ..cache.errors import ConfigError
 from ..cache.windows import POLICIES
+from ..device import check_device_name
 from .heads import ROLES, describe_head
 from .regressor import REGRESSORS
 
@@ -78,7 +79,7 @@ class FitConfig:
         patience: training stops after so many epochs without a better validation CCC.
         clip_norm: largest norm of the gradient.
         seed: of weights, order and dropout.
-        device: `auto` (CUDA where there is one), `cpu` or `cuda`.
+        device: `auto` (CUDA where there is one), `cpu`, `cuda` or `cuda:N`.
         precision: `float32`, or `bfloat16` for the matrix products of training and prediction
             (weights, statistics, loss and measure stay in float32).
         compile: whether torch.compile prepares the networks for training: slow to start, and worth
@@ -128,7 +129,6 @@ class FitConfig:
         """
         for name, known in (
             ("targets", ("per_target", "joint")),
-            ("device", ("auto", "cpu", "cuda")),
             ("memory", (*POLICIES, "device")),
             ("precision", ("float32", "bfloat16")),
             ("regressor", ("", *REGRESSORS)),
@@ -137,6 +137,7 @@ class FitConfig:
                 raise ConfigError(
                     f"{name} is `{getattr(self, name)}`; it may be {', '.join(filter(None, known))}"
                 )
+        check_device_name(str(self.device))
         for name, lowest in _LOWEST.items():
             value = getattr(self, name)
             if not isinstance(value, int) or value < lowest:

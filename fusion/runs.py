@@ -20,9 +20,9 @@ from .. import __version__
 from ..cache.durable import refusals_named, safe_name, slug, write_bytes, write_json
 from ..cache.errors import ConfigError
 from ..cache.store import FeatureStore
+from ..device import choose_device, describe_device
 from .config import TARGETS, FitConfig
 from .data import Plan
-from .device import choose_device, describe_device
 from .model import Model
 from .scoring import Evaluation
 

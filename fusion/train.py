@@ -15,10 +15,10 @@ from torch import nn
 
 from ..cache.errors import ConfigError
 from ..cache.store import FeatureStore
+from ..device import choose_device, describe_device
 from .ccc import ccc_loss
 from .config import FitConfig
 from .data import Plan, columns, plan_fit, statistics, with_labels
-from .device import choose_device, describe_device
 from .feed import Feed, Tensors
 from .model import Model, count_parameters
 from .runs import start_run, write_evaluation, write_metrics, write_weights

@@ -164,7 +164,7 @@ def test_only_bad_videos_end_with_1(tmp_path):
     [
         (["--faces", "detct"], "not `detect`, not `frame`, and no folder"),
         (["--streams", "onet,wavlmm"], "no encoder `wavlmm`"),
-        (["--device", "gpu"], "expected auto, cpu, cuda or cuda:N"),
+        (["--device", "gpu"], "it may be auto, cpu, cuda or cuda:N"),
         (["--labels", "nowhere"], "--labels nowhere: no such folder"),
         (["--split", "nowhere.csv"], "cannot read the split"),
     ],
@@ -190,7 +190,7 @@ def test_an_absent_gpu_is_not_replaced(videos, tmp_path):
         pytest.skip("there is a GPU")
     result = vapipe_("extract", "--videos", videos, "--cache", tmp_path / "c", "--device", "cuda")
     assert result.exit_code == 1
-    assert "no CUDA device is available here; use --device cpu" in result.stderr
+    assert "sees no CUDA device; use --device cpu" in result.stderr
 
 
 def test_two_streams_of_the_same_values_give_a_warning(videos, tmp_path):

@@ -12,9 +12,10 @@ from torch.fx.experimental.optimization import fuse
 from torch.nn import functional
 
 from ...cache.errors import ConfigError
+from ...device import choose_device
 from ..weights.files import WeightFile
 from .base import VisualEncoder
-from .precision import exactly, open_device, place, resolve_precision, torch_dtype
+from .precision import exactly, place, resolve_precision, torch_dtype
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)  # of RGB in 0..1, as torchvision's weights expect
 IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -143,7 +144,7 @@ class ImageEncoder(VisualEncoder):
         Raises:
             ConfigError: an unknown precision, or no such device.
         """
-        self._device = open_device(device, self.name)
+        self._device = choose_device(device)
         self._precision = resolve_precision(precision, self._device, self.name)
 
     def use(

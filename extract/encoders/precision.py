@@ -1,4 +1,4 @@
-"""Where and how exactly networks compute: the device, float32 or bfloat16, reproducible sums."""
+"""How exactly networks compute: float32 or bfloat16, reproducible sums."""
 
 from __future__ import annotations
 
@@ -14,26 +14,6 @@ from ...cache.errors import ConfigError
 PRECISIONS = ("float32", "bfloat16", "auto")
 _FAST_BFLOAT16 = (8, 0)  # compute capability of the first NVIDIA GPUs with bfloat16 units
 _LEAST_COSINE = 0.98  # sound networks reach 0.999
-
-
-def open_device(device: torch.device | str, encoder: str) -> torch.device:
-    """The device, after checking that it is there.
-
-    Raises:
-        ConfigError: no such device here.
-    """
-    try:
-        opened = torch.device(device)
-    except RuntimeError as error:
-        raise ConfigError(
-            f"encoder `{encoder}`: `{device}` is no torch device; use cpu, cuda or cuda:N"
-        ) from error
-    if opened.type == "cuda" and (opened.index or 0) >= torch.cuda.device_count():
-        raise ConfigError(
-            f"encoder `{encoder}`: device `{device}` is not there, torch sees "
-            f"{torch.cuda.device_count()} CUDA device(s); use another or --device cpu"
-        )
-    return opened
 
 
 def resolve_precision(precision: str, device: torch.device, encoder: str) -> str:

@@ -10,7 +10,8 @@ import torch
 from torch import nn
 
 from ...cache.errors import ConfigError
-from .precision import exactly, open_device, place, resolve_precision
+from ...device import choose_device
+from .precision import exactly, place, resolve_precision
 from .waveform import Steps, WaveformEncoder, sample_sound
 
 _GPU_BATCH = 16  # windows of one length at once
@@ -28,7 +29,7 @@ class SpeechEncoder(WaveformEncoder):
         Raises:
             ConfigError: an unknown precision, or no such device.
         """
-        self._device = open_device(device, self.name)
+        self._device = choose_device(device)
         self._precision = resolve_precision(precision, self._device, self.name)
         self.batch = _GPU_BATCH if self._device.type == "cuda" else 1
 

@@ -10,10 +10,11 @@ import torch
 
 from ...cache.errors import ConfigError
 from ...cache.timeline import Timeline, usable
+from ...device import choose_device
 from ..media.audio import RATE, AudioBlock
 from ..weights.checkpoints import load_network
 from .base import AudioEncoder
-from .precision import exactly, open_device, place, resolve_precision, torch_dtype
+from .precision import exactly, place, resolve_precision, torch_dtype
 from .pretrained import open_weights
 from .registry import register_encoder
 from .sound import rows_with_sound
@@ -66,7 +67,7 @@ class VGGishEncoder(AudioEncoder):
                 "encoder `vggish`: the PCA was fitted to values after the last ReLU; use relu=true "
                 "with it, or pca=false"
             )
-        self._device = open_device(device, self.name)
+        self._device = choose_device(device)
         self.dim = 128
         self._precision = resolve_precision(precision, self._device, self.name)
         self._dtype = torch_dtype(self._precision)

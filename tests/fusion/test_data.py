@@ -8,9 +8,9 @@ import torch
 from caches import add_features, add_video
 
 from vapipe.cache import CacheError, ConfigError, FeatureStore, Valid, Window
+from vapipe.device import choose_device
 from vapipe.fusion import FitConfig, plan_fit
 from vapipe.fusion.data import choose_streams, cut, statistics
-from vapipe.fusion.device import choose_device
 from vapipe.fusion.feed import Feed
 
 
@@ -220,15 +220,6 @@ def test_a_view_under_two_keys_is_refused(make_store):
     add_features(store.root, "a", "onet~flip", np.ones((20, 2)), key="c3" * 32)
     with pytest.raises(ConfigError, match="view onet~flip is stored under 2 keys"):
         feed(FeatureStore.open(store.root), "map", window=5, stride=5)
-
-
-def test_the_device_is_what_was_asked_for_or_an_error(monkeypatch):
-    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
-    assert choose_device("auto").type == "cpu"
-    with pytest.raises(ConfigError, match="sees no CUDA device; use --device cpu"):
-        choose_device("cuda")
-    with pytest.raises(ConfigError, match="device is `gpu`; it may be auto, cpu, cuda"):
-        choose_device("gpu")
 
 
 def test_a_resolved_plan_resolves_to_itself(make_store):

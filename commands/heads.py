@@ -1,0 +1,75 @@
+"""`vapipe heads`: the fusion heads, and the equations and options of one."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from ..fusion.heads import HeadInfo
+
+_WIDTHS = {"video": 256, "audio": 128, "audio2": 128}  # published widths behind the TCNs
+_LENGTH = 300
+
+
+@click.command()
+@click.argument("name", required=False)
+def heads(name: str | None) -> None:
+    """List the fusion heads, or show the equations and options of one."""
+    from ..fusion.heads import describe_head, list_heads
+
+    if name is not None:
+        _explain(describe_head(name))
+        return
+    click.echo(f"{'head':12}{'streams':8}{'parameters':>11}  what it is")
+    for each in list_heads():
+        info = describe_head(each)
+        click.echo(f"{each:12}{_streams(info):8}{_parameters(info):>11}  {info.summary}")
+        details = []
+        if len(info.variants) > 1:
+            details.append(f"variants {', '.join(info.variants)}")
+        if info.recursions is not None:
+            details.append(f"M = {info.recursions}")
+        if info.options:
+            details.append(f"options {', '.join(info.options)}")
+        for line in (f"source: {info.source}", "; ".join(details)):
+            if line:
+                click.echo(click.wrap_text(line, 79, " " * 12, " " * 12))
+    widths = " + ".join(str(_WIDTHS[role]) for role in ("video", "audio"))
+    click.echo(
+        f"\nParameters of the head alone, streams {widths} wide (a third one "
+        f"{_WIDTHS['audio2']}), windows of {_LENGTH} frames.\n"
+        "`vapipe heads NAME` shows equations and defaults; `vapipe fit --head NAME` trains."
+    )
+
+
+def _explain(info: HeadInfo) -> None:
+    click.echo(info.equations)
+    click.echo(f"\nsource: {info.source}")
+    click.echo(f"variants: {', '.join(info.variants)} (default: {info.variants[0]})")
+    click.echo(f"streams: {_streams(info)}; parameters as listed: {_parameters(info)}")
+    if info.recursions is not None:
+        click.echo(f"recursions: {info.recursions} (--recursions)")
+    for option, value in info.recipe.items():
+        click.echo(f"published with {option} = {value!r}")
+    for option, default in info.options.items():
+        click.echo(f"option {option} = {default!r}")
+    if info.options:
+        click.echo("Options are set under [head_options] of a configuration file.")
+
+
+def _streams(info: HeadInfo) -> str:
+    """How many streams a head takes: `2-4`, `3`."""
+    if info.min_streams == info.max_streams:
+        return str(info.min_streams)
+    return f"{info.min_streams}-{info.max_streams}"
+
+
+def _parameters(info: HeadInfo) -> str:
+    from ..fusion.heads import create_head
+    from ..fusion.model import count_parameters
+
+    roles = list(_WIDTHS)[: max(2, info.min_streams)]
+    head = create_head(info.name, {role: _WIDTHS[role] for role in roles}, length=_LENGTH)
+    return f"{count_parameters(head):,}"
