@@ -15,8 +15,10 @@ from .cache.errors import VapipeError
 from .commands.cache import cache
 from .commands.console import ERROR
 from .commands.demo import demo
+from .commands.evaluate import evaluate
 from .commands.extract import extract, streams
-from .commands.fit import evaluate, fit, heads
+from .commands.fit import fit
+from .commands.heads import heads
 from .commands.weights import weights
 
 # Threads of torch that wait for each other sleep instead of spinning: on a machine that other

@@ -11,8 +11,9 @@ import click
 from ..cache.durable import write_json
 from ..cache.errors import ConfigError
 from .console import device_option, progress_lines
+from .evaluate import show_evaluation
 from .extract import extraction_settings, show_extraction
-from .fit import fit_and_show, show_evaluation
+from .fit import fit_and_show
 
 # Narrower networks and shorter steps than the papers': the data set is a thousandth of Aff-Wild2.
 DEMO_FIT = {

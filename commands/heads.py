@@ -22,10 +22,10 @@ def heads(name: str | None) -> None:
     if name is not None:
         _explain(describe_head(name))
         return
-    click.echo(f"{'head':12}{'streams':8}{'parameters':>11}  what it is")
+    click.echo(f"{'head':12}{'streams':8}{'parameters':>11}")
     for each in list_heads():
         info = describe_head(each)
-        click.echo(f"{each:12}{_streams(info):8}{_parameters(info):>11}  {info.summary}")
+        click.echo(f"{each:12}{_streams(info):8}{_parameters(info):>11}")
         details = []
         if len(info.variants) > 1:
             details.append(f"variants {', '.join(info.variants)}")
@@ -33,14 +33,13 @@ def heads(name: str | None) -> None:
             details.append(f"M = {info.recursions}")
         if info.options:
             details.append(f"options {', '.join(info.options)}")
-        for line in (f"source: {info.source}", "; ".join(details)):
-            if line:
-                click.echo(click.wrap_text(line, 79, " " * 12, " " * 12))
+        for line in filter(None, (info.summary, f"source: {info.source}", "; ".join(details))):
+            click.echo(click.wrap_text(line, 79, " " * 4, " " * 4))
     widths = " + ".join(str(_WIDTHS[role]) for role in ("video", "audio"))
     click.echo(
-        f"\nParameters of the head alone, streams {widths} wide (a third one "
-        f"{_WIDTHS['audio2']}), windows of {_LENGTH} frames.\n"
-        "`vapipe heads NAME` shows equations and defaults; `vapipe fit --head NAME` trains."
+        f"\nParameters of the head alone: streams {widths} wide (a third one "
+        f"{_WIDTHS['audio2']}),\nwindows of {_LENGTH} frames. `vapipe heads NAME` shows equations "
+        "and defaults,\n`vapipe fit --head NAME` trains."
     )
 
 

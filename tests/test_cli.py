@@ -266,8 +266,18 @@ def test_a_cache_without_labels_or_no_cache_says_what_to_do(tmp_path):
 
 
 def test_heads_are_listed_and_explained():
-    assert "grjca" in vapipe_("heads").stdout
-    assert "variants: official" in vapipe_("heads", "grjca").stdout
+    listed = vapipe_("heads").stdout
+    assert max(map(len, listed.splitlines())) <= 80
+    line = next(line for line in listed.splitlines() if line.startswith("rjca"))
+    assert line.split() == ["rjca", "2-4", "1,117,168"]
+    assert "M = 2; options dropout, temperature" in listed
+    explained = vapipe_("heads", "lfan").stdout
+    assert "published with regressor = 'linear'" in explained
+    assert "option width = 32" in explained
+    assert "softmax over n of Q_m^h" in explained
+    unknown = vapipe_("heads", "grjcaa")
+    assert unknown.exit_code == 1
+    assert "Did you mean" in unknown.stderr
 
 
 # -- cache -----------------------------------------------------------------------------------------
