@@ -1,6 +1,21 @@
 """What holds for all tests."""
 
 import os
+import subprocess
+
+import pytest
 
 # As in cli.py: threads that wait sleep, so that tests stay quick beside other processes.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A real file system of 1 MiB, where this user may mount one."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    command = ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(folder)]
+    if subprocess.run(command, check=False, capture_output=True).returncode:
+        pytest.skip("mounting a small tmpfs needs privileges")
+    yield folder
+    subprocess.run(["umount", str(folder)], check=True)

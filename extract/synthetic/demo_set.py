@@ -8,17 +8,19 @@ fifth of the time, never both at once. Pose, zoom, light, noise and voice vary i
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
 
 import av
 import numpy as np
-from joblib import Parallel, delayed
 
 from ...cache.durable import atomic_file, write_bytes
-from ...cache.errors import ConfigError
+from ...cache.errors import ConfigError, VapipeError
+from ..workers import Death, open_engine
 from .face import SIZE, Shot, draw_frames, load_portrait
 from .voice import RATE, Utterance, render_voice
 
@@ -75,7 +77,7 @@ def write_demo_set(
     validation: int = 5,
     seconds: float = 28.0,
     fps: int = 25,
-    jobs: int = -1,
+    jobs: int | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> list[Path]:
     """Write the demo data set and return the paths of its videos, training clips first.
@@ -87,12 +89,12 @@ def write_demo_set(
         validation: number of validation clips.
         seconds: length of every clip.
         fps: frames per second.
-        jobs: processes that render; -1 = one for each core.
+        jobs: processes that render; None = one for each core.
         progress: called with (clips done, clips in all) after every clip.
 
     Raises:
         ConfigError: a number is out of its range, `folder` holds videos or labels of something
-            else, or scikit-image is missing.
+            else, scikit-image is missing, or a process that renders dies.
         CacheError: the folder cannot be written.
     """
     _check(seed=seed, train=train, validation=validation, seconds=seconds, fps=fps)
@@ -114,14 +116,30 @@ def write_demo_set(
     _refuse_strangers(folder, {path for pair in targets for path in pair})
     for clip, (_, label_file) in zip(clips, targets, strict=True):
         write_bytes(label_file, label_text(clip).encode())
-    done = Parallel(n_jobs=min(jobs, len(clips)), return_as="generator_unordered")(
-        delayed(write_video)(clip, video, portrait)
-        for clip, (video, _) in zip(clips, targets, strict=True)
-    )
-    for number, _ in enumerate(done, start=1):
-        if progress is not None:
-            progress(number, len(clips))
-    return [video for video, _ in targets]
+    videos = [video for video, _ in targets]
+    jobs = min(jobs or len(os.sched_getaffinity(0)), len(clips))
+    with open_engine(jobs) as engine:
+        answers = engine(partial(_try_to_write, portrait), zip(clips, videos, strict=True))
+        for number, ((_, video), error) in enumerate(answers, start=1):
+            if isinstance(error, Death):
+                raise ConfigError(
+                    f"demo data: the process that rendered {video} died ({error.cause}), also "
+                    "alone; memory may have run out: close other programs and start again"
+                )
+            if error is not None:
+                raise error
+            if progress is not None:
+                progress(number, len(clips))
+    return videos
+
+
+def _try_to_write(portrait: np.ndarray, work: tuple[Clip, Path]) -> VapipeError | None:
+    clip, video = work
+    try:
+        write_video(clip, video, portrait)
+    except VapipeError as error:
+        return error
+    return None
 
 
 def _check(*, seed: int, train: int, validation: int, seconds: float, fps: int) -> None:
@@ -246,6 +264,11 @@ def _hint(signal: np.ndarray, fps: int, rng: np.random.Generator) -> np.ndarray:
     return HINT * standardise(signal) + np.sqrt(1 - HINT**2) * nuisance
 
 
+def _curves(frames: int, fps: int, rng: np.random.Generator) -> Callable[..., np.ndarray]:
+    """A function of (middle, spread) that draws another slow curve [frames] with every call."""
+    return lambda middle, spread: middle + spread * slow_noise(frames, fps, rng)
+
+
 def _plan_shot(
     valence: np.ndarray,
     arousal: np.ndarray,
@@ -255,14 +278,10 @@ def _plan_shot(
     rng: np.random.Generator,
 ) -> Shot:
     """Plan the picture; way True = a board covers the face, False = the camera turns away."""
-    frames = len(valence)
-
-    def slow(middle: float, spread: float) -> np.ndarray:
-        return middle + spread * slow_noise(frames, fps, rng)
-
+    slow = _curves(len(valence), fps, rng)
     smooth = hidden * hidden * (3 - 2 * hidden)
     return Shot(
-        mouth=valence + 0.1 * slow_noise(frames, fps, rng),
+        mouth=valence + slow(0.0, 0.1),
         eyes=0.35 * _hint(arousal, fps, rng),
         turn=slow(0.0, np.deg2rad(3.5)),
         shift_x=slow(rng.uniform(-6, 6), 6.0),
@@ -288,11 +307,7 @@ def _plan_utterance(
     rng: np.random.Generator,
 ) -> Utterance:
     """Plan the sound; way True = silence, False = noise about as loud as a raised voice."""
-    frames = len(valence)
-
-    def slow(middle: float, spread: float) -> np.ndarray:
-        return middle + spread * slow_noise(frames, fps, rng)
-
+    slow = _curves(len(valence), fps, rng)
     floor = rng.uniform(-62.0, -54.0)
     roar = slow(-24.0, 5.0)
     return Utterance(

@@ -73,18 +73,6 @@ def test_a_thousand_flips_are_named(tmp_path, packed):
     flip_and_check(root, 1000, seed=6)
 
 
-@pytest.fixture
-def small_disk(tmp_path):
-    """A real file system of 1 MiB, where this user may mount one."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    command = ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(folder)]
-    if subprocess.run(command, check=False, capture_output=True).returncode:
-        pytest.skip("mounting a small tmpfs needs privileges")
-    yield folder
-    subprocess.run(["umount", str(folder)], check=True)
-
-
 def content(root):
     store = FeatureStore.open(root)
     return {

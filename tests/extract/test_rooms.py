@@ -13,7 +13,7 @@ STAGE = ROOT / "extract"
 MAY_IMPORT = {
     "media": set(),
     "networks": set(),
-    "synthetic": set(),
+    "synthetic": {"workers"},
     "weights": {"networks"},
     "encoders": {"media", "networks", "weights"},
     "faces": {"dataset", "media", "weights"},

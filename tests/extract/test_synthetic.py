@@ -2,6 +2,7 @@
 
 import dataclasses
 import sys
+from contextlib import contextmanager
 from pathlib import Path
 
 import av
@@ -11,7 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vapipe.cache.durable import digest_file
-from vapipe.cache.errors import ConfigError
+from vapipe.cache.errors import CacheError, ConfigError
+from vapipe.extract.synthetic import demo_set
 from vapipe.extract.synthetic.demo_set import (
     DESCRIPTION,
     HINT,
@@ -31,6 +33,7 @@ from vapipe.extract.synthetic.face import (
     load_portrait,
 )
 from vapipe.extract.synthetic.voice import RATE, render_voice
+from vapipe.extract.workers import Death
 
 TINY = {"train": 2, "validation": 1, "seconds": 2.0, "fps": 25}
 LABELS = "VA_Estimation_Challenge"
@@ -150,6 +153,23 @@ def test_progress_counts_the_finished_clips(tmp_path: Path) -> None:
         progress=lambda done, total: calls.append((done, total)),
     )
     assert calls == [(1, 2), (2, 2)]
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_what_the_disk_refuses_is_named(tmp_path: Path, jobs: int) -> None:
+    (tmp_path / "batch1").write_text("in the way")
+    with pytest.raises(CacheError, match=r"cannot write .*batch1/demo_train_01\.mp4"):
+        write_demo_set(tmp_path, jobs=jobs, **TINY)
+
+
+def test_a_process_that_dies_is_named_with_its_clip(tmp_path: Path, monkeypatch) -> None:
+    @contextmanager
+    def deadly(jobs):
+        yield lambda work, tasks: ((task, Death("signal 9, SIGKILL")) for task in tasks)
+
+    monkeypatch.setattr(demo_set, "open_engine", deadly)
+    with pytest.raises(ConfigError, match=r"demo_train_01\.mp4 died \(signal 9, SIGKILL\), also"):
+        write_demo_set(tmp_path, **TINY)
 
 
 def test_the_description_says_that_the_data_is_synthetic() -> None:

@@ -9,7 +9,6 @@ import os
 import random
 import signal
 import socket
-import subprocess
 import time
 
 import pytest
@@ -365,18 +364,6 @@ def test_who_waits_for_another_download_sees_its_progress(tmp_path, server, list
     assert os.waitpid(pid, 0)[1] == 0
     assert len(server.requests) == 1
     assert {total for _, total in steps} == {len(CONTENT)}
-
-
-@pytest.fixture
-def small_disk(tmp_path):
-    """A real file system of 1 MiB, where this user may mount one."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    command = ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(folder)]
-    if subprocess.run(command, check=False, capture_output=True).returncode:
-        pytest.skip("mounting a small tmpfs needs privileges")
-    yield folder
-    subprocess.run(["umount", str(folder)], check=True)
 
 
 def test_too_small_a_disk_is_found_before_the_download(small_disk, server, listed):
