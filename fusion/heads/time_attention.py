@@ -95,7 +95,8 @@ class TimeAttention(nn.Module):
         )
         exists = None if mask is None else mask[:, None, None, :]
         if gates is None:
-            if exists is not None:  # a window without frames asks all, so that nothing is NaN
+            # A window without frames asks all: not every kernel gives numbers where none is left.
+            if exists is not None:
                 exists = exists | ~exists.any(dim=-1, keepdim=True)
             attended = F.scaled_dot_product_attention(query, key, value, attn_mask=exists)
         else:
