@@ -189,7 +189,7 @@ def test_evaluation_is_deterministic_and_survives_its_state_dict(case):
     assert torch.equal(other(streams), out)
 
 
-@every_head
+@every_variant
 def test_dropout_is_reproduced_by_its_seed(case):
     head = copy.deepcopy(make(case)).train()
     streams = streams_for(head)
@@ -205,7 +205,7 @@ def test_dropout_is_reproduced_by_its_seed(case):
 @every_head
 def test_every_parameter_learns_in_training(case):
     head = copy.deepcopy(make(case)).train()
-    for seed in range(4):  # dropout may silence a parameter once
+    for seed in range(3):  # dropout may silence a parameter once
         torch.manual_seed(seed)
         streams = streams_for(head, seed=seed)
         some_loss(head({role: x.requires_grad_() for role, x in streams.items()})).backward()
@@ -229,7 +229,7 @@ def test_gradients_are_right(case):
     )
 
 
-@every_head
+@every_variant
 @pytest.mark.parametrize("precision", ["float32", "bfloat16", "autocast"])
 def test_lower_precision_stays_close(case, precision):
     head = copy.deepcopy(make(case))
@@ -245,7 +245,7 @@ def test_lower_precision_stays_close(case, precision):
     assert (out.double() - exact).abs().max() < tolerance * (1 + exact.abs().max())
 
 
-@every_head
+@every_variant
 def test_gates_are_given_per_frame_and_by_name(case):
     head = make(case)
     streams = streams_for(head)
