@@ -264,7 +264,7 @@ class _Packets:
                     presented.append(packet.pts)
                     decoded.append(packet.dts if packet.dts is not None else packet.pts)
                     if first is None and len(presented) <= _PACKETS_FOR_FIRST_FRAME:
-                        first = _first_frame(packet)
+                        first = _first_frame(video, packet)
                 elif packet.pts is not None:
                     heard.append((packet.pts, packet.pts + (packet.duration or 0)))
         except (av.FFmpegError, OSError) as error:
@@ -272,6 +272,8 @@ class _Packets:
                 f"reading stopped after {len(presented)} video packets ({_reason(error)}); "
                 "what comes later is lost"
             )
+        if first is None and 0 < len(presented) <= _PACKETS_FOR_FIRST_FRAME:
+            first = _first_frame(video, None)  # so short that the decoder still holds all of it
         self.count = len(presented)
         self.presentation = _sorted_ticks(presented)
         self.decoding = _sorted_ticks(decoded)
@@ -283,9 +285,9 @@ class _Packets:
             self.shape = (first.width, first.height)
 
 
-def _first_frame(packet: Any) -> av.VideoFrame | None:
+def _first_frame(video: Any, packet: Any) -> av.VideoFrame | None:
     try:
-        frames = packet.decode()
+        frames = video.codec_context.decode(packet)
     except av.FFmpegError:  # a damaged packet; `read_frames` marks its row
         return None
     return frames[0] if frames else None

@@ -97,17 +97,19 @@ def test_frames_that_an_edit_list_discards_are_no_rows(tmp_path):
     assert all(frame.image is not None for frame in read_frames(info))
 
 
-def test_rotation_is_applied_to_sizes_and_images(tmp_path):
+@pytest.mark.parametrize("rows", [1, 5])  # of one frame, the decoder gives none before the end
+def test_rotation_is_applied_to_sizes_and_images(tmp_path, rows):
     def draw(row):
         image = np.zeros((32, 48, 3), np.uint8)
         image[:, 24:] = 255  # the right half is white
         return image
 
-    clip = write_clip(tmp_path / "c.mp4", times=constant_times(Fraction(25), 5), draw=draw)
+    clip = write_clip(tmp_path / "c.mp4", times=constant_times(Fraction(25), rows), draw=draw)
     one = 1 << 16
     patch(clip.path, b"tkhd", 44, be32(0, one, 0, -one, 0, 0, 0, 0, 1 << 30))
     info = probe(clip.path)
     assert (info.width, info.height, info.rotation) == (32, 48, 90)
+    assert info.damage == ()
     image = next(read_frames(info)).image
     assert image.shape == (48, 32, 3)
     assert image[:20].mean() < 30  # clockwise: what was right is now below
