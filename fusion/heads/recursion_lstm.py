@@ -144,6 +144,7 @@ class _Direction(torch.autograd.Function):
         )
 
 
+@torch.compiler.disable
 def mean_of_unit(linear: nn.Linear, parts: Sequence[Tensor]) -> Tensor:
     """Give mean(z / |z|) [N] of z = linear(cat(parts)), for parts [N, D_k], under autocast too."""
     dtype = parts[0].dtype

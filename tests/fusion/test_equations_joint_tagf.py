@@ -185,3 +185,15 @@ def test_tagf_trains_under_autocast(options):
     assert (out - exact).abs().max() < 0.05 * (1 + exact.abs().max())
     out.float().square().sum().backward()
     assert all(p.grad.dtype == torch.float32 for p in head.parameters())
+
+
+def test_compiled_scores_have_the_same_gradients():
+    encoder = make("tagf").encoder["video"]
+    x = [torch.randn(5, 4, dtype=torch.float64) for _ in range(3)]
+    results = []
+    for run in (encoder, torch.compile(encoder, backend="aot_eager")):
+        encoder.zero_grad()
+        run(x).square().sum().backward()
+        results.append([p.grad.clone() for p in encoder.parameters()])
+    for own, compiled in zip(*results, strict=True):
+        assert torch.allclose(own, compiled, atol=1e-9)
