@@ -14,7 +14,8 @@ from .evaluate import show_evaluation
 if TYPE_CHECKING:
     from ..cache.store import FeatureStore
     from ..fusion.config import FitConfig
-    from ..fusion.train import Epoch, FitResult
+    from ..fusion.train import FitResult
+    from ..fusion.trainer import Epoch
 
 _OVERRIDES = (
     ("recursions", int, "Recursions M of the head [default: the head's]."),

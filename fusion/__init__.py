@@ -10,7 +10,8 @@ from .released import load_released
 from .runs import Run, load_run, write_evaluation
 from .scoring import Evaluation, merge_windows, predict, score
 from .tcn import TCN
-from .train import Epoch, FitResult, fit
+from .train import FitResult, fit, resume
+from .trainer import Epoch
 
 __all__ = [
     "TCN",
@@ -36,6 +37,7 @@ __all__ = [
     "plan_fit",
     "predict",
     "register_head",
+    "resume",
     "score",
     "write_evaluation",
 ]

@@ -6,6 +6,7 @@ import dataclasses
 import difflib
 import json
 import math
+import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -30,7 +31,8 @@ TCN_CHANNELS: dict[str, tuple[int, ...]] = {
 _TINY = 1e-12  # stands for "more than zero"
 _LOWEST = {
     **dict.fromkeys(("window", "stride", "hidden", "batch", "epochs", "patience"), 1),
-    **dict.fromkeys(("warmup_epochs", "plateau_patience", "seed"), 0),
+    **dict.fromkeys(("warmup_epochs", "plateau_patience", "seed", "fold"), 0),
+    "folds": 2,
 }
 _BETWEEN = {
     "learning_rate": (_TINY, math.inf),
@@ -54,6 +56,13 @@ class FitConfig:
         head_options: further options of the head.
         streams: role -> stream name; empty means the one visual and the one audio stream that
             the cache holds.
+        missing_streams: what to do when videos lack a stream: `stop`, or `skip` these videos.
+        split: `stored` (the partitions in the cache), `aff-wild2` (the papers' six folds),
+            `k-fold`, or the path of a `video,partition` file; see `splits.split`.
+        fold: of aff-wild2 (0 is the official split) or k-fold, from 0.
+        folds: of k-fold.
+        subjects: path of a `video,subject` file that keeps subjects apart; empty means that every
+            video file shows a subject of its own.
         targets: `per_target` trains one network for valence and one for arousal, `joint` one
             network with two outputs.
         window: rows per window.
@@ -70,10 +79,12 @@ class FitConfig:
             the learned token of missing rows) with this probability; one always stays.
         batch: windows per step.
         epochs: at most so many passes over the training windows.
-        learning_rate: of Adam, after the warm-up.
-        min_learning_rate: the plateau schedule stops here.
-        weight_decay: of Adam (L2, as in the papers).
+        optimizer: `adam` (weight decay as an L2 term, as in the papers) or `adamw` (decoupled).
+        learning_rate: after the warm-up.
+        min_learning_rate: the schedule stops here.
+        weight_decay: of the optimizer.
         warmup_epochs: the learning rate rises linearly over so many epochs.
+        schedule: `plateau` (below; as in the papers), `cosine` (falls over all epochs), `constant`.
         plateau_factor: multiplies the learning rate when validation CCC stands still ...
         plateau_patience: ... for more than so many epochs.
         patience: training stops after so many epochs without a better validation CCC.
@@ -94,6 +105,11 @@ class FitConfig:
     recursions: int | None = None
     head_options: Mapping[str, Any] = field(default_factory=dict)
     streams: Mapping[str, str] = field(default_factory=dict)
+    missing_streams: str = "stop"
+    split: str = "stored"
+    fold: int = 0
+    folds: int = 5
+    subjects: str = ""
     targets: str = "per_target"
     window: int = 300
     stride: int = 200
@@ -106,10 +122,12 @@ class FitConfig:
     modality_dropout: float = 0.0
     batch: int = 12
     epochs: int = 100
+    optimizer: str = "adam"
     learning_rate: float = 1e-4
     min_learning_rate: float = 1e-8
     weight_decay: float = 1e-3
     warmup_epochs: int = 5
+    schedule: str = "plateau"
     plateau_factor: float = 0.1
     plateau_patience: int = 5
     patience: int = 10
@@ -129,6 +147,9 @@ class FitConfig:
         """
         for name, known in (
             ("targets", ("per_target", "joint")),
+            ("missing_streams", ("stop", "skip")),
+            ("optimizer", ("adam", "adamw")),
+            ("schedule", ("plateau", "cosine", "constant")),
             ("memory", (*POLICIES, "device")),
             ("precision", ("float32", "bfloat16")),
             ("regressor", ("", *REGRESSORS)),
@@ -210,13 +231,36 @@ class FitConfig:
 
     @classmethod
     def load(cls, path: Path) -> FitConfig:
-        """Read a configuration from a JSON file.
+        """Read a configuration from a TOML file, or a JSON file such as a run's config.json.
 
         Raises:
             ConfigError: the file cannot be read, or holds what `from_json` refuses.
         """
         try:
-            values = json.loads(path.read_text())
+            text = path.read_text()
+            values = tomllib.loads(text) if path.suffix == ".toml" else json.loads(text)
         except (OSError, ValueError) as error:
             raise ConfigError(f"cannot read the configuration {path}: {error}") from error
         return cls.from_json(values)
+
+    def changed(self, changes: Mapping[str, Any]) -> FitConfig:
+        """The same with options changed; `head_options.dropout` names an entry of a mapping.
+
+        Raises:
+            ConfigError: an option that does not exist, or a value that cannot work.
+        """
+        values = self.to_json()
+        for name, value in changes.items():
+            option, dot, entry = name.partition(".")
+            if not dot:
+                values[option] = value
+            elif isinstance(values.get(option, {}), dict):
+                values[option] = {**values.get(option, {}), entry: value}
+            else:
+                raise ConfigError(f"option {option} has no entries, so {name} cannot be set")
+        return FitConfig.from_json(values)
+
+    def differences(self, other: FitConfig) -> dict[str, tuple[Any, Any]]:
+        """Option -> (value here, value there), where they differ."""
+        ours, theirs = self.to_json(), other.to_json()
+        return {name: (ours[name], theirs[name]) for name in ours if ours[name] != theirs[name]}

@@ -25,7 +25,7 @@ def convolve(
         [B, L + sum(pad) - (K - 1) dilation, O].
     """
     x = F.pad(x, (0, 0, *pad))
-    if x.device.type != "cpu":
+    if x.device.type != "cpu" or torch.compiler.is_compiling():
         return _as_image(x, weight, bias, dilation)
     if torch.is_autocast_enabled("cpu"):  # which does not look into functions of our own
         low = torch.get_autocast_dtype("cpu")

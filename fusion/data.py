@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 
+from ..cache.durable import canonical_json
 from ..cache.errors import ConfigError
 from ..cache.store import FeatureStore
 from ..cache.timeline import usable
 from ..cache.windows import Window, cut_windows
 from .config import TARGETS, FitConfig
 from .heads import describe_head
-from .model import Statistics
+from .model import Model, Statistics
+from .splits import shared_subjects, split
 
 _MODALITY = {"video": "visual", "audio": "audio", "audio2": "audio"}
 _CHUNK = 4096  # rows per step of the statistics
@@ -31,6 +34,7 @@ class Plan:
         train: annotated training videos, sorted.
         validation: annotated validation videos, sorted.
         windows: training windows that hold at least one annotated frame.
+        notes: what the user should know before it starts.
     """
 
     config: FitConfig
@@ -38,24 +42,45 @@ class Plan:
     train: list[str]
     validation: list[str]
     windows: list[Window]
+    notes: list[str]
 
 
 def plan_fit(store: FeatureStore, config: FitConfig) -> Plan:
     """Resolve a configuration against a cache.
 
     Raises:
-        ConfigError: unknown head; streams that cannot be chosen, or are missing for some videos;
-            no annotation, no training or no validation video.
+        ConfigError: unknown head, or options that do not fit it; streams that cannot be chosen, or
+            are missing for some videos; no annotation, no training or no validation video.
         CacheError: a named stream does not exist or is ambiguous.
     """
     streams = choose_streams(store, config)
     config = dataclasses.replace(config, streams=streams).resolved()
-    train = _annotated(store, "train")
-    validation = _annotated(store, "validation")
-    require_streams(store, [*train, *validation], list(streams.values()))
+    train, validation = split(store, config)
+    notes = []
+    shared = shared_subjects(store, train, validation, config.subjects)
+    if shared:
+        notes.append(
+            f"{len(shared)} of {len(validation)} validation videos show a subject that is also in "
+            f"training ({_some(shared)}): their CCC flatters the model"
+        )
+    names = list(streams.values())
+    if config.missing_streams == "skip":
+        train, skipped = _with_streams(store, train, names)
+        validation, further = _with_streams(store, validation, names)
+        if skipped or further:
+            notes.append(
+                f"skipped {len(skipped)} training and {len(further)} validation videos that lack a "
+                f"stream ({_some([*skipped, *further])})"
+            )
+        if not train or not validation:
+            require_streams(store, [*skipped, *further], names)
+    else:
+        require_streams(store, [*train, *validation], names)
     windows = with_labels(store, cut(store, train, config), columns(TARGETS))
     dims = {role: store.dim(name) for role, name in streams.items()}
-    return Plan(config, dims, train, validation, windows)
+    with torch.device("meta"):  # refuses what does not fit, without computing anything
+        Model(config=config, dims=dims)
+    return Plan(config, dims, train, validation, windows, notes)
 
 
 def choose_streams(store: FeatureStore, config: FitConfig) -> dict[str, str]:
@@ -127,31 +152,28 @@ def views_of(store: FeatureStore, stream: str) -> list[str]:
     return views
 
 
-def _annotated(store: FeatureStore, partition: str) -> list[str]:
-    """Videos of a partition with at least one annotated frame."""
-    annotated = [v for v in store.videos() if np.isfinite(store.labels(v)).any()]
-    if not annotated:
-        raise ConfigError(
-            f"none of the {len(store.videos())} videos in {store.root} is annotated; put the "
-            "annotation files beside the videos (Aff-Wild2 layout, or one CSV `valence,arousal` "
-            "per video and a split file) and run `vapipe extract` again: it takes them in without "
-            "extracting anew"
-        )
-    videos = [v for v in annotated if store.partition(v) == partition]
-    if not videos:
-        parts = sorted({store.partition(v) or "no partition" for v in annotated})
-        raise ConfigError(
-            f"no annotated video of {store.root} is in the {partition} partition (the "
-            f"{len(annotated)} annotated ones are in: {', '.join(parts)}); name the partitions in "
-            "the annotation folders or a split file and run `vapipe extract` again"
-        )
-    for column, target in enumerate(TARGETS):
-        if not any(np.isfinite(store.labels(v)[:, column]).any() for v in videos):
-            raise ConfigError(
-                f"no frame of the {len(videos)} {partition} videos in {store.root} is annotated "
-                f"with {target}; both {' and '.join(TARGETS)} are needed"
-            )
-    return videos
+def fingerprint(store: FeatureStore, plan: Plan) -> str:
+    """SHA-256 of what a fit reads: streams and keys, video files, annotations, partitions."""
+    digest = hashlib.sha256()
+    keys = {role: store.key(name) for role, name in plan.config.streams.items()}
+    digest.update(canonical_json([keys, plan.train, plan.validation]))
+    for video in [*plan.train, *plan.validation]:
+        digest.update(store.source(video)["sha256"].encode())
+        digest.update(np.ascontiguousarray(store.labels(video)).tobytes())
+    return digest.hexdigest()
+
+
+def _some(names: Sequence[str]) -> str:
+    """The first names, and how many more."""
+    return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
+
+
+def _with_streams(
+    store: FeatureStore, videos: Sequence[str], streams: Sequence[str]
+) -> tuple[list[str], list[str]]:
+    """The videos with every stream, and the others."""
+    there = [video for video in videos if all(store.has(video, name) for name in streams)]
+    return there, sorted(set(videos) - set(there))
 
 
 def require_streams(store: FeatureStore, videos: Sequence[str], streams: Sequence[str]) -> None:
@@ -168,7 +190,8 @@ def require_streams(store: FeatureStore, videos: Sequence[str], streams: Sequenc
         bare = ",".join(dict.fromkeys(name.partition("@")[0] for name in streams))
         raise ConfigError(
             f"{len(lacking)} of {len(videos)} videos lack streams: {', '.join(shown)}{more}; "
-            f"`vapipe extract --streams {bare}` makes what is missing"
+            f"`vapipe extract --streams {bare}` makes what is missing, or fit with "
+            "--missing-streams skip"
         )
 
 

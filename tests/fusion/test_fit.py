@@ -3,13 +3,18 @@
 import dataclasses
 import json
 import math
+import random
+import signal
+import subprocess
+import sys
+import time
 
 import numpy as np
 import pytest
 import torch
 
 from vapipe.cache import ConfigError
-from vapipe.fusion import FitConfig, ccc, fit, load_run
+from vapipe.fusion import Epoch, FitConfig, ccc, fit, load_run, resume
 
 
 def quick(config, **changes):
@@ -194,3 +199,118 @@ def test_a_compiled_fit_learns_the_same(planted, small, tmp_path):
     compiled = fit(planted, dataclasses.replace(config, compile=True), tmp_path / "compiled")
     for ours, theirs in zip(plain.epochs, compiled.epochs, strict=True):
         assert theirs.loss == pytest.approx(ours.loss, abs=1e-3)
+
+
+@pytest.mark.parametrize("targets", ["joint", "per_target"])
+@pytest.mark.parametrize("schedule", ["plateau", "cosine"])
+def test_an_interrupted_fit_goes_on_to_the_same_numbers(
+    planted, small, tmp_path, targets, schedule
+):
+    config = dataclasses.replace(
+        small,
+        epochs=4,
+        targets=targets,
+        schedule=schedule,
+        optimizer="adamw",
+        modality_dropout=0.2,
+        plateau_patience=0,
+        plateau_factor=0.5,
+    )
+    whole = fit(planted, config, tmp_path / "whole")
+    for stop in range(1, len(whole.epochs)):
+        folder, seen = tmp_path / f"stopped-{stop}", []
+
+        def interrupt(epoch, stop=stop, seen=seen):
+            seen.append(epoch)
+            if len(seen) == stop:
+                raise KeyboardInterrupt
+
+        with pytest.raises(KeyboardInterrupt):
+            fit(planted, config, folder, interrupt)
+        torch.manual_seed(stop)  # the state of the process that goes on is another
+        again = []
+        resumed = resume(planted, folder, progress=again.append)
+        assert len(again) == len(whole.epochs) - stop
+        assert stripped(resumed.epochs) == stripped(whole.epochs)
+        assert resumed.evaluation.ccc == whole.evaluation.ccc
+        weights = [f / "model.safetensors" for f in (folder, whole.run_dir)]
+        assert weights[0].read_bytes() == weights[1].read_bytes()
+        assert not (folder / "checkpoint.safetensors").exists()
+
+
+def stripped(epochs):
+    return [dataclasses.replace(epoch, seconds=0) for epoch in epochs]
+
+
+def stopped_run(planted, config, folder):
+    def interrupt(epoch):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        fit(planted, config, folder, interrupt)
+    return folder
+
+
+def test_resuming_what_cannot_be_resumed_is_refused(planted, small, tmp_path, fitted, make_store):
+    config = quick(small)
+    folder = stopped_run(planted, config, tmp_path / "run")
+    with pytest.raises(ConfigError, match=r"another configuration \(batch: 4 then, 5 now\)"):
+        resume(planted, folder, dataclasses.replace(config, batch=5))
+    with pytest.raises(ConfigError, match=r"is finished; there is nothing to resume"):
+        resume(planted, fitted.run_dir)
+    with pytest.raises(ConfigError, match="is not a run"):
+        resume(planted, tmp_path)
+    (folder / "checkpoint.safetensors").write_bytes(b"nonsense")
+    with pytest.raises(ConfigError, match=r"cannot read the checkpoint .*; fit again into a new"):
+        resume(planted, folder)
+    record = folder / "cache.json"
+    record.write_text(record.read_text().replace('"digest": "', '"digest": "0'))
+    with pytest.raises(ConfigError, match=r"has changed since the run .* began"):
+        resume(planted, folder)
+    record.unlink()
+    with pytest.raises(ConfigError, match=r"cannot read .*cache.json .*cannot be resumed"):
+        resume(planted, folder)
+
+
+def test_a_fit_interrupted_before_its_first_checkpoint_starts_again(planted, small, tmp_path):
+    config = quick(small)
+    folder = stopped_run(planted, config, tmp_path / "run")
+    (folder / "checkpoint.safetensors").unlink()
+    resumed = resume(planted, folder, config)
+    assert stripped(resumed.epochs) == stripped(fit(planted, config, tmp_path / "w").epochs)
+
+
+@pytest.mark.parametrize(
+    "seed", [0, *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(1, 20))]
+)
+def test_a_killed_fit_goes_on_to_the_same_numbers(planted, small, tmp_path, seed):
+    """SIGKILL at random moments, again and again, until the fit gets through."""
+    config = dataclasses.replace(small, epochs=6, targets="per_target")
+    whole = fit(planted, config, tmp_path / "whole")
+    (tmp_path / "config.json").write_text(json.dumps(config.to_json()))
+    folder, rng, kills = tmp_path / "run", random.Random(seed), 0
+    while not (folder / "model.safetensors").exists():
+        started = folder / "config.json"
+        options = ["--resume", folder] if started.exists() else ["--run", folder]
+        if not started.exists():
+            options += ["--config", tmp_path / "config.json"]
+        process = subprocess.Popen(
+            [sys.executable, "-m", "vapipe.cli", "fit", "--cache", planted.root, *options],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+        )
+        # Killed after a few lines of progress and a random moment; spared from the sixth time on.
+        lines = rng.randint(3, 6)
+        if kills < 6:
+            for _ in range(lines):
+                process.stdout.readline()
+            time.sleep(rng.uniform(0, 0.2))
+            process.kill()
+            kills += process.wait() != 0
+        output = process.communicate()[0].decode()
+        assert process.returncode in (0, -signal.SIGKILL), output
+    assert kills
+    records = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    assert stripped([Epoch(**record) for record in records]) == stripped(whole.epochs)
+    weights = [f / "model.safetensors" for f in (folder, whole.run_dir)]
+    assert weights[0].read_bytes() == weights[1].read_bytes()
