@@ -46,23 +46,28 @@ class Setting:
 SETTINGS = {
     "always": Setting(1.0),
     "in turns": Setting(0.6),
-    "in turns, bursts": Setting(0.6, noise=3.0),
-    "in turns, shifted 12": Setting(0.6, shift=12),
+    "in turns + bursts": Setting(0.6, noise=3.0),
+    "in turns + shift": Setting(0.6, shift=12),
 }
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("heads", nargs="*", help="default: all, with their variants")
+    parser.add_argument(
+        "heads",
+        nargs="*",
+        help="NAME or NAME:VARIANT; default: all heads, as "
+        "`vapipe fit --head NAME` trains them, and all variants of sage",
+    )
     parser.add_argument("--settings", default=",".join(SETTINGS))
     parser.add_argument("--seeds", type=int, default=5, choices=T95)
     parser.add_argument("--epochs", type=int, default=18)
     parser.add_argument("--jobs", type=int, default=os.cpu_count())
     options = parser.parse_args()
+    asked = options.heads or [*list_heads(), "sage:scaled", "sage:per_modality"]
     chosen = [
-        (head, variant)
-        for head in options.heads or list_heads()
-        for variant in describe_head(head).variants
+        (head, variant or describe_head(head).variants[0])
+        for head, _, variant in (each.partition(":") for each in asked)
     ]
     names = options.settings.split(",")
     alone = [("video alone", "video"), ("audio alone", "audio")]
