@@ -113,7 +113,7 @@ def _package(encoder: str) -> Any:
     except ImportError as error:
         raise ConfigError(
             f"encoder `{encoder}` needs the package transformers: "
-            "`pip install 'transformers>=4.50,<6'`"
+            "`pip install 'transformers>=5,<6'`"
         ) from error
     return transformers
 

@@ -51,7 +51,7 @@ def test_families_stand_beside_the_encoders():
     ("name", "package", "command"),
     [
         ("timm:resnet18", "timm", r"`pip install 'timm>=1,<2'`"),
-        ("hf:facebook/hubert-base-ls960", "transformers", r"`pip install 'transformers>=4.50,<6'`"),
+        ("hf:facebook/hubert-base-ls960", "transformers", r"`pip install 'transformers>=5,<6'`"),
     ],
 )
 def test_an_absent_package_is_named_with_the_command_that_installs_it(
