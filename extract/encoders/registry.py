@@ -68,6 +68,31 @@ def create_encoder(name: str, **options: Any) -> Encoder:
         ConfigError: unknown name or option, an option out of range, or a package not installed.
         WeightsError: missing or wrong weights.
     """
+    encoder, members = _find(name)
+    options_known = encoder_options(name)
+    if unknown := [option for option in options if option not in options_known]:
+        raise ConfigError(
+            f"encoder `{name}` has no option {', '.join(f'`{o}`' for o in unknown)}; "
+            f"its options are: {', '.join(options_known)}"
+        )
+    return encoder(*members, **options)
+
+
+def encoder_options(name: str) -> list[str]:
+    """Names of an encoder's options.
+
+    Raises:
+        ConfigError: unknown name.
+    """
+    return [
+        option
+        for option, parameter in inspect.signature(_find(name)[0]).parameters.items()
+        if parameter.kind is inspect.Parameter.KEYWORD_ONLY
+    ]
+
+
+def _find(name: str) -> tuple[type[Encoder], list[str]]:
+    """The class of a name, and the member where it is a family."""
     prefix, colon, member = name.partition(":")
     encoder = _FAMILIES.get(prefix) if colon and member else _ENCODERS.get(name)
     if encoder is None:
@@ -75,17 +100,7 @@ def create_encoder(name: str, **options: Any) -> Encoder:
         hint = f"did you mean {' or '.join(near)}? " if near else ""
         known = [*list_encoders(), *(f"{family}:NAME" for family in list_families())]
         raise ConfigError(f"no encoder `{name}`; {hint}known are: {', '.join(known)}")
-    options_known = [
-        option
-        for option, parameter in inspect.signature(encoder).parameters.items()
-        if parameter.kind is inspect.Parameter.KEYWORD_ONLY
-    ]
-    if unknown := [option for option in options if option not in options_known]:
-        raise ConfigError(
-            f"encoder `{name}` has no option {', '.join(f'`{o}`' for o in unknown)}; "
-            f"its options are: {', '.join(options_known)}"
-        )
-    return encoder(*[member] if colon else [], **options)
+    return encoder, [member] if colon else []
 
 
 def same_values(first: Mapping[str, Any], second: Mapping[str, Any]) -> bool:

@@ -1,0 +1,115 @@
+"""Draws two curves beside a picture: a point in their plane, and both over time."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+_PLANE = 280  # largest side of the plane in pixels
+_STRIP = 110  # height of the curves in pixels
+_SMALLEST = 200  # width and height of the picture's area in pixels
+_SPAN_S = 20.0  # seconds of the curves that are seen at once
+_TRAIL_S = 1.5  # seconds for which the point's way is seen
+_EDGE = 12  # pixels left free around plane and curves
+_COLOURS = ((230, 159, 0), (86, 180, 233))  # told apart with every kind of colour vision
+_BACK, _LINE, _TEXT = (24, 24, 28), (90, 90, 96), (225, 225, 225)
+
+
+class Panel:
+    """A canvas with the picture at the left, the plane at the right and the curves below.
+
+    Attributes:
+        size: width and height of the canvas in pixels, both even.
+    """
+
+    def __init__(
+        self,
+        picture: tuple[int, int],
+        times: np.ndarray,
+        values: np.ndarray,
+        names: Sequence[str],
+    ) -> None:
+        """Draw what never changes.
+
+        Args:
+            picture: width and height of the pictures in pixels.
+            times: [T] seconds, never decreasing.
+            values: [T, 2] in [-1, 1]; others are drawn at the edge.
+            names: of the two values; the first is the plane's horizontal axis.
+        """
+        self._area = max(picture[0], _SMALLEST), max(picture[1], _SMALLEST)
+        self._side = min(self._area[1], _PLANE)
+        self.size = (
+            (self._area[0] + self._side + 1) // 2 * 2,
+            (self._area[1] + _STRIP + 1) // 2 * 2,
+        )
+        self._times, self._values = times, values
+        self._drawn = np.clip(values, -1, 1)
+        self._names = names
+        self._font = ImageFont.load_default(13)
+        self._back = Image.new("RGB", self.size, _BACK)
+        draw = ImageDraw.Draw(self._back)
+        left, top, right, bottom = box = self._plane_box()
+        draw.rectangle(box, outline=_LINE)
+        draw.line([(left, (top + bottom) / 2), (right, (top + bottom) / 2)], fill=_LINE)
+        draw.line([((left + right) / 2, top), ((left + right) / 2, bottom)], fill=_LINE)
+        draw.text((right - 4, (top + bottom) / 2 - 2), names[0], _COLOURS[0], self._font, "rs")
+        draw.text(((left + right) / 2 + 5, top + 4), names[1], _COLOURS[1], self._font, "la")
+        left, top, right, bottom = box = self._strip_box()
+        draw.rectangle(box, outline=_LINE)
+        draw.line([(left, (top + bottom) / 2), (right, (top + bottom) / 2)], fill=_LINE)
+
+    def draw(self, row: int, picture: np.ndarray | None) -> np.ndarray:
+        """The canvas [H, W, 3] uint8 of a row; a picture [h, w, 3] that is None stays dark."""
+        canvas = self._back.copy()
+        if picture is not None:
+            height, width = picture.shape[:2]
+            corner = ((self._area[0] - width) // 2, (self._area[1] - height) // 2)
+            canvas.paste(Image.fromarray(picture), corner)
+        draw = ImageDraw.Draw(canvas)
+        self._draw_point(draw, row)
+        self._draw_curves(draw, row)
+        return np.asarray(canvas)
+
+    def _draw_point(self, draw: ImageDraw.ImageDraw, row: int) -> None:
+        left, top, right, bottom = self._plane_box()
+        first = int(np.searchsorted(self._times, self._times[row] - _TRAIL_S))
+        way = self._drawn[first : row + 1]
+        x = (left + right) / 2 + way[:, 0] * (right - left) / 2
+        y = (top + bottom) / 2 - way[:, 1] * (bottom - top) / 2
+        points = list(zip(x.tolist(), y.tolist(), strict=True))
+        if len(points) > 1:
+            draw.line(points, fill=(150, 150, 150), width=2)
+        draw.circle(points[-1], 6, fill=(255, 255, 255), outline=(0, 0, 0))
+
+    def _draw_curves(self, draw: ImageDraw.ImageDraw, row: int) -> None:
+        left, top, right, bottom = self._strip_box()
+        start, end, now = self._times[0], self._times[-1], self._times[row]
+        low = max(start, min(now - _SPAN_S / 2, end - _SPAN_S))
+        span = max(min(_SPAN_S, end - start), 1e-3)
+        seen = slice(
+            max(0, int(np.searchsorted(self._times, low)) - 1),
+            int(np.searchsorted(self._times, low + span, side="right")),
+        )
+        x = left + np.clip((self._times[seen] - low) / span, 0, 1) * (right - left)
+        for column, colour in enumerate(_COLOURS):
+            y = (top + bottom) / 2 - self._drawn[seen, column] * (bottom - top) / 2
+            draw.line(list(zip(x.tolist(), y.tolist(), strict=True)), fill=colour, width=2)
+        cursor = left + (now - low) / span * (right - left)
+        draw.line([(cursor, top), (cursor, bottom)], fill=(255, 255, 255))
+        place = left
+        for column, colour in enumerate(_COLOURS):
+            text = f"{self._names[column]} {self._values[row, column]:+.2f}   "
+            draw.text((place, top - 3), text, colour, self._font, "ls")
+            place += draw.textlength(text, self._font)
+        draw.text((right, top - 3), f"{now:.2f} s", _TEXT, self._font, "rs")
+
+    def _plane_box(self) -> tuple[int, int, int, int]:
+        left = self._area[0] + _EDGE
+        return left, _EDGE, left + self._side - 2 * _EDGE, self._side - _EDGE
+
+    def _strip_box(self) -> tuple[int, int, int, int]:
+        top = self._area[1] + _EDGE + 10
+        return _EDGE, top, self.size[0] - _EDGE, self._area[1] + _STRIP - _EDGE
