@@ -3,67 +3,231 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
+from ..cache.durable import safe_name, slug
 from .console import cache_option, device_option
 
 if TYPE_CHECKING:
+    from ..cache.store import FeatureStore
     from ..fusion.scoring import Evaluation
 
-
-def show_evaluation(evaluation: Evaluation) -> None:
-    """Print the concordances of a partition."""
-    scores = "  ".join(f"{target} {value:.3f}" for target, value in evaluation.ccc.items())
-    frames = max(evaluation.frames.values())
-    click.echo(
-        f"CCC on {evaluation.partition} ({len(evaluation.predictions)} videos, "
-        f"{frames:,} annotated frames): {scores}"
-    )
+_LABEL, _CELL, _WIDTH = 16, 22, 80  # columns of text
 
 
 @click.command()
-@click.argument("run", type=click.Path(path_type=Path))
+@click.argument("runs", metavar="RUN...", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option(
     "--partition",
     type=click.Choice(["train", "validation", "test"]),
     default="validation",
     show_default=True,
 )
+@click.option(
+    "--ensemble",
+    type=click.Choice(["mean", "ccc", "best"]),
+    help="The runs as one, too: their mean, weighted by the validation CCC that each recorded, or "
+    "for each target the run with the best recorded one.",
+)
+@click.option(
+    "--smooth",
+    type=float,
+    default=0.0,
+    metavar="SECONDS",
+    help="Centred moving average over the predictions.",
+)
+@click.option(
+    "--corrupt",
+    "damages",
+    multiple=True,
+    metavar="KIND=SEVERITY,...",
+    help="Damage what the runs are fed and show the CCC by severity, e.g. drop-audio=0,0.5,1. "
+    "Kinds: drop-audio, drop-video, occlude-video (shares), shift-audio (frames), noise-audio, "
+    "noise-video (deviations). Repeat for more.",
+)
+@click.option("--seed", type=int, default=0, show_default=True, help="Of --corrupt.")
 @click.option("--per-video", is_flag=True, help="Print the CCCs of each video too, worst first.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 @click.option(
     "--out",
     type=click.Path(path_type=Path, file_okay=False),
-    help="Folder to write the per-frame predictions and the result into.",
+    help="Folder to write the per-frame predictions and the result into; for several runs, a "
+    "folder each below it.",
 )
 @cache_option
 @device_option
 def evaluate(
-    run: Path,
+    runs: tuple[Path, ...],
     partition: str,
+    ensemble: str | None,
+    smooth: float,
+    damages: tuple[str, ...],
+    seed: int,
     per_video: bool,
     as_json: bool,
     out: Path | None,
     cache: Path,
     device: str,
 ) -> None:
-    """Compare the predictions of the run folder RUN, frame by frame, with the annotation."""
-    from ..cache.store import FeatureStore
-    from ..fusion.evaluate import evaluate as measure
+    """Compare the predictions of run folders, frame by frame, with the annotation.
 
-    evaluation = measure(run, FeatureStore.open(cache), partition=partition, device=device, out=out)
-    if as_json:
-        click.echo(json.dumps(evaluation.to_json(), indent=2))
+    Several runs are shown side by side. Intervals are 95 % bootstrap intervals over videos.
+    """
+    from ..cache.store import FeatureStore
+    from ..fusion.evaluate import compare, name_runs
+    from ..fusion.runs import load_run
+
+    if damages and (out or per_video):
+        raise click.UsageError("--corrupt shows curves only; leave out --out and --per-video")
+    store = FeatureStore.open(cache)
+    loaded = {name: load_run(path, device) for name, path in name_runs(runs).items()}
+    judge = partial(
+        compare, loaded, store, partition=partition, ensemble=ensemble, smoothing=smooth
+    )
+    if damages:
+        _show_curves(damages, seed, judge, as_json)
         return
-    show_evaluation(evaluation)
+    results = judge()
+    if out:
+        _write(results, store, out)
+    if as_json:
+        entries = {name: result.to_json() for name, result in results.items()}
+        only = next(iter(entries.values())) if len(entries) == 1 else None
+        click.echo(json.dumps(only or {"evaluations": entries}, indent=2))
+        return
+    show_evaluations(results)
     if per_video:
-        for video, scores in sorted(
-            evaluation.per_video.items(), key=lambda entry: sum(c or 0 for c in entry[1].values())
-        ):
-            words = (
-                f"{t} {'not annotated' if c is None else f'{c:.3f}'}" for t, c in scores.items()
-            )
-            click.echo(f"  {video}: {'  '.join(words)}")
+        for name, result in results.items():
+            if len(results) > 1:
+                click.echo(f"\n{name}")
+            _show_videos(result)
+
+
+def show_evaluation(evaluation: Evaluation) -> None:
+    """Print the measures of one evaluation."""
+    _show_head(evaluation)
+    _show_row("", ("valence", "arousal", "mean"))
+    for name, cells in _measures(evaluation).items():
+        _show_row(name, cells)
+    _show_conditions([evaluation])
+
+
+def show_evaluations(results: Mapping[str, Evaluation]) -> None:
+    """Print evaluations side by side, measure by measure; name -> evaluation of the same frames."""
+    first, *others = results.values()
+    if not others:
+        show_evaluation(first)
+        return
+    _show_head(first)
+    tables = {name: _measures(result) for name, result in results.items()}
+    for measure in next(iter(tables.values())):
+        _show_row(measure, ("valence", "arousal", "mean"))
+        for name, table in tables.items():
+            _show_row(f"  {name}", table[measure])
+    for result in results.values():
+        weights = result.conditions.get("ensemble", {}).get("weights", {})
+        if weights:
+            _show_row("shares", ("valence", "arousal"))
+        for name, shares in weights.items():
+            _show_row(f"  {name}", [f"{share:.3f}" for share in shares.values()])
+    _show_conditions(list(results.values()))
+
+
+def _show_curves(
+    damages: Sequence[str],
+    seed: int,
+    judge: Callable[..., dict[str, Evaluation]],
+    as_json: bool,
+) -> None:
+    """Evaluate and print each kind of damage at each severity; `judge` is `compare` of the runs."""
+    from ..fusion.corrupt import KINDS, parse_corruption
+
+    curves = [parse_corruption(text, seed) for text in damages]
+    document = []
+    for number, corruptions in enumerate(curves):
+        kind = corruptions[0].kind
+        points = [(c, judge(corruption=c)) for c in corruptions]
+        if as_json:
+            document += [
+                {"run": name, **{k: v for k, v in result.to_json().items() if k != "per_video"}}
+                for _, results in points
+                for name, result in results.items()
+            ]
+            continue
+        first = points[0][1]
+        if number == 0:
+            _show_head(next(iter(first.values())))
+        click.echo(f"\n{kind}: {KINDS[kind][1]} (seed {seed}); CCC")
+        for name in first:
+            _show_row(name, ("valence", "arousal", "mean"))
+            for corruption, results in points:
+                _show_row(f"  {corruption.severity:g}", _measures(results[name])["CCC"])
+        if number == len(curves) - 1:
+            _show_conditions(list(first.values()))
+    if as_json:
+        click.echo(json.dumps({"curves": document}, indent=2))
+
+
+def _measures(evaluation: Evaluation) -> dict[str, list[str]]:
+    """Measure -> cells for valence, arousal and mean; intervals beside the CCC."""
+    bounds = evaluation.intervals
+    return {
+        "CCC": [
+            f"{value:.3f}"
+            + (f" [{bounds[target][0]:.3f}, {bounds[target][1]:.3f}]" if bounds else "")
+            for target, value in evaluation.ccc.items()
+        ],
+        "MSE": [f"{value:.4f}" for value in evaluation.mse.values()],
+        "PCC": [f"{value:.3f}" for value in evaluation.pcc.values()],
+    }
+
+
+def _show_head(evaluation: Evaluation) -> None:
+    frames = max(evaluation.frames.values())
+    click.echo(
+        f"{evaluation.partition}: {len(evaluation.predictions)} videos, {frames:,} annotated frames"
+    )
+
+
+def _show_row(label: str, cells: Sequence[str]) -> None:
+    """A line of a table; a label that is too long for its column has a line of its own."""
+    if len(label) >= _LABEL:
+        click.echo(label)
+        label = ""
+    click.echo((f"{label:<{_LABEL}}" + "".join(f"{c:<{_CELL}}" for c in cells)).rstrip())
+
+
+def _show_conditions(results: Sequence[Evaluation]) -> None:
+    """Say what the brackets are, what was done to the predictions, and what to bear in mind."""
+    conditions = [result.conditions for result in results]
+    if results[0].intervals:
+        click.echo("[a, b]: 95 % bootstrap interval over videos")
+    else:
+        click.echo("no intervals: they need two videos or more")
+    smoothing = conditions[0].get("smoothing")
+    if smoothing:
+        click.echo(f"smoothed: {smoothing['method']} over {smoothing['seconds']:g} s")
+    for note in dict.fromkeys(note for entry in conditions for note in entry.get("notes", [])):
+        click.echo(click.wrap_text(f"note: {note}", _WIDTH, subsequent_indent="  "))
+
+
+def _show_videos(evaluation: Evaluation) -> None:
+    for video, scores in sorted(
+        evaluation.per_video.items(), key=lambda entry: sum(c or 0 for c in entry[1].values())
+    ):
+        words = (f"{t} {'not annotated' if c is None else f'{c:.3f}'}" for t, c in scores.items())
+        click.echo(f"  {video}: {'  '.join(words)}")
+
+
+def _write(results: Mapping[str, Evaluation], store: FeatureStore, out: Path) -> None:
+    """Write each evaluation into a folder of its own, or into `out` where there is one only."""
+    from ..fusion.runs import write_evaluation
+
+    for name, result in results.items():
+        folder = name if slug(name) == name else safe_name(name)
+        write_evaluation(out if len(results) == 1 else out / folder, result, store)

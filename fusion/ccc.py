@@ -23,6 +23,39 @@ def _float64(values: Series) -> np.ndarray:
     return np.asarray(values, dtype=np.float64)
 
 
+def valid_pairs(
+    measure: str, prediction: Series, target: Series, mask: Series | None
+) -> tuple[np.ndarray, np.ndarray]:
+    """The valid values of both series in float64, [N] each.
+
+    Raises:
+        ConfigError: shapes differ, no value is valid, or a valid value is not finite; the message
+            begins with `measure`.
+    """
+    p, t = _float64(prediction), _float64(target)
+    if p.shape != t.shape:
+        raise ConfigError(f"{measure}: prediction {p.shape} and target {t.shape} differ in shape")
+    if mask is None:
+        p, t = p.ravel(), t.ravel()
+    else:
+        m = mask.detach().cpu().numpy() if isinstance(mask, Tensor) else np.asarray(mask)
+        if m.shape != p.shape or m.dtype != bool:
+            raise ConfigError(
+                f"{measure}: the mask must be bool {p.shape}, got {m.dtype} {m.shape}"
+            )
+        p, t = p[m], t[m]
+    if not p.size:
+        raise ConfigError(
+            f"{measure}: no valid value; {measure.upper()} is undefined without annotated frames"
+        )
+    bad = int((~np.isfinite(p) | ~np.isfinite(t)).sum())
+    if bad:
+        raise ConfigError(
+            f"{measure}: {bad} of {p.size} valid values are not finite; mask them out"
+        )
+    return p, t
+
+
 def ccc(prediction: Series, target: Series, mask: Series | None = None) -> float:
     """Concordance of two series over their valid values, concatenated.
 
@@ -41,19 +74,7 @@ def ccc(prediction: Series, target: Series, mask: Series | None = None) -> float
     Raises:
         ConfigError: shapes differ, no value is valid, or a valid value is not finite.
     """
-    p, t = _float64(prediction), _float64(target)
-    if p.shape != t.shape:
-        raise ConfigError(f"ccc: prediction {p.shape} and target {t.shape} differ in shape")
-    if mask is not None:
-        m = mask.detach().cpu().numpy() if isinstance(mask, Tensor) else np.asarray(mask)
-        if m.shape != p.shape or m.dtype != bool:
-            raise ConfigError(f"ccc: the mask must be bool {p.shape}, got {m.dtype} {m.shape}")
-        p, t = p[m], t[m]
-    if not p.size:
-        raise ConfigError("ccc: no valid value; CCC is undefined without annotated frames")
-    bad = int((~np.isfinite(p) | ~np.isfinite(t)).sum())
-    if bad:
-        raise ConfigError(f"ccc: {bad} of {p.size} valid values are not finite; mask them out")
+    p, t = valid_pairs("ccc", prediction, target, mask)
     if p.min() == p.max() or t.min() == t.max():
         return 0.0
     p_mean, t_mean = p.mean(), t.mean()

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from .ccc import ccc
 from .config import TARGETS
 from .data import columns, cut
 from .feed import Feed
+from .metrics import bootstrap, moments, mse, pcc
 
 
 @dataclass(frozen=True)
@@ -25,24 +27,52 @@ class Evaluation:
     Attributes:
         partition: train, validation or test.
         ccc: target -> CCC over all annotated frames of the partition, concatenated; and `mean`.
+        mse: the same for the mean squared error.
+        pcc: the same for Pearson's correlation.
         frames: target -> number of annotated frames.
         per_video: video -> target -> CCC, None where the video has no annotated frame.
         predictions: video -> [T, targets] float32, every frame.
+        moments: [V, targets, 3, 3], `metrics.moments` of each of V annotated video files.
+        conditions: what was done beyond predicting with one run, and what to bear in mind; empty
+            for a plain evaluation.
     """
 
     partition: str
     ccc: dict[str, float]
+    mse: dict[str, float]
+    pcc: dict[str, float]
     frames: dict[str, int]
     per_video: dict[str, dict[str, float | None]]
     predictions: dict[str, np.ndarray]
+    moments: np.ndarray
+    conditions: dict[str, Any] = field(default_factory=dict)
+
+    @cached_property
+    def intervals(self) -> dict[str, tuple[float, float]] | None:
+        """95 % bootstrap intervals of `ccc` over videos; None with fewer than two video files.
+
+        Computed when first asked for, so that scoring every epoch does not pay for it.
+        """
+        bounds = bootstrap(self.moments)
+        if bounds is None:
+            return None
+        return {
+            target: (float(low), float(high))
+            for target, (low, high) in zip(self.ccc, bounds, strict=True)
+        }
 
     def to_json(self) -> dict[str, Any]:
-        """Everything but the predictions."""
+        """Everything but the predictions and moments."""
+        intervals = self.intervals
         return {
             "partition": self.partition,
             "ccc": self.ccc,
+            "ccc_interval": intervals and {name: list(pair) for name, pair in intervals.items()},
+            "mse": self.mse,
+            "pcc": self.pcc,
             "frames": self.frames,
             "per_video": self.per_video,
+            **self.conditions,
         }
 
 
@@ -100,23 +130,28 @@ def score(
     *,
     partition: str,
     targets: Sequence[str] = TARGETS,
+    conditions: Mapping[str, Any] | None = None,
 ) -> Evaluation:
     """Compare predictions with the annotation.
 
-    CCC is taken over all annotated frames of all videos, concatenated, in float64 with ddof 0;
-    `mean` is the mean over the targets.
+    CCC, MSE and PCC are taken over all annotated frames of all videos, concatenated, in float64
+    with ddof 0; `mean` is the mean over the targets.
 
     Args:
         store: where the annotation is.
-        predictions: video -> [T, len(targets)].
+        predictions: video -> [T, len(targets)], a finite value for every frame.
         partition: only recorded.
         targets: what the columns of the predictions are.
+        conditions: only recorded.
 
     Raises:
-        ConfigError: a target has no annotated frame.
+        ConfigError: a video with other rows than its annotation, or with frames not predicted; a
+            target without an annotated frame.
     """
     labels = {video: store.labels(video)[:, columns(targets)] for video in predictions}
-    overall: dict[str, float] = {}
+    for video, values in predictions.items():
+        _require_complete(video, values, labels[video])
+    overall: dict[str, dict[str, float]] = {"ccc": {}, "mse": {}, "pcc": {}}
     frames: dict[str, int] = {}
     per_video: dict[str, dict[str, float | None]] = {video: {} for video in predictions}
     for column, target in enumerate(targets):
@@ -129,14 +164,49 @@ def score(
                 f"no frame of the {len(predictions)} {partition} videos in {store.root} is "
                 f"annotated with {target}, so there is nothing to compare with"
             )
-        overall[target] = ccc(
-            np.concatenate(list(predicted.values())),
-            np.concatenate(list(truth.values())),
-            np.concatenate(list(annotated.values())),
-        )
+        together = [np.concatenate(list(part.values())) for part in (predicted, truth, annotated)]
+        for name, measure in (("ccc", ccc), ("mse", mse), ("pcc", pcc)):
+            overall[name][target] = measure(*together)
         for video, mask in annotated.items():
             per_video[video][target] = (
                 ccc(predicted[video], truth[video], mask) if mask.any() else None
             )
-    overall["mean"] = float(np.mean([overall[target] for target in targets]))
-    return Evaluation(partition, overall, frames, per_video, dict(predictions))
+    for by_target in overall.values():
+        by_target["mean"] = float(np.mean([by_target[target] for target in targets]))
+    return Evaluation(
+        partition=partition,
+        **overall,
+        frames=frames,
+        per_video=per_video,
+        predictions=dict(predictions),
+        moments=_moments_of_files(store, predictions, labels),
+        conditions=dict(conditions or {}),
+    )
+
+
+def _require_complete(video: str, values: np.ndarray, labels: np.ndarray) -> None:
+    """Refuse predictions that would have to be cut, padded or filled to be compared."""
+    if values.shape != labels.shape:
+        raise ConfigError(
+            f"{video}: predictions {values.shape} for an annotation {labels.shape}; one row per "
+            "frame is needed, and nothing is cut or padded to fit: predict this video again"
+        )
+    missing = np.flatnonzero(~np.isfinite(values).all(axis=1))
+    if missing.size:
+        raise ConfigError(
+            f"{video}: {missing.size} of {len(values)} frames have no finite prediction (the "
+            f"first is row {missing[0]}); every frame is needed, annotated or not"
+        )
+
+
+def _moments_of_files(
+    store: FeatureStore, predictions: Mapping[str, np.ndarray], labels: Mapping[str, np.ndarray]
+) -> np.ndarray:
+    """`metrics.moments` of each annotated video file; two subjects of one file are one entry."""
+    files: dict[str, np.ndarray] = {}
+    for video, values in predictions.items():
+        sums = moments(values, labels[video])
+        if sums.any():
+            name = store.source(video)["sha256"]
+            files[name] = files.get(name, 0) + sums
+    return np.stack(list(files.values()))
