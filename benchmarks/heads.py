@@ -4,7 +4,9 @@ A step is forward and backward of one network (streams -> TCN -> head -> regress
 a batch of 12 windows of 300 rows of float16 features in memory, in training mode. GFLOP are those
 of matrix products and convolutions (torch's FlopCounterMode), two per multiply-add. The dense rate
 is the best of a matrix product and a convolution, measured in between, as the machine is shared.
-Run: `python benchmarks/heads.py`, some 5 min on two cores.
+On one thread of the CPU (the default there) times are processor time, which other work on the
+machine disturbs least; on more threads, or on a GPU, they are wall time.
+Run: `python benchmarks/heads.py`, some 10 min on one core.
 """
 
 from __future__ import annotations
@@ -34,16 +36,20 @@ def main() -> None:
     parser.add_argument("heads", nargs="*", default=None)
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument("--precisions", default="float32,bfloat16")
+    parser.add_argument("--threads", type=int, default=1)
     options = parser.parse_args()
+    torch.set_num_threads(options.threads)
     device = torch.device(options.device)
+    precisions = options.precisions.split(",")
     steps: dict[tuple[str, str], Callable[[], None]] = {}
     facts = {}
     for name in options.heads or list_heads():
         for variant in describe_head(name).variants:
             label = name if variant == describe_head(name).variants[0] else f"{name} {variant}"
-            steps[label, "float32"], facts[label] = step(name, variant, "float32", device)
-            steps[label, "bfloat16"], _ = step(name, variant, "bfloat16", device)
-    rates: dict[str, list[float]] = {"float32": [], "bfloat16": []}
+            for precision in precisions:
+                steps[label, precision], facts[label] = step(name, variant, precision, device)
+    rates: dict[str, list[float]] = {precision: [] for precision in precisions}
     times: dict[tuple[str, str], list[float]] = {key: [] for key in steps}
     for key, run in steps.items():
         run()  # allocation, oneDNN's primitives
@@ -61,9 +67,9 @@ def step(
 ) -> tuple[Callable[[], None], tuple[float, int]]:
     """A training step as a function, and its (GFLOP, parameters)."""
     roles = list(DIMS)[: max(2, describe_head(name).min_streams)]
-    config = FitConfig(head=name, variant=variant, precision=precision)
 
-    def prepare(device: torch.device) -> tuple[Network, Callable[[], None]]:
+    def prepare(device: torch.device, precision: str) -> tuple[Network, Callable[[], None]]:
+        config = FitConfig(head=name, variant=variant, precision=precision)
         network = Network(config=config, dims={role: DIMS[role] for role in roles}, outputs=1)
         network.to(device).train()
         streams = {r: torch.randn(BATCH, LENGTH, DIMS[r], device=device).half() for r in roles}
@@ -76,10 +82,12 @@ def step(
 
         return network, run
 
-    _, counted = prepare(torch.device("meta"))  # the operations of the equations, none computed
+    _, counted = prepare(
+        torch.device("meta"), "float32"
+    )  # the operations of the equations, none computed
     with FlopCounterMode(display=False) as counter:
         counted()
-    network, run = prepare(device)
+    network, run = prepare(device, precision)
     return run, (counter.get_total_flops() / 1e9, count_parameters(network))
 
 
@@ -99,14 +107,16 @@ def dense_rate(dtype: torch.dtype, device: torch.device) -> float:
 
 
 def seconds(run: Callable[[], object], device: torch.device) -> float:
-    """Wall time of one call."""
+    """Duration of one call: processor time on one CPU thread, else wall time."""
+    alone = device.type == "cpu" and torch.get_num_threads() == 1
+    clock = time.process_time if alone else time.perf_counter
     if device.type == "cuda":
         torch.cuda.synchronize()
-    started = time.perf_counter()
+    started = clock()
     run()
     if device.type == "cuda":
         torch.cuda.synchronize()
-    return time.perf_counter() - started
+    return clock() - started
 
 
 def report(
@@ -115,20 +125,22 @@ def report(
     times: dict[tuple[str, str], list[float]],
     device: torch.device,
 ) -> None:
+    base = "grjca" if "grjca" in facts else next(iter(facts))
     best = {precision: statistics.median(measured) for precision, measured in rates.items()}
+    first = next(iter(best))
     print(f"device {device}, {torch.get_num_threads()} threads, torch {torch.__version__}")
-    print(f"dense rate, GFLOP/s: float32 {best['float32']:.0f}, bfloat16 {best['bfloat16']:.0f}\n")
-    print("| model | parameters | GFLOP | float32 ms | share | bfloat16 ms | share | gain |")
-    print("|---|---|---|---|---|---|---|---|")
+    print("dense rate, GFLOP/s:", ", ".join(f"{p} {rate:.0f}" for p, rate in best.items()), "\n")
+    columns = [column for p in best for column in (f"{p} ms", "share")]
+    columns = ["model", "parameters", "GFLOP", *columns, f"time / {base}", f"GFLOP / {base}"]
+    print(f"| {' | '.join(columns)} |\n|{'---|' * len(columns)}")
     for label, (gflop, parameters) in facts.items():
         took = {p: statistics.median(times[label, p]) for p in best}
-        share = {p: gflop / took[p] / best[p] for p in best}
-        print(
-            f"| `{label}` | {parameters / 1e6:.2f} M | {gflop:.1f} "
-            f"| {took['float32'] * 1e3:.0f} | {share['float32']:.0%} "
-            f"| {took['bfloat16'] * 1e3:.0f} | {share['bfloat16']:.0%} "
-            f"| {took['float32'] / took['bfloat16']:.2f} |"
-        )
+        cells = [f"`{label}`", f"{parameters / 1e6:.2f} M", f"{gflop:.1f}"]
+        for precision, rate in best.items():
+            cells += [f"{took[precision] * 1e3:.0f}", f"{gflop / took[precision] / rate:.0%}"]
+        cells.append(f"{took[first] / statistics.median(times[base, first]):.2f}")
+        cells.append(f"{gflop / facts[base][0]:.2f}")
+        print(f"| {' | '.join(cells)} |")
 
 
 if __name__ == "__main__":

@@ -110,10 +110,18 @@ class Network(nn.Module):
         mask: Tensor | None = None,
     ) -> Tensor:
         """Predict [B, L, outputs] float32; arguments as in `Model.forward`."""
-        device = next(iter(streams.values())).device.type
-        with torch.autocast(device, torch.bfloat16, enabled=self.autocast):
-            output = self.regressor(self.head(self.encode(streams, valid, mask), mask), mask)
-        return output.float() if self.autocast else output
+        if not self.autocast:
+            return self._predict(streams, valid, mask)
+        with torch.autocast(next(iter(streams.values())).device.type, torch.bfloat16):
+            return self._predict(streams, valid, mask).float()
+
+    def _predict(
+        self,
+        streams: Mapping[str, Tensor],
+        valid: Mapping[str, Tensor] | None,
+        mask: Tensor | None,
+    ) -> Tensor:
+        return self.regressor(self.head(self.encode(streams, valid, mask), mask), mask)
 
     def gates(
         self,
