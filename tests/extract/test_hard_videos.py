@@ -5,11 +5,13 @@ from fractions import Fraction
 import av
 import numpy as np
 import pytest
+from click.testing import CliRunner
 from clips import PAL, Sound, constant_times, write_clip
 
 from vapipe.cache import FeatureStore, Valid
 from vapipe.cache.timeline import usable
 from vapipe.cache.verify import verify_cache
+from vapipe.cli import main
 from vapipe.extract.dataset import find_dataset
 from vapipe.extract.faces.crops import CropConfig
 from vapipe.extract.options import choose_options
@@ -188,6 +190,27 @@ def test_a_recording_appended_to_itself_marks_the_rows_that_it_lacks(tmp_path):
     assert set(found.seen.tolist()) == {Valid.IMAGE, Valid.DECODE_ERROR}
     assert "c: onet: 50 of 100 rows that could not be decoded" in found.outcome.notes
     assert set(found.heard.tolist()) == {Valid.AUDIO}
+
+
+# -- names -----------------------------------------------------------------------------------------
+
+
+def test_any_path_serves_from_the_command_line_to_the_labels(tmp_path):
+    names = ["with  spaces", "ünïcødé 情感 😀", "it's 100% #1 & 'more'; (ok)", "-r", "a,b=c"]
+    folder = tmp_path / "Düsseldorf, 2. Aufnahme (neu)"
+    (folder / "labels").mkdir(parents=True)
+    clip = write_clip(tmp_path / "c.mp4", times=constant_times(PAL, 5), sound=Sound())
+    for name in names:
+        (folder / f"{name}.mp4").write_bytes(clip.path.read_bytes())
+        (folder / "labels" / f"{name}.csv").write_text("valence,arousal\n" + "0.5,-0.5\n" * 5)
+    words = ["extract", "--videos", folder, "--cache", folder / "der Cache", "--faces", "frame"]
+    result = CliRunner().invoke(main, [str(word) for word in words])
+    assert result.exit_code == 0, result.output
+    store = FeatureStore.open(folder / "der Cache")
+    assert sorted(store.videos()) == sorted(names)
+    for name in names:
+        assert set(store.status(name, "onet").tolist()) == {Valid.IMAGE}
+        assert store.labels(name).tolist() == [[0.5, -0.5]] * 5
 
 
 # -- pixels ----------------------------------------------------------------------------------------
