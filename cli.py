@@ -19,6 +19,9 @@ from .commands.evaluate import evaluate
 from .commands.extract import extract, streams
 from .commands.fit import fit
 from .commands.heads import heads
+from .commands.predict import predict
+from .commands.runs import runs
+from .commands.submit import submit
 from .commands.weights import weights
 
 # Threads of torch that wait for each other sleep instead of spinning: on a machine that other
@@ -53,5 +56,17 @@ def main() -> None:
     """
 
 
-for command in (demo, extract, fit, evaluate, streams, heads, weights, cache):
+for command in (
+    demo,
+    extract,
+    fit,
+    evaluate,
+    predict,
+    submit,
+    runs,
+    streams,
+    heads,
+    weights,
+    cache,
+):
     main.add_command(command)

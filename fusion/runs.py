@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import io
 import json
 import platform
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save
@@ -21,9 +24,10 @@ from ..cache.durable import refusals_named, safe_name, slug, write_bytes, write_
 from ..cache.errors import ConfigError
 from ..cache.store import FeatureStore
 from ..device import choose_device, describe_device
+from .card import make_card
 from .config import TARGETS, FitConfig
-from .data import Plan
-from .model import Model
+from .data import Plan, fingerprint
+from .model import Model, count_parameters
 from .scoring import Evaluation
 
 RUNS = Path("vapipe-runs")
@@ -36,7 +40,8 @@ class Run:
     Attributes:
         path: its folder.
         config: the resolved configuration.
-        streams: role -> {"stream", "key", "dim"} that it was trained on.
+        streams: role -> {"stream", "key", "dim", "modality", "config"} that it was trained on;
+            `config` is what the key is the digest of (runs of earlier versions lack it).
         model: with its best weights, in evaluation mode, on `device`.
         device: where the model is.
     """
@@ -75,16 +80,63 @@ def start_run(run_dir: Path | None, plan: Plan, store: FeatureStore, device: tor
             "key": store.key(name),
             "dim": plan.dims[role],
             "modality": store.modality(name),
+            "config": store.config(name),
         }
         for role, name in plan.config.streams.items()
     }
     videos = {"train": plan.train, "validation": plan.validation}
     write_json(
         path / "cache.json",
-        {"path": str(store.root.resolve()), "streams": streams, "videos": videos},
+        {
+            "path": str(store.root.resolve()),
+            "streams": streams,
+            "videos": videos,
+            "digest": fingerprint(store, plan),
+        },
     )
     write_json(path / "environment.json", _environment(device))
     return path
+
+
+def read_unfinished(path: Path) -> FitConfig:
+    """Read the configuration of a run that was interrupted.
+
+    Raises:
+        ConfigError: not a run, or a finished one.
+    """
+    config = _read_config(path)
+    if (path / "model.safetensors").is_file():
+        raise ConfigError(f"the run {path} is finished; there is nothing to resume")
+    return config
+
+
+def check_unchanged(path: Path, plan: Plan, store: FeatureStore) -> None:
+    """Check that the cache is still what an interrupted run began with.
+
+    Raises:
+        ConfigError: it is not, or the run's record cannot be read.
+    """
+    try:
+        began_with = json.loads((path / "cache.json").read_text())["digest"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ConfigError(
+            f"cannot read {path / 'cache.json'} ({error}), so the run {path} cannot be resumed; "
+            "fit again into a new folder"
+        ) from error
+    if began_with != fingerprint(store, plan):
+        raise ConfigError(
+            f"{store.root} has changed since the run {path} began (other videos, annotations, "
+            "partitions or stream keys); resuming would mix two data sets: fit again into a new "
+            "folder"
+        )
+
+
+def _read_config(path: Path) -> FitConfig:
+    if not (path / "config.json").is_file():
+        raise ConfigError(
+            f"{path} is not a run (no config.json in it); `vapipe fit` makes runs below {RUNS}"
+        )
+    return FitConfig.load(path / "config.json")
 
 
 def _free_folder(head: str) -> Path:
@@ -103,6 +155,7 @@ def _free_folder(head: str) -> Path:
 
 def _environment(device: torch.device) -> dict[str, Any]:
     return {
+        "started": datetime.now(UTC).isoformat(timespec="seconds"),
         "vapipe": __version__,
         "python": platform.python_version(),
         **{name: version(name) for name in ("torch", "numpy", "h5py", "safetensors")},
@@ -118,27 +171,52 @@ def write_metrics(path: Path, records: Sequence[Mapping[str, Any]]) -> None:
 
 
 def write_weights(path: Path, model: Model) -> None:
-    """Write model.safetensors; a run that has it is finished."""
+    """Write the model card README.md, then model.safetensors; a run that has it is finished."""
     state = {name: tensor.cpu().contiguous() for name, tensor in model.state_dict().items()}
-    write_bytes(path / "model.safetensors", save(state))
+    weights = save(state)
+    card = make_card(
+        path, parameters=count_parameters(model), digest=hashlib.sha256(weights).hexdigest()
+    )
+    write_bytes(path / "README.md", card.encode())
+    write_bytes(path / "model.safetensors", weights)
 
 
 def write_evaluation(path: Path, evaluation: Evaluation, store: FeatureStore) -> None:
-    """Write evaluation-<partition>.json, and predictions/<partition>/<video>.csv per video.
+    """Write evaluation-<partition>.json, and predictions/<partition>/<video>.csv per video."""
+    write_predictions(path / "predictions" / evaluation.partition, evaluation.predictions, store)
+    write_json(path / f"evaluation-{evaluation.partition}.json", evaluation.to_json())
 
-    Rows of a CSV are the frames of the video in order: row (from 0), pts (seconds), valence,
-    arousal.
+
+def write_predictions(
+    folder: Path, predictions: Mapping[str, np.ndarray], store: FeatureStore
+) -> dict[str, Path]:
+    """Write one CSV per video; video -> its file.
+
+    Rows are the frames of the video in order: row (from 0), pts (seconds), valence, arousal.
+
+    Args:
+        folder: made where it does not exist; files of the same name are replaced.
+        predictions: video -> [T, 2].
+        store: knows the frames' times.
+
+    Raises:
+        CacheError: the disk refuses.
     """
-    for video, values in evaluation.predictions.items():
+    files = {}
+    for video, values in predictions.items():
         text = io.StringIO()
         writer = csv.writer(text, lineterminator="\n")
         writer.writerow(["row", "pts", *TARGETS])
         for row, (pts, frame) in enumerate(zip(store.timeline(video).pts, values, strict=True)):
             writer.writerow([row, f"{pts:.6f}", *(f"{value:.6f}" for value in frame)])
-        name = video if slug(video) == video else safe_name(video)
-        folder = path / "predictions" / evaluation.partition
-        write_bytes(folder / f"{name}.csv", text.getvalue().encode())
-    write_json(path / f"evaluation-{evaluation.partition}.json", evaluation.to_json())
+        files[video] = folder / f"{file_name(video)}.csv"
+        write_bytes(files[video], text.getvalue().encode())
+    return files
+
+
+def file_name(video: str) -> str:
+    """The name, without suffix, of files about a video: its id where that can be one."""
+    return video if slug(video) == video else safe_name(video)
 
 
 def used_keys(runs: Path) -> set[tuple[str, str]]:
@@ -160,6 +238,22 @@ def used_keys(runs: Path) -> set[tuple[str, str]]:
     return keys
 
 
+def require_configs(run: Run) -> list[dict[str, Any]]:
+    """What is recorded of a run's streams, with their configurations; in the order of the roles.
+
+    Raises:
+        ConfigError: an earlier version wrote the run, without configurations.
+    """
+    lacking = [facts["stream"] for facts in run.streams.values() if "config" not in facts]
+    if lacking:
+        raise ConfigError(
+            f"the run {run.path} does not say how its streams {', '.join(lacking)} are made: an "
+            "earlier version of vapipe wrote it. Predict from a cache that holds them (--cache, "
+            "without INPUTS), or fit again"
+        )
+    return list(run.streams.values())
+
+
 def load_run(path: str | Path, device: str = "auto") -> Run:
     """Read a finished run.
 
@@ -171,15 +265,11 @@ def load_run(path: str | Path, device: str = "auto") -> Run:
         ConfigError: not a run, not finished, or its files do not fit together.
     """
     path, place = Path(path), choose_device(device)
-    if not (path / "config.json").is_file():
-        raise ConfigError(
-            f"{path} is not a run (no config.json in it); `vapipe fit` makes runs below {RUNS}"
-        )
-    config = FitConfig.load(path / "config.json")
+    config = _read_config(path)
     if not (path / "model.safetensors").is_file():
         raise ConfigError(
             f"the run {path} is not finished (no model.safetensors in it): it was interrupted, or "
-            "is still running; fit again into a new folder"
+            f"is still running; `vapipe fit --resume {path}` goes on with it"
         )
     try:
         streams = json.loads((path / "cache.json").read_text())["streams"]

@@ -99,7 +99,7 @@ class Panel:
             draw.line(list(zip(x.tolist(), y.tolist(), strict=True)), fill=colour, width=2)
         cursor = left + (now - low) / span * (right - left)
         draw.line([(cursor, top), (cursor, bottom)], fill=(255, 255, 255))
-        place = left
+        place = float(left)
         for column, colour in enumerate(_COLOURS):
             text = f"{self._names[column]} {self._values[row, column]:+.2f}   "
             draw.text((place, top - 3), text, colour, self._font, "ls")

@@ -1,0 +1,75 @@
+"""`vapipe submit`: the text file that a challenge takes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from .console import cache_option, device_option
+
+
+@click.command()
+@click.argument("runs", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option(
+    "--sample",
+    required=True,
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    help="The organisers' sample file: it says which rows, in which order.",
+)
+@click.option(
+    "--out", required=True, type=click.Path(path_type=Path, dir_okay=False), help="A new file."
+)
+@click.option(
+    "--pad",
+    type=click.Choice(["last"]),
+    help="Fill rows beyond a video's last frame (up to 5) with its last prediction.",
+)
+@click.option(
+    "--cut",
+    type=click.Choice(["last"]),
+    help="Leave out frames (up to 5) beyond the sample's last row of a video.",
+)
+@cache_option
+@device_option
+def submit(
+    runs: tuple[Path, ...],
+    sample: Path,
+    out: Path,
+    pad: str | None,
+    cut: str | None,
+    cache: Path,
+    device: str,
+) -> None:
+    """Write a submission with the run folder RUNS; of several, the mean.
+
+    Items of the cache are found by the names in the sample file. Lengths must match exactly unless
+    --pad or --cut allows little else. Values are clipped to [-1, 1].
+    """
+    from ..cache.store import FeatureStore
+    from ..fusion.inference import predict_items
+    from ..fusion.runs import load_run
+    from ..fusion.submission import check_sample, read_sample, require_new, write_submission
+
+    require_new(out)
+    store = FeatureStore.open(cache)
+    wanted = read_sample(sample)
+    fits = check_sample(wanted, store, pad=bool(pad), cut=bool(cut))
+    members = [load_run(path, device) for path in runs]
+    predictions = predict_items(members, store, list(fits))
+    clipped = write_submission(out, wanted, predictions)
+    for video, fit in fits.items():
+        surplus = fit.last - fit.rows
+        if surplus > 0:
+            click.echo(f"  {video}: {surplus} row(s) after frame {fit.rows} hold its prediction")
+        elif surplus < 0:
+            click.echo(f"  {video}: the last {-surplus} of {fit.rows} frames are left out")
+        if fit.left_out:
+            click.echo(f"  {video}: the sample skips {fit.left_out} frame(s)")
+    rows = sum(len(each.frames) for each in wanted)
+    click.echo(
+        f"{out}: {rows:,} rows of {len(fits)} videos, {clipped:,} value(s) clipped to [-1, 1]"
+    )
+    others = len(set(store.videos()) - set(fits))
+    if others:
+        click.echo(f"{others} other item(s) of {store.root} are not in the sample file")
