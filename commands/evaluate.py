@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from ..cache.store import FeatureStore
     from ..fusion.scoring import Evaluation
 
-_LABEL, _CELL, _WIDTH = 16, 22, 80  # columns of text
+_LABEL, _CELL, _WIDTH = 15, 22, 80  # columns of text
 
 
 @click.command()
@@ -179,7 +179,7 @@ def _measures(evaluation: Evaluation) -> dict[str, list[str]]:
     return {
         "CCC": [
             f"{value:.3f}"
-            + (f" [{bounds[target][0]:.3f}, {bounds[target][1]:.3f}]" if bounds else "")
+            + (f" [{bounds[target][0]:.2f}, {bounds[target][1]:.2f}]" if bounds else "")
             for target, value in evaluation.ccc.items()
         ],
         "MSE": [f"{value:.4f}" for value in evaluation.mse.values()],

@@ -2,19 +2,24 @@
 
 from .ccc import ccc, ccc_loss
 from .config import FitConfig
+from .corrupt import Corruption
 from .data import Plan, plan_fit
-from .evaluate import evaluate
+from .ensemble import combine, ensemble_weights
+from .evaluate import compare, evaluate
 from .heads import HeadInfo, create_head, describe_head, list_heads, register_head
+from .metrics import mse, pcc
 from .model import Model, count_parameters
 from .released import load_released
 from .runs import Run, load_run, write_evaluation
 from .scoring import Evaluation, merge_windows, predict, score
+from .smooth import smooth
 from .tcn import TCN
 from .train import FitResult, fit, resume
 from .trainer import Epoch
 
 __all__ = [
     "TCN",
+    "Corruption",
     "Epoch",
     "Evaluation",
     "FitConfig",
@@ -25,19 +30,25 @@ __all__ = [
     "Run",
     "ccc",
     "ccc_loss",
+    "combine",
+    "compare",
     "count_parameters",
     "create_head",
     "describe_head",
+    "ensemble_weights",
     "evaluate",
     "fit",
     "list_heads",
     "load_released",
     "load_run",
     "merge_windows",
+    "mse",
+    "pcc",
     "plan_fit",
     "predict",
     "register_head",
     "resume",
     "score",
+    "smooth",
     "write_evaluation",
 ]

@@ -27,9 +27,9 @@ STRETCH = 2.0  # seconds; what is dropped or occluded is so for about so long at
 
 # Kind -> (modality it strikes, what its severity is).
 KINDS = {
-    "drop-audio": ("audio", "share of the frames without usable audio"),
-    "drop-video": ("visual", "share of the frames without usable face"),
-    "occlude-video": ("visual", "share of the frames that show an earlier face unnoticed"),
+    "drop-audio": ("audio", "share of the frames without audio"),
+    "drop-video": ("visual", "share of the frames without a face"),
+    "occlude-video": ("visual", "share of the frames that show an earlier face"),
     "shift-audio": ("audio", "frames by which the audio comes late"),
     "noise-audio": ("audio", "Gaussian noise in training deviations"),
     "noise-video": ("visual", "Gaussian noise in training deviations"),

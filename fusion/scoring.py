@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -24,36 +24,49 @@ from .metrics import bootstrap, moments, mse, pcc
 class Evaluation:
     """Predictions of a partition and how well they agree with the annotation.
 
+    What training does not look at after every epoch is computed when it is first asked for.
+
     Attributes:
         partition: train, validation or test.
         ccc: target -> CCC over all annotated frames of the partition, concatenated; and `mean`.
-        mse: the same for the mean squared error.
-        pcc: the same for Pearson's correlation.
         frames: target -> number of annotated frames.
         per_video: video -> target -> CCC, None where the video has no annotated frame.
         predictions: video -> [T, targets] float32, every frame.
-        moments: [V, targets, 3, 3], `metrics.moments` of each of V annotated video files.
+        truth: video -> [T, targets] float32, NaN where not annotated.
+        files: video -> which video file it is from; two subjects can share one.
         conditions: what was done beyond predicting with one run, and what to bear in mind; empty
             for a plain evaluation.
     """
 
     partition: str
     ccc: dict[str, float]
-    mse: dict[str, float]
-    pcc: dict[str, float]
     frames: dict[str, int]
     per_video: dict[str, dict[str, float | None]]
     predictions: dict[str, np.ndarray]
-    moments: np.ndarray
+    truth: dict[str, np.ndarray]
+    files: dict[str, str]
     conditions: dict[str, Any] = field(default_factory=dict)
 
     @cached_property
-    def intervals(self) -> dict[str, tuple[float, float]] | None:
-        """95 % bootstrap intervals of `ccc` over videos; None with fewer than two video files.
+    def mse(self) -> dict[str, float]:
+        """The mean squared error, over the same frames and with the same keys as `ccc`."""
+        return _over_all(mse, list(self.frames), self.predictions, self.truth)
 
-        Computed when first asked for, so that scoring every epoch does not pay for it.
-        """
-        bounds = bootstrap(self.moments)
+    @cached_property
+    def pcc(self) -> dict[str, float]:
+        """Pearson's correlation, over the same frames and with the same keys as `ccc`."""
+        return _over_all(pcc, list(self.frames), self.predictions, self.truth)
+
+    @cached_property
+    def intervals(self) -> dict[str, tuple[float, float]] | None:
+        """95 % bootstrap intervals of `ccc` over video files; None with fewer than two of them."""
+        files: dict[str, np.ndarray] = {}
+        for video, values in self.predictions.items():
+            sums = moments(values, self.truth[video])
+            if sums.any():
+                name = self.files[video]
+                files[name] = files.get(name, 0) + sums
+        bounds = bootstrap(np.stack(list(files.values())))
         if bounds is None:
             return None
         return {
@@ -62,7 +75,7 @@ class Evaluation:
         }
 
     def to_json(self) -> dict[str, Any]:
-        """Everything but the predictions and moments."""
+        """Everything but the values of the frames."""
         intervals = self.intervals
         return {
             "partition": self.partition,
@@ -134,8 +147,8 @@ def score(
 ) -> Evaluation:
     """Compare predictions with the annotation.
 
-    CCC, MSE and PCC are taken over all annotated frames of all videos, concatenated, in float64
-    with ddof 0; `mean` is the mean over the targets.
+    CCC is taken over all annotated frames of all videos, concatenated, in float64 with ddof 0;
+    `mean` is the mean over the targets.
 
     Args:
         store: where the annotation is.
@@ -148,47 +161,58 @@ def score(
         ConfigError: a video with other rows than its annotation, or with frames not predicted; a
             target without an annotated frame.
     """
-    labels = {video: store.labels(video)[:, columns(targets)] for video in predictions}
+    truth = {video: store.labels(video)[:, columns(targets)] for video in predictions}
+    frames = dict.fromkeys(targets, 0)
+    per_video: dict[str, dict[str, float | None]] = {}
     for video, values in predictions.items():
-        _require_complete(video, values, labels[video])
-    overall: dict[str, dict[str, float]] = {"ccc": {}, "mse": {}, "pcc": {}}
-    frames: dict[str, int] = {}
-    per_video: dict[str, dict[str, float | None]] = {video: {} for video in predictions}
-    for column, target in enumerate(targets):
-        predicted = {video: values[:, column] for video, values in predictions.items()}
-        truth = {video: values[:, column] for video, values in labels.items()}
-        annotated = {video: np.isfinite(values) for video, values in truth.items()}
-        frames[target] = int(sum(mask.sum() for mask in annotated.values()))
-        if not frames[target]:
+        _require_complete(video, values, truth[video])
+        per_video[video] = {}
+        for column, target in enumerate(targets):
+            annotated = np.isfinite(truth[video][:, column])
+            frames[target] += int(annotated.sum())
+            per_video[video][target] = (
+                ccc(values[:, column], truth[video][:, column], annotated)
+                if annotated.any()
+                else None
+            )
+    for target, count in frames.items():
+        if not count:
             raise ConfigError(
                 f"no frame of the {len(predictions)} {partition} videos in {store.root} is "
                 f"annotated with {target}, so there is nothing to compare with"
             )
-        together = [np.concatenate(list(part.values())) for part in (predicted, truth, annotated)]
-        for name, measure in (("ccc", ccc), ("mse", mse), ("pcc", pcc)):
-            overall[name][target] = measure(*together)
-        for video, mask in annotated.items():
-            per_video[video][target] = (
-                ccc(predicted[video], truth[video], mask) if mask.any() else None
-            )
-    for by_target in overall.values():
-        by_target["mean"] = float(np.mean([by_target[target] for target in targets]))
     return Evaluation(
         partition=partition,
-        **overall,
+        ccc=_over_all(ccc, targets, predictions, truth),
         frames=frames,
         per_video=per_video,
         predictions=dict(predictions),
-        moments=_moments_of_files(store, predictions, labels),
+        truth=truth,
+        files={video: store.source(video)["sha256"] for video in predictions},
         conditions=dict(conditions or {}),
     )
 
 
-def _require_complete(video: str, values: np.ndarray, labels: np.ndarray) -> None:
+def _over_all(
+    measure: Callable[[np.ndarray, np.ndarray, np.ndarray], float],
+    targets: Sequence[str],
+    predictions: Mapping[str, np.ndarray],
+    truth: Mapping[str, np.ndarray],
+) -> dict[str, float]:
+    """Target -> the measure over all annotated frames of all videos, concatenated; and `mean`."""
+    values, expected = (np.concatenate(list(part.values())).T for part in (predictions, truth))
+    result = {
+        target: measure(values[column], expected[column], np.isfinite(expected[column]))
+        for column, target in enumerate(targets)
+    }
+    return {**result, "mean": float(np.mean(list(result.values())))}
+
+
+def _require_complete(video: str, values: np.ndarray, truth: np.ndarray) -> None:
     """Refuse predictions that would have to be cut, padded or filled to be compared."""
-    if values.shape != labels.shape:
+    if values.shape != truth.shape:
         raise ConfigError(
-            f"{video}: predictions {values.shape} for an annotation {labels.shape}; one row per "
+            f"{video}: predictions {values.shape} for an annotation {truth.shape}; one row per "
             "frame is needed, and nothing is cut or padded to fit: predict this video again"
         )
     missing = np.flatnonzero(~np.isfinite(values).all(axis=1))
@@ -197,16 +221,3 @@ def _require_complete(video: str, values: np.ndarray, labels: np.ndarray) -> Non
             f"{video}: {missing.size} of {len(values)} frames have no finite prediction (the "
             f"first is row {missing[0]}); every frame is needed, annotated or not"
         )
-
-
-def _moments_of_files(
-    store: FeatureStore, predictions: Mapping[str, np.ndarray], labels: Mapping[str, np.ndarray]
-) -> np.ndarray:
-    """`metrics.moments` of each annotated video file; two subjects of one file are one entry."""
-    files: dict[str, np.ndarray] = {}
-    for video, values in predictions.items():
-        sums = moments(values, labels[video])
-        if sums.any():
-            name = store.source(video)["sha256"]
-            files[name] = files.get(name, 0) + sums
-    return np.stack(list(files.values()))
