@@ -82,13 +82,13 @@ def predict(
     was trained on, or refused. Without INPUTS, items of the cache are predicted. Writes one CSV per
     video: row, pts (seconds), valence, arousal.
     """
-    from ..fusion.runs import load_run
+    from ..fusion.inference import load_runs
 
     if inputs and videos:
         raise click.UsageError("give INPUTS, or --video for items of the cache, not both")
     if overlay and not inputs:
         raise click.UsageError("--overlay draws beside the videos: name their files as INPUTS")
-    runs = [load_run(path, device) for path in (run, *others)]
+    runs = load_runs([run, *others], device)
     with ExitStack() as stack:
         failed, files = 0, {}
         if inputs:
@@ -155,7 +155,7 @@ def _check_names(videos: list[Video], store: FeatureStore) -> None:
 
 def _extract(
     dataset: Dataset,
-    runs: list[Run],
+    runs: dict[str, Run],
     cache: Path,
     device: str,
     faces: Path | None,
@@ -171,7 +171,7 @@ def _extract(
 
     streams = {
         (facts["stream"], facts["key"]): Wanted(facts["stream"], facts["key"], facts["config"])
-        for run in runs
+        for run in runs.values()
         for facts in require_configs(run)
     }
     where = str(choose_device(device))
@@ -198,7 +198,7 @@ def _extract(
 
 
 def _choose(
-    runs: list[Run], store: FeatureStore, videos: tuple[str, ...], extracted: list[str]
+    runs: dict[str, Run], store: FeatureStore, videos: tuple[str, ...], extracted: list[str]
 ) -> tuple[list[str], int]:
     """The items to predict, and how many cannot be, which are listed."""
     from ..fusion.inference import complete_items
@@ -214,7 +214,7 @@ def _choose(
 
 
 def _predict(
-    runs: list[Run], store: FeatureStore, videos: list[str], out: Path
+    runs: dict[str, Run], store: FeatureStore, videos: list[str], out: Path
 ) -> dict[str, np.ndarray]:
     """Predict, write and tell of each item."""
     from ..fusion.inference import predict_items, unusable_items

@@ -47,16 +47,14 @@ def submit(
     --pad or --cut allows little else. Values are clipped to [-1, 1].
     """
     from ..cache.store import FeatureStore
-    from ..fusion.inference import predict_items
-    from ..fusion.runs import load_run
+    from ..fusion.inference import load_runs, predict_items
     from ..fusion.submission import check_sample, read_sample, require_new, write_submission
 
     require_new(out)
     store = FeatureStore.open(cache)
     wanted = read_sample(sample)
     fits = check_sample(wanted, store, pad=bool(pad), cut=bool(cut))
-    members = [load_run(path, device) for path in runs]
-    predictions = predict_items(members, store, list(fits))
+    predictions = predict_items(load_runs(runs, device), store, list(fits))
     clipped = write_submission(out, wanted, predictions)
     for video, fit in fits.items():
         surplus = fit.last - fit.rows

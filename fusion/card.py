@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from .run_list import describe_split
+
 _LICENCE = """\
 The weights of this run were learned from features of pretrained networks and from annotated videos;
 both have terms of their own. `vapipe weights list` shows the licence of each network's weights.
@@ -38,11 +40,11 @@ def make_card(path: Path, *, parameters: int, digest: str) -> str:
         "## Trained on",
         _streams(cache["streams"]),
         f"{len(cache['videos']['train'])} training and {len(cache['videos']['validation'])} "
-        "validation items, named in cache.json.",
+        f"validation items (split {describe_split(config)}), named in cache.json.",
         "## Use",
-        f"```sh\nvapipe predict {path} clip.mp4 --overlay   # a new video\n"
-        f"vapipe evaluate {path}                  # against annotation\n"
-        f"vapipe fit --config {path / 'config.json'}       # the same again\n```",
+        f"```sh\nvapipe predict {path} clip.mp4 --overlay\n"
+        f"vapipe evaluate {path}\n"
+        f"vapipe fit --config {path / 'config.json'}   # the same again\n```",
         "`predict` makes the very features of the table, or refuses and says what differs.",
         "## Licence",
         _LICENCE,

@@ -2,28 +2,34 @@
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import numpy as np
 
 from ..cache.errors import ConfigError
 from ..cache.store import FeatureStore
-from .data import require_streams
 from .ensemble import combine
-from .evaluate import run_streams
-from .feed import Feed
-from .runs import Run
-from .scoring import predict
+from .evaluate import name_runs, predict_run, run_streams
+from .runs import Run, load_run
+
+
+def load_runs(paths: Sequence[Path], device: str = "auto") -> dict[str, Run]:
+    """Name -> finished run.
+
+    Raises:
+        ConfigError: a run is given twice, or cannot be read.
+    """
+    return {name: load_run(path, device) for name, path in name_runs(paths).items()}
 
 
 def predict_items(
-    runs: Sequence[Run], store: FeatureStore, videos: Sequence[str]
+    runs: Mapping[str, Run], store: FeatureStore, videos: Sequence[str]
 ) -> dict[str, np.ndarray]:
     """Predict every frame of items, by the mean over the runs.
 
     Args:
-        runs: at least one.
+        runs: name -> run, at least one.
         store: holds the very streams that the runs were trained on.
         videos: item ids.
 
@@ -33,18 +39,12 @@ def predict_items(
     Raises:
         ConfigError: other streams than a run was trained on, or streams missing for some videos.
     """
-    members = {}
-    for number, run in enumerate(runs):
-        streams = run_streams(run, store)
-        require_streams(store, videos, list(streams.values()))
-        config = dataclasses.replace(run.config, streams=streams, memory="map", views=False)
-        name = f"{number} {run.path}"  # one run may be named twice
-        members[name] = predict(run.model, Feed(store, config, run.device), videos)
+    members = {name: predict_run(run, store, videos) for name, run in runs.items()}
     return combine(members, np.full((len(runs), 2), 1 / len(runs)))
 
 
 def complete_items(
-    runs: Sequence[Run], store: FeatureStore
+    runs: Mapping[str, Run], store: FeatureStore
 ) -> tuple[list[str], dict[str, list[str]]]:
     """Items with all streams of all runs, and the other items with what each lacks.
 
@@ -52,7 +52,7 @@ def complete_items(
         ConfigError: the cache holds a stream only under other keys than the runs', or no item has
             all streams.
     """
-    wanted = list(dict.fromkeys(n for run in runs for n in run_streams(run, store).values()))
+    wanted = _streams(runs, store)
     lacking = {
         video: [name for name in wanted if not store.has(video, name)] for video in store.videos()
     }
@@ -65,7 +65,14 @@ def complete_items(
     return complete, {video: names for video, names in lacking.items() if names}
 
 
-def unusable_items(runs: Sequence[Run], store: FeatureStore, videos: Sequence[str]) -> list[str]:
+def unusable_items(
+    runs: Mapping[str, Run], store: FeatureStore, videos: Sequence[str]
+) -> list[str]:
     """Items without a usable row in any stream of the runs: predictions of them say nothing."""
-    names = {name for run in runs for name in run_streams(run, store).values()}
+    names = _streams(runs, store)
     return [video for video in videos if not any(store.valid(video, name).any() for name in names)]
+
+
+def _streams(runs: Mapping[str, Run], store: FeatureStore) -> list[str]:
+    """Every `stream@key` that one of the runs was trained on."""
+    return list(dict.fromkeys(n for run in runs.values() for n in run_streams(run, store).values()))

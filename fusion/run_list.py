@@ -77,7 +77,7 @@ def summarise_run(path: Path) -> RunSummary:
             variant=config["variant"],
             targets=config["targets"],
             seed=config["seed"],
-            split=_split(config),
+            split=describe_split(config),
             streams={
                 role: f"{facts['stream']}@{facts['key'][:8]}"
                 for role, facts in cache["streams"].items()
@@ -123,8 +123,8 @@ def _read(path: Path) -> dict[str, Any]:
     return json.loads(path.read_text())
 
 
-def _split(config: Mapping[str, Any]) -> str:
-    """`stored`, or `aff-wild2, fold 3`."""
+def describe_split(config: Mapping[str, Any]) -> str:
+    """How a configuration divides videos: `stored`, or `aff-wild2, fold 3`."""
     split = config.get("split", "stored")
     return f"{split}, fold {config['fold']}" if split in ("aff-wild2", "k-fold") else str(split)
 
