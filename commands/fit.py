@@ -3,28 +3,36 @@
 from __future__ import annotations
 
 import json
+import tomllib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from .console import cache_option, progress_lines
+from .console import cache_option
 from .evaluate import show_evaluation
+from .training import training_view
 
 if TYPE_CHECKING:
     from ..cache.store import FeatureStore
     from ..fusion.config import FitConfig
+    from ..fusion.data import Plan
     from ..fusion.train import FitResult
-    from ..fusion.trainer import Epoch
 
 _OVERRIDES = (
     ("recursions", int, "Recursions M of the head [default: the head's]."),
+    ("split", str, "stored, aff-wild2 (six folds), k-fold, or a video,partition CSV file."),
+    ("fold", int, "Fold of aff-wild2 (0: official split) or k-fold, from 0."),
+    ("folds", int, "Number of folds of k-fold."),
+    ("subjects", str, "CSV file video,subject: k-fold keeps subjects apart."),
+    ("missing-streams", str, "stop, or skip videos that lack a stream."),
     ("epochs", int, "At most so many epochs."),
     ("batch", int, "Windows per step."),
-    ("learning-rate", float, "Adam's, after the warm-up."),
+    ("learning-rate", float, "After the warm-up."),
     ("warmup-epochs", int, "Epochs of linear warm-up."),
     ("patience", int, "Epochs without a better validation CCC before stopping."),
     ("seed", int, "Of weights, order and dropout."),
+    ("precision", str, "float32 or bfloat16."),
 )
 
 
@@ -53,12 +61,26 @@ def override_options(command: Any) -> Any:
 )
 @override_options
 @click.option(
+    "--set",
+    "changes",
+    multiple=True,
+    metavar="OPTION=VALUE",
+    help="Any other option, e.g. window=200 or head_options.dropout=0.3; repeat for more.",
+)
+@click.option(
     "--config",
     "file",
     type=click.Path(path_type=Path, exists=True, dir_okay=False),
-    help="JSON file of options (a run's config.json); options given here win.",
+    help="TOML or JSON file of options (such as a run's config.json); options given here win.",
 )
 @click.option("--run", type=click.Path(path_type=Path), help="Folder of the run [default: new].")
+@click.option(
+    "--resume",
+    type=click.Path(path_type=Path),
+    metavar="RUN",
+    help="Go on with an interrupted run, to the same numbers.",
+)
+@click.option("--tensorboard", is_flag=True, help="Write TensorBoard events into the run, too.")
 @click.option("--print-config", is_flag=True, help="Print the configuration and stop.")
 @cache_option
 @click.option("--device", metavar="auto|cpu|cuda|cuda:N", help="Where to compute [default: auto].")
@@ -66,8 +88,9 @@ def fit(
     cache: Path,
     file: Path | None,
     run: Path | None,
+    resume: Path | None,
+    tensorboard: bool,
     print_config: bool,
-    streams: tuple[str, ...],
     **options: Any,
 ) -> None:
     """Train a fusion head on cached features.
@@ -76,55 +99,102 @@ def fit(
     weights kept. Writes a run folder that explains itself.
     """
     from ..cache.store import FeatureStore
-
-    config = _configure(file, streams, options)
-    if print_config:
-        click.echo(json.dumps(config.to_json(), indent=2))
-        return
-    fit_and_show(FeatureStore.open(cache), config, run)
-
-
-def _configure(file: Path | None, streams: tuple[str, ...], options: dict[str, Any]) -> FitConfig:
-    """The file's options, overridden by those of the command line."""
     from ..fusion.config import FitConfig
 
-    values = FitConfig.load(file).to_json() if file else {}
-    values |= {name: value for name, value in options.items() if value is not None}
+    if resume is not None and (run is not None or file is not None):
+        raise click.UsageError("--resume RUN names the folder and its configuration already")
+    changes = _changes(**options)
+    if resume is not None:
+        file = resume / "config.json"
+    if print_config:
+        config = (FitConfig.load(file) if file else FitConfig()).changed(changes)
+        click.echo(json.dumps(config.to_json(), indent=2))
+        return
+    store = FeatureStore.open(cache)
+    if resume is not None:
+        resume_and_show(store, resume, changes, tensorboard=tensorboard)
+        return
+    config = (FitConfig.load(file) if file else FitConfig()).changed(changes)
+    fit_and_show(store, config, run, tensorboard=tensorboard)
+
+
+def _changes(
+    *, streams: tuple[str, ...], changes: tuple[str, ...], **options: Any
+) -> dict[str, Any]:
+    """What the command line changes, as `FitConfig.changed` takes it."""
+    changed = {name: value for name, value in options.items() if value is not None}
     roles = {}
     for pair in streams:
         role, equals, name = pair.partition("=")
         if not (role and equals and name):
             raise click.UsageError(f"--stream {pair}: expected ROLE=NAME, e.g. video=onet")
         roles[role] = name
-    return FitConfig.from_json({**values, **({"streams": roles} if roles else {})})
+    if roles:
+        changed["streams"] = roles
+    for pair in changes:
+        option, equals, value = pair.partition("=")
+        if not (option and equals):
+            raise click.UsageError(f"--set {pair}: expected OPTION=VALUE, e.g. window=200")
+        changed[option] = parse_value(value)
+    return changed
 
 
-def fit_and_show(store: FeatureStore, config: FitConfig, run: Path | None) -> FitResult:
-    """Fit, print a line per epoch and the result."""
+def parse_value(text: str) -> Any:
+    """A TOML value; anything that is none is a string."""
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return text
+
+
+def fit_and_show(
+    store: FeatureStore, config: FitConfig, run: Path | None, *, tensorboard: bool = False
+) -> FitResult:
+    """Fit, show the epochs and the result."""
     from ..fusion.data import plan_fit
     from ..fusion.train import fit as train
 
     plan = plan_fit(store, config)
-    roles = ", ".join(f"{role}={name}" for role, name in plan.config.streams.items())
+    _announce(plan)
+    with training_view(plan.config) as show:
+        result = train(store, config, run, show, tensorboard=tensorboard)
+    _show_result(result)
+    return result
+
+
+def resume_and_show(
+    store: FeatureStore, run: Path, changes: dict[str, Any], *, tensorboard: bool
+) -> None:
+    """Go on with an interrupted run, show the epochs and the result."""
+    from ..fusion.data import plan_fit
+    from ..fusion.runs import read_unfinished
+    from ..fusion.train import resume
+
+    stored = read_unfinished(run)
+    config = stored.changed(changes)
+    click.echo(f"going on with {run}")
+    _announce(plan_fit(store, config))
+    with training_view(stored) as show:
+        result = resume(store, run, config, show, tensorboard=tensorboard)
+    _show_result(result)
+
+
+def _announce(plan: Plan) -> None:
+    config = plan.config
+    roles = ", ".join(f"{role}={name}" for role, name in config.streams.items())
     click.echo(f"fitting {config.head} ({config.variant}, {config.targets}) on {roles}")
+    folds = {"aff-wild2": "", "k-fold": f" of {config.folds}"}
+    where = f", fold {config.fold}{folds[config.split]}" if config.split in folds else ""
     click.echo(
         f"{len(plan.train)} training videos ({len(plan.windows)} windows), "
-        f"{len(plan.validation)} validation videos; up to {config.epochs} epochs a network"
+        f"{len(plan.validation)} validation videos (split {config.split}{where}); "
+        f"up to {config.epochs} epochs a network"
     )
-    with progress_lines(config.epochs * len(config.networks()), "epochs") as step:
+    for note in plan.notes:
+        click.echo(f"note: {note}")
 
-        def show(epoch: Epoch) -> None:
-            scores = ", ".join(
-                f"{target} {value:.3f}" for target, value in epoch.ccc.items() if target != "mean"
-            )
-            line = (
-                f"  {epoch.network} epoch {epoch.epoch:3d}  loss {epoch.loss:.3f}  "
-                f"validation CCC {scores}  ({epoch.seconds:.1f} s){' *' if epoch.best else ''}"
-            )
-            step(1, line, f"{epoch.network} epoch {epoch.epoch}")
 
-        result = train(store, config, run, show)
+def _show_result(result: FitResult) -> None:
     click.echo(f"{result.parameters:,} parameters; computed on {result.device}")
     show_evaluation(result.evaluation)
     click.echo(f"run: {result.run_dir} ({result.seconds:.1f} s)")
-    return result

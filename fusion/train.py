@@ -12,6 +12,7 @@ import torch
 from ..cache.errors import ConfigError
 from ..cache.store import FeatureStore
 from ..device import choose_device, describe_device
+from .board import Board
 from .checkpoint import CHECKPOINT, Progress, Saved, read_checkpoint, save_checkpoint
 from .config import FitConfig
 from .data import Plan, plan_fit, statistics
@@ -59,6 +60,8 @@ def fit(
     config: FitConfig,
     run_dir: Path | None = None,
     progress: Report | None = None,
+    *,
+    tensorboard: bool = False,
 ) -> FitResult:
     """Train the networks of a configuration and evaluate their best weights.
 
@@ -70,6 +73,7 @@ def fit(
         config: what to train.
         run_dir: folder of the run; None takes the next free `vapipe-runs/<head>-<n>`.
         progress: called after every epoch.
+        tensorboard: whether to write TensorBoard events into the run's folder, too.
 
     Raises:
         ConfigError: the configuration does not fit the cache (see `plan_fit`), the folder is in
@@ -78,7 +82,7 @@ def fit(
     """
     plan, device = plan_fit(store, config), choose_device(config.device)
     folder = start_run(run_dir, plan, store, device)
-    return _fit(plan, store, device, folder, Progress(), None, progress)
+    return _fit(plan, store, device, folder, Progress(), None, progress, tensorboard)
 
 
 def resume(
@@ -86,6 +90,8 @@ def resume(
     run_dir: Path,
     config: FitConfig | None = None,
     progress: Report | None = None,
+    *,
+    tensorboard: bool = False,
 ) -> FitResult:
     """Go on with a run that was interrupted, to the same numbers on the same machine.
 
@@ -94,6 +100,7 @@ def resume(
         run_dir: folder of the run.
         config: what the caller believes the configuration to be; None takes the run's.
         progress: called after every further epoch.
+        tensorboard: as in `fit`.
 
     Raises:
         ConfigError: not an interrupted run, another configuration (the differences are named), or
@@ -111,10 +118,10 @@ def resume(
             )
     plan, device = plan_fit(store, stored), choose_device(stored.device)
     check_unchanged(run_dir, plan, store)
-    if not (run_dir / CHECKPOINT).exists():  # interrupted in the first epoch
-        return _fit(plan, store, device, run_dir, Progress(), None, progress)
-    at, saved = read_checkpoint(run_dir)
-    return _fit(plan, store, device, run_dir, at, saved, progress)
+    at, saved = Progress(), None
+    if (run_dir / CHECKPOINT).exists():  # else it was interrupted in the first epoch
+        at, saved = read_checkpoint(run_dir)
+    return _fit(plan, store, device, run_dir, at, saved, progress, tensorboard)
 
 
 def _fit(
@@ -125,6 +132,7 @@ def _fit(
     at: Progress,
     saved: Saved | None,
     progress: Report | None,
+    tensorboard: bool,
 ) -> FitResult:
     """Train what `at` leaves to be trained."""
     began = time.monotonic()
@@ -138,7 +146,7 @@ def _fit(
             model.load_state_dict(saved["model"])
         model.to(device)
         feed = Feed(store, config, device)
-
+        board = Board(folder, at.records) if tensorboard else None
         for name, network in model.networks.items():
             if name in at.finished:
                 continue
@@ -150,9 +158,13 @@ def _fit(
                 epoch = trainer.run_epoch()
                 save_checkpoint(folder, at, model, trainer.best_weights, trainer.optimizer)
                 write_metrics(folder, at.records)
+                if board is not None:
+                    board.write(at.records)
                 if progress is not None:
                     progress(epoch)
             trainer.finish()
+        if board is not None:
+            board.close()
     predictions = predict(model, feed, plan.validation)
     evaluation = score(store, predictions, partition="validation")
     write_metrics(folder, at.records)

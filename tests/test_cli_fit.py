@@ -1,0 +1,117 @@
+"""`vapipe fit` as one types it: configuration, resuming, splits, what it prints."""
+
+import json
+
+import pytest
+from click.testing import CliRunner
+from fusion_caches import write_planted
+
+from vapipe.cli import main
+
+QUICK = """
+head = "concat"
+targets = "joint"
+window = 50
+stride = 40
+batch = 4
+epochs = 2
+hidden = 16
+[tcn_channels]
+video = [8]
+audio = [8]
+"""
+
+
+def vapipe_(*arguments):
+    return CliRunner().invoke(main, [str(argument) for argument in arguments])
+
+
+@pytest.fixture(scope="module")
+def planted(tmp_path_factory):
+    return write_planted(tmp_path_factory.mktemp("planted") / "cache").root
+
+
+@pytest.fixture
+def quick(tmp_path):
+    path = tmp_path / "quick.toml"
+    path.write_text(QUICK)
+    return path
+
+
+def printed(*arguments):
+    result = vapipe_("fit", "--print-config", *arguments)
+    assert result.exit_code == 0, result.output
+    return json.loads(result.stdout)
+
+
+def test_a_file_is_read_and_options_win(quick):
+    config = printed("--config", quick, "--epochs", 5, "--set", "window=60", "--seed", 3)
+    assert (config["head"], config["epochs"], config["window"], config["seed"]) == (
+        "concat",
+        5,
+        60,
+        3,
+    )
+    assert config["tcn_channels"] == {"video": [8], "audio": [8]}
+
+
+def test_any_option_can_be_set():
+    config = printed(
+        "--set", "head_options.dropout=0.3", "--set", "causal=false", "--set", "schedule=cosine"
+    )
+    assert config["head_options"] == {"dropout": 0.3}
+    assert config["causal"] is False
+    assert config["schedule"] == "cosine"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (["--set", "window"], 2, "expected OPTION=VALUE"),
+        (["--set", "windw=3"], 1, "did you mean `window`?"),
+        (["--set", "window.x=3"], 1, "option window has no entries, so window.x cannot be set"),
+        (["--stream", "onet"], 2, "expected ROLE=NAME"),
+        (["--resume", "a", "--run", "b"], 2, "--resume RUN names the folder"),
+    ],
+)
+def test_options_that_cannot_be_are_refused(arguments, code, message):
+    result = vapipe_("fit", "--print-config", *arguments)
+    assert result.exit_code == code
+    assert message in result.stderr
+
+
+def test_a_fit_says_what_it_does_and_an_interrupted_one_goes_on(planted, quick, tmp_path):
+    run = tmp_path / "run"
+    common = ["fit", "--cache", planted]
+    result = vapipe_(
+        *common, "--config", quick, "--run", run, "--split", "aff-wild2", "--fold", 1,
+        "--tensorboard",
+    )  # fmt: skip
+    assert result.exit_code == 0, result.output
+    assert "fitting concat (official, joint) on video=onet, audio=logmel" in result.stdout
+    assert "2 validation videos (split aff-wild2, fold 1)" in result.stdout
+    assert list((run / "tensorboard").glob("events*"))
+    done = vapipe_(*common, "--resume", run)
+    assert done.exit_code == 1
+    assert "is finished; there is nothing to resume" in done.stderr
+    (run / "model.safetensors").unlink()
+    other = vapipe_(*common, "--resume", run, "--batch", 5)
+    assert other.exit_code == 1
+    assert "another configuration (batch: 4 then, 5 now)" in other.stderr
+    again = vapipe_(*common, "--resume", run)
+    assert again.exit_code == 0, again.output
+    assert f"going on with {run}" in again.stdout
+    lines = [line.partition("(")[0] for line in result.stdout.splitlines()]
+    epochs = [line for line in lines if "epoch" in line and "loss" in line]
+    assert epochs == [
+        line.partition("(")[0] for line in again.stdout.splitlines() if "loss" in line
+    ]
+
+
+def test_an_unfinished_run_says_how_to_go_on(planted, quick, tmp_path):
+    run = tmp_path / "run"
+    assert vapipe_("fit", "--cache", planted, "--config", quick, "--run", run).exit_code == 0
+    (run / "model.safetensors").unlink()
+    result = vapipe_("evaluate", run, "--cache", planted)
+    assert result.exit_code == 1
+    assert f"`vapipe fit --resume {run}` goes on with it" in result.stderr
