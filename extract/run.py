@@ -22,15 +22,15 @@ from ..cache.errors import ConfigError, LabelError, MediaError, VapipeError
 from ..cache.index import open_catalog, write_index
 from ..cache.labels import fit_labels, read_label_file
 from ..cache.layout import create_cache, write_current, write_labels
+from ..workers import Death, Engine, open_engine
 from .dataset import Annotation, Dataset, Video
 from .media.probe import announced_seconds
 from .streams import Stream, StreamFacts, bind, doubled
 from .video import Outcome, Settings, Task, extract_video
-from .workers import Death, Engine, open_engine
 
-# Seconds of video for which a process is worth starting: it takes about as long to import torch
-# and to load networks as to extract the quickest streams of them.
-_WORTH_A_PROCESS_S = 60.0
+# Seconds of video for which a process is worth starting: it takes seconds to import torch and to
+# load networks, and one process alone keeps more than one core busy (`overlap.py`).
+_WORTH_A_PROCESS_S = 180.0
 
 
 def run_extraction(

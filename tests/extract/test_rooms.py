@@ -13,7 +13,7 @@ STAGE = ROOT / "extract"
 MAY_IMPORT = {
     "media": set(),
     "networks": set(),
-    "synthetic": {"workers"},
+    "synthetic": set(),
     "weights": {"networks"},
     "encoders": {"media", "networks", "weights"},
     "faces": {"dataset", "media", "weights"},

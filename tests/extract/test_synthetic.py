@@ -33,7 +33,7 @@ from vapipe.extract.synthetic.face import (
     load_portrait,
 )
 from vapipe.extract.synthetic.voice import RATE, render_voice
-from vapipe.extract.workers import Death
+from vapipe.workers import Death
 
 TINY = {"train": 2, "validation": 1, "seconds": 2.0, "fps": 25}
 LABELS = "VA_Estimation_Challenge"

@@ -11,7 +11,7 @@ from pathlib import Path
 import deeds
 import pytest
 
-from vapipe.extract.workers import Crew, Death, open_engine
+from vapipe.workers import Crew, Death, open_engine
 
 SEGFAULT, KILL = signal.SIGSEGV, signal.SIGKILL
 
@@ -108,7 +108,7 @@ def alive(pid):
 
 _PARENT = """
 import deeds, os, signal, sys
-from vapipe.extract.workers import open_engine
+from vapipe.workers import open_engine
 with open_engine(3) as engine:
     next(engine(deeds.wait_for_the_end, [(number, sys.argv[1]) for number in range(3)]))
     os.kill(os.getpid(), signal.SIGKILL)
