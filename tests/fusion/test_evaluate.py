@@ -5,12 +5,13 @@ import json
 
 import numpy as np
 import pytest
+import torch
 from caches import add_features, add_video, make_cache
 from hypothesis import given
 from hypothesis import strategies as st
 
 from vapipe.cache import ConfigError, FeatureStore, Valid, cut_windows
-from vapipe.fusion import ccc, evaluate, load_run, merge_windows, score
+from vapipe.fusion import ccc, evaluate, load_run, merge_windows, mse, pcc, score
 
 
 @given(st.integers(1, 60), st.integers(1, 20), st.data())
@@ -57,6 +58,102 @@ def test_ccc_is_concatenated_over_annotated_frames_of_all_videos(make_store):
     assert result.frames == {"valence": 12, "arousal": 9}
     assert result.per_video["a"]["arousal"] == ccc(predictions["a"][:, 1], labels["a"][:, 1])
     assert result.per_video["b"]["arousal"] is None
+
+
+@pytest.fixture
+def annotated(make_store):
+    """Two videos of 9 and 6 frames, the first with a gap in the annotation."""
+    rng = np.random.default_rng(0)
+    labels = {name: rng.normal(size=(n, 2)).astype(np.float32) for name, n in (("a", 9), ("b", 6))}
+    labels["a"][2:5] = np.nan
+    return make_store(
+        {
+            name: {"features": {"onet": np.zeros((len(v), 1))}, "labels": v}
+            for name, v in labels.items()
+        }
+    )
+
+
+def perfect(store):
+    return {v: np.nan_to_num(store.labels(v)) for v in store.videos()}
+
+
+def test_predictions_are_never_cut_or_padded(annotated):
+    """One row too many in one video and too few in the next would fit again, concatenated."""
+    right = perfect(annotated)
+    wrong = {"a": np.concatenate([right["a"], right["b"][:1]]), "b": right["b"][1:]}
+    with pytest.raises(ConfigError, match=r"a: predictions \(10, 2\) for an annotation \(9, 2\); "):
+        score(annotated, wrong, partition="validation")
+    with pytest.raises(ConfigError, match=r"b: predictions \(6, 1\) for an annotation \(6, 2\)"):
+        score(annotated, {**right, "b": right["b"][:, :1]}, partition="validation")
+
+
+def test_a_frame_without_prediction_is_named_annotated_or_not(annotated):
+    wrong = perfect(annotated)
+    wrong["a"][3, 1] = np.nan
+    with pytest.raises(ConfigError, match=r"a: 1 of 9 frames have no .* prediction \(.* row 3\)"):
+        score(annotated, wrong, partition="validation")
+
+
+def test_frames_keep_their_number_across_a_gap_in_the_annotation(annotated):
+    right = perfect(annotated)
+    assert score(annotated, right, partition="validation").ccc["mean"] == pytest.approx(1)
+    # Renumbered after dropping the gap, as some pipelines do, the rows behind it are out of place.
+    spliced = np.concatenate([right["a"][:2], right["a"][5:], np.zeros((3, 2), np.float32)])
+    shifted = {v: np.roll(x, 1, axis=0) for v, x in right.items()}
+    for wrong in ({**right, "a": spliced}, shifted):
+        assert score(annotated, wrong, partition="validation").ccc["mean"] < 0.9
+
+
+def test_evaluating_takes_nothing_over_from_the_evaluated_videos(planted, fitted, tmp_path):
+    """No statistics of them enter: not into the model, nor from one video into another."""
+    run = load_run(fitted.run_dir, "cpu")
+    before = {name: value.clone() for name, value in run.model.state_dict().items()}
+    together = evaluate(run, planted, partition="train").predictions
+    assert all(torch.equal(before[name], x) for name, x in run.model.state_dict().items())
+    make_cache(tmp_path / "cache")
+    for video in ("video0", "video1"):
+        features = {name: planted.read(video, name) for name in ("onet", "logmel")}
+        # The second video is from another world, which would move any statistics.
+        if video == "video1":
+            features = {name: 30 * values + 50 for name, values in features.items()}
+        add_video(
+            tmp_path / "cache",
+            video,
+            features,
+            labels=planted.labels(video),
+            partition="validation",
+            valid={name: planted.status(video, name) for name in features},
+        )
+    result = evaluate(run, FeatureStore.open(tmp_path / "cache")).predictions
+    assert np.allclose(result["video0"], together["video0"], atol=1e-6)
+    assert not np.allclose(result["video1"], together["video1"], atol=0.1)
+
+
+def test_measures_beside_ccc_are_written_and_computed_over_the_same_frames(annotated):
+    rng = np.random.default_rng(1)
+    predictions = {v: x + rng.normal(size=x.shape) for v, x in perfect(annotated).items()}
+    result = score(annotated, predictions, partition="validation")
+    p, t = (np.concatenate(list(x.values())) for x in (predictions, perfect(annotated)))
+    kept = np.isfinite(np.concatenate([annotated.labels(v) for v in annotated.videos()]))[:, 0]
+    for c, target in enumerate(("valence", "arousal")):
+        assert result.mse[target] == mse(p[kept, c], t[kept, c])
+        assert result.pcc[target] == pcc(p[kept, c], t[kept, c])
+    assert result.mse["mean"] == (result.mse["valence"] + result.mse["arousal"]) / 2
+    written = result.to_json()
+    assert (written["mse"], written["pcc"]) == (result.mse, result.pcc)
+    for target, (low, high) in result.intervals.items():
+        assert low <= result.ccc[target] <= high
+        assert written["ccc_interval"][target] == [low, high]
+
+
+def test_scoring_an_epoch_computes_no_intervals(annotated, monkeypatch):
+    def forbidden(*arguments):
+        raise AssertionError
+
+    for name in ("bootstrap", "moments", "mse", "pcc"):
+        monkeypatch.setattr(f"vapipe.fusion.scoring.{name}", forbidden)
+    score(annotated, perfect(annotated), partition="validation")
 
 
 def test_a_target_nobody_annotated_is_named(make_store):
