@@ -77,7 +77,7 @@ if TYPE_CHECKING:
 @click.option(
     "--jobs",
     type=click.IntRange(1),
-    help="Processes; 1 stays in this one [default: one per minute of video, up to the cores].",
+    help="Processes; 1 stays in this one [default: one per 3 minutes of video, up to the cores].",
 )
 def extract(
     videos: Path,

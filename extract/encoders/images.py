@@ -8,7 +8,6 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 import torch
 from torch import nn
-from torch.fx.experimental.optimization import fuse
 from torch.nn import functional
 
 from ...cache.errors import ConfigError
@@ -87,6 +86,8 @@ class ImageNetwork:
         Raises:
             ConfigError: the network does not work in this precision.
         """
+        from torch.fx.experimental.optimization import fuse
+
         self.given = given
         self._device = device
         self._dtype = torch_dtype(precision)

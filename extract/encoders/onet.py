@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from facenet_pytorch.models.mtcnn import ONet
 from torch.nn import functional
 
 from ..weights.wheel import digest_facenet_weights, facenet_weights
@@ -30,6 +29,8 @@ class ONetEncoder(VisualEncoder):
         Raises:
             ConfigError: the weights are missing from the installed facenet-pytorch.
         """
+        from facenet_pytorch.models.mtcnn import ONet
+
         self.dim = 256
         self.input_size = 48
         self._device = torch.device(device)

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from facenet_pytorch import MTCNN
 from torch.nn import functional
 
 NETWORKS = ("pnet.pt", "rnet.pt", "onet.pt")  # the detector's weights
@@ -52,6 +51,8 @@ class FaceDetector:
             thresholds: scores that a face needs in the three stages.
             device: torch device.
         """
+        from facenet_pytorch import MTCNN  # takes seconds, which listing and planning need not
+
         self._min_face = min_face
         self._device = torch.device(device)
         self._mtcnn = MTCNN(

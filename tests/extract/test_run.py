@@ -292,7 +292,7 @@ def test_errors_of_loading_are_the_same_from_a_worker(videos, tmp_path):
     ("seconds", "cores", "jobs"),
     [
         ([5.0] * 9, 8, 1),  # starting processes would take longer than the work
-        ([50.0] * 3, 8, 2),
+        ([150.0] * 3, 8, 2),
         ([300.0], 8, 1),  # one video is never shared out
         ([3600.0] * 20, 4, 4),
         ([], 4, 1),
