@@ -10,6 +10,7 @@ from typing import Any
 
 import av
 import numpy as np
+from av.video.reformatter import VideoReformatter
 
 from ...cache.durable import atomic_file
 from ...cache.errors import ConfigError, MediaError
@@ -84,6 +85,7 @@ def _write(
     scale = min(1.0, _HEIGHT / info.height)
     lines = max(1, round(min(info.width, info.height) * scale))
     panel: Panel | None = None
+    scaler = VideoReformatter()
     with ExitStack() as stack:
         file = stack.enter_context(av.open(str(path), "w", format=form))
         video = _add_video(file, info)
@@ -102,7 +104,8 @@ def _write(
             before = tick
             sound.copy(until=info.timeline.pts[frame.row] + 1)
             canvas = panel.draw(frame.row, frame.image)
-            picture = av.VideoFrame.from_ndarray(canvas, format="rgb24").reformat(format="yuv420p")
+            drawn = av.VideoFrame.from_ndarray(canvas, format="rgb24")
+            picture = scaler.reformat(drawn, format="yuv420p")
             picture.pts, picture.time_base = tick, info.time_base
             file.mux(video.encode(picture))
         sound.copy(until=np.inf)
