@@ -22,6 +22,7 @@ from .commands.heads import heads
 from .commands.predict import predict
 from .commands.runs import runs
 from .commands.submit import submit
+from .commands.sweep import sweep
 from .commands.weights import weights
 
 # Threads of torch that wait for each other sleep instead of spinning: on a machine that other
@@ -60,6 +61,7 @@ for command in (
     demo,
     extract,
     fit,
+    sweep,
     evaluate,
     predict,
     submit,

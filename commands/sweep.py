@@ -1,0 +1,187 @@
+"""`vapipe sweep`."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from .console import PARTLY, cache_option, progress_lines
+from .fit import parse_value
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from ..fusion.sweep import Result
+    from ..fusion.sweep_table import Row
+
+
+@click.command()
+@click.option("--heads", required=True, metavar="NAME[:VARIANT],...", help="Heads to compare.")
+@click.option("--folds", metavar="0-2 or 0,3", help="Folds of the split [default: one].")
+@click.option("--seeds", default=1, show_default=True, help="Fits per fold: seeds 0, 1, ...")
+@click.option("--split", help="As for fit [default: aff-wild2 where --folds is given].")
+@click.option(
+    "--grid",
+    multiple=True,
+    metavar="OPTION=V1,V2",
+    help="Vary an option, e.g. learning_rate=1e-4,3e-4; repeat for more.",
+)
+@click.option("--set", "changes", multiple=True, metavar="OPTION=VALUE", help="As for fit.")
+@click.option(
+    "--config",
+    "file",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    help="TOML or JSON file with what all fits share.",
+)
+@click.option("--baseline", help="Row to compare with [default: the first].")
+@click.option("--devices", default="auto", show_default=True, metavar="cuda:0,cuda:1")
+@click.option(
+    "--jobs",
+    type=click.IntRange(min=1),
+    help="Fits at once [default: one per device, or per two cores].",
+)
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path, file_okay=False),
+    default="vapipe-sweep",
+    show_default=True,
+    help="Folder of the runs and tables; the same command goes on where it stopped.",
+)
+@cache_option
+def sweep(
+    heads: str,
+    folds: str | None,
+    seeds: int,
+    split: str | None,
+    grid: tuple[str, ...],
+    changes: tuple[str, ...],
+    file: Path | None,
+    baseline: str | None,
+    devices: str,
+    jobs: int | None,
+    out: Path,
+    cache: Path,
+) -> None:
+    """Fit heads x options x folds x seeds and compare them in one table.
+
+    Finished fits are kept, interrupted ones go on, failed ones are listed (exit code 3).
+    """
+    from ..cache.store import FeatureStore
+    from ..fusion.config import FitConfig
+    from ..fusion.sweep import plan_sweep, run_sweep, write_results
+    from ..fusion.sweep_table import tabulate
+
+    chosen = _numbers(folds) if folds else []
+    varied = {
+        option: [parse_value(each) for each in values.split(",")]
+        for option, values in _pairs("--grid", grid)
+    }
+    base = (FitConfig.load(file) if file else FitConfig()).changed(
+        {option: parse_value(value) for option, value in _pairs("--set", changes)}
+    )
+    if split or folds:
+        base = base.changed({"split": split or "aff-wild2"})
+    where = devices.split(",")
+    cores = os.cpu_count() or 1
+    jobs = jobs or (len(where) if where != ["auto"] else max(1, cores // 2))
+    units = plan_sweep(
+        FeatureStore.open(cache),
+        base,
+        out=out,
+        heads=heads.split(","),
+        grid=varied,
+        folds=chosen,
+        seeds=range(seeds),
+        devices=where,
+        threads=max(1, cores // jobs),
+    )
+    click.echo(f"{len(units)} fits in {out}, {jobs} at once")
+    results: list[Result] = []
+    try:
+        with progress_lines(len(units), "fits") as step:
+
+            def show(result: Result) -> None:
+                results.append(result)
+                step(1, _line(result), f"{len(results)}/{len(units)} fits")
+
+            ordered = run_sweep(units, jobs=jobs, report=show)
+    except KeyboardInterrupt:
+        click.echo(
+            f"stopped: {len(results)} of {len(units)} fits are done and stay in {out}; the same "
+            "command goes on",
+            err=True,
+        )
+        sys.exit(PARTLY)
+    write_results(out, ordered)
+    rows = tabulate(ordered, baseline or units[0].label)
+    _write_tables(out, rows)
+    _show_table(rows)
+    click.echo(f"tables: {out}/table.csv, table.md, table.tex; every run is a folder in {out}")
+    failed = [result for result in ordered if result.ccc is None]
+    for result in failed:
+        click.echo(f"  {result.unit.folder.name}: {result.problem}", err=True)
+    if failed:
+        sys.exit(PARTLY)
+
+
+def _pairs(option: str, given: Sequence[str]) -> list[tuple[str, str]]:
+    pairs = []
+    for each in given:
+        name, equals, value = each.partition("=")
+        if not (name and equals and value):
+            raise click.UsageError(f"{option} {each}: expected OPTION=VALUE")
+        pairs.append((name, value))
+    return pairs
+
+
+def _numbers(text: str) -> list[int]:
+    """`0-2` or `0,3` as numbers."""
+    numbers: list[int] = []
+    try:
+        for part in text.split(","):
+            first, _, last = part.partition("-")
+            numbers += range(int(first), int(last or first) + 1)
+    except ValueError:
+        raise click.UsageError(f"--folds {text}: expected numbers such as 0-2 or 0,3") from None
+    return numbers
+
+
+def _line(result: Result) -> str:
+    unit = result.unit
+    name = f"  {unit.label}, fold {unit.fold}, seed {unit.seed}"
+    if result.ccc is None:
+        return f"{name}: failed"
+    scores = "  ".join(f"{target} {value:.3f}" for target, value in result.ccc.items())
+    return f"{name}: CCC {scores}{' (finished before)' if result.earlier else ''}"
+
+
+def _write_tables(out: Path, rows: Sequence[Row]) -> None:
+    from ..cache.durable import write_bytes
+    from ..fusion.sweep_table import to_csv, to_latex, to_markdown
+
+    for suffix, text in (("csv", to_csv), ("md", to_markdown), ("tex", to_latex)):
+        write_bytes(out / f"table.{suffix}", text(rows).encode())
+
+
+def _show_table(rows: Sequence[Row]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    from ..fusion.published import NOTE
+    from ..fusion.sweep_table import HEADINGS, STATISTICS, cells
+
+    filled = [cells(row) for row in rows]
+    shown = [i for i in range(len(HEADINGS)) if any(row[i] for row in filled)]
+    table: Any = Table(box=None, pad_edge=False)
+    for i in shown:
+        table.add_column(HEADINGS[i], justify="left" if i == 0 else "right")
+    for row in filled:
+        table.add_row(*(row[i] for i in shown))
+    Console(soft_wrap=not sys.stdout.isatty()).print(table, markup=False, highlight=False)
+    click.echo(click.wrap_text(STATISTICS, 79))
+    if any(row.published for row in rows):
+        click.echo(click.wrap_text(NOTE, 79))
