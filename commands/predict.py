@@ -86,8 +86,14 @@ def predict(
 
     if inputs and videos:
         raise click.UsageError("give INPUTS, or --video for items of the cache, not both")
-    if overlay and not inputs:
-        raise click.UsageError("--overlay draws beside the videos: name their files as INPUTS")
+    for option, value in (
+        ("--overlay", overlay),
+        ("--faces", faces),
+        ("--config", config),
+        ("--video-stream", video_stream is not None),
+    ):
+        if value and not inputs:
+            raise click.UsageError(f"{option} is for video files: name them as INPUTS")
     runs = load_runs([run, *others], device)
     with ExitStack() as stack:
         failed, files = 0, {}
@@ -140,7 +146,8 @@ def _check_names(videos: list[Video], store: FeatureStore) -> None:
         if video.id not in store.sources():
             continue
         digest = store.source(video.id)["sha256"]
-        subjects = [item for item in store.videos() if store.source(item)["sha256"] == digest]
+        possible = {video.id, f"{video.id}_left", f"{video.id}_right"} & set(store.videos())
+        subjects = sorted(i for i in possible if store.source(i)["sha256"] == digest)
         if digest_file(video.path) != digest:
             raise ConfigError(
                 f"{store.root} holds another file under the name {video.id}; rename {video.path}, "

@@ -87,11 +87,11 @@ def find_dataset(
         LabelError: the split file is wrong.
     """
     if not root.exists():
-        raise ConfigError(f"--videos {root}: no such file or folder")
+        raise ConfigError(f"{root}: no such video or folder of videos")
     paths = [root] if root.is_file() else list(_video_files(root))
     if not paths:
         raise ConfigError(
-            f"--videos {root}: no video in it; looked for {', '.join(sorted(VIDEO_SUFFIXES))} "
+            f"{root}: no video in it; looked for {', '.join(sorted(VIDEO_SUFFIXES))} "
             "in it and below"
         )
     base = root.parent if root.is_file() else root

@@ -66,6 +66,11 @@ def recreate(
         ConfigError: a stream cannot be made here, or would get another key; says what differs.
         WeightsError: weights are not here; says how to get them.
     """
+    if crops_dir is not None and not any(_made_of_crops(stream) for stream in wanted):
+        raise ConfigError(
+            f"--faces {crops_dir}: none of the streams {', '.join(s.name for s in wanted)} was "
+            "made of face crops, so new videos cannot be either; leave --faces out"
+        )
     by_name = {config.name: config for config in described}
     groups: dict[CropConfig, list[tuple[Wanted, StreamConfig]]] = {}
     for stream in wanted:
@@ -147,7 +152,7 @@ def _named(wanted: Wanted, digest: Any) -> str:
 
 def _crop_config(wanted: Wanted, crops_dir: Path | None) -> CropConfig:
     facts = wanted.identity.get("crops", {})
-    if facts.get("source") == "crops" and crops_dir is None:
+    if _made_of_crops(wanted) and crops_dir is None:
         raise ConfigError(
             f"stream {wanted.name} was made of face crops, not of videos; name the folder of the "
             "new videos' crops with --faces DIR (DIR/<video>/00001.jpg ...)"
@@ -156,6 +161,10 @@ def _crop_config(wanted: Wanted, crops_dir: Path | None) -> CropConfig:
     if "thresholds" in options:
         options["thresholds"] = tuple(options["thresholds"])
     return CropConfig(**options)
+
+
+def _made_of_crops(wanted: Wanted) -> bool:
+    return wanted.identity.get("crops", {}).get("source") == "crops"
 
 
 def _other_key(wanted: Wanted, made: Mapping[str, Any]) -> str:

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from clips import PAL, Sound, constant_times, variable_times, write_clip
+from PIL import Image
 from terminal import vapipe_
 
 from vapipe.cache import FeatureStore
@@ -204,6 +205,35 @@ def test_a_run_on_crops_asks_for_the_folder(videos, runs, tmp_path):
     assert "--faces DIR" in result.stderr
 
 
+def test_a_run_on_crops_takes_the_crops_of_new_videos(videos, runs, tmp_path):
+    crops = tmp_path / "crops"
+    for name in ("a", "b"):
+        (crops / name).mkdir(parents=True)
+        for number in range(1, 41):
+            picture = Image.new("RGB", (112, 112), (5 * number, 99, 30))
+            picture.save(crops / name / f"{number:05d}.jpg")
+    words = ("--cache", tmp_path / "c", "--faces", crops, "--jobs", 1)
+    assert vapipe_("extract", "--videos", videos, *words).exit_code == 0
+    words = ("--config", runs / "fit.json", "--cache", tmp_path / "c", "--run", tmp_path / "run")
+    assert vapipe_("fit", *words).exit_code == 0
+    words = (videos / "b.mp4", "--faces", crops, "--out", tmp_path / "out")
+    assert vapipe_("predict", tmp_path / "run", *words).exit_code == 0
+    recorded = tmp_path / "run" / "predictions" / "validation" / "b.csv"
+    assert (tmp_path / "out" / "b.csv").read_bytes() == recorded.read_bytes()
+
+
+def test_a_run_on_videos_refuses_a_folder_of_crops(videos, runs, tmp_path):
+    result = vapipe_("predict", runs / "one", videos / "a.mp4", "--faces", tmp_path)
+    assert result.exit_code == 1
+    assert "none of the streams onet, logmel was made of face crops" in result.stderr
+
+
+def test_a_video_that_is_not_there_is_one_message(runs, tmp_path):
+    result = vapipe_("predict", runs / "one", tmp_path / "absent.mp4")
+    assert result.exit_code == 1
+    assert "absent.mp4: no such video or folder of videos" in result.stderr
+
+
 def test_a_stream_described_in_a_file_is_taken_from_there(videos, runs, tmp_path):
     config = tmp_path / "streams.toml"
     config.write_text("[streams.logmel]\nbands = 64\n")
@@ -252,7 +282,10 @@ def test_two_inputs_of_one_name_are_refused(videos, runs, tmp_path):
     ("words", "message"),
     [
         (["a.mp4", "--video", "b"], "not both"),
-        (["--overlay"], "name their files as INPUTS"),
+        (["--overlay"], "--overlay is for video files: name them as INPUTS"),
+        (["--faces", "."], "--faces is for video files"),
+        (["--config", __file__], "--config is for video files"),
+        (["--video-stream", "0"], "--video-stream is for video files"),
     ],
 )
 def test_options_at_odds_are_usage_errors(runs, words, message):

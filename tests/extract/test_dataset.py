@@ -118,7 +118,7 @@ def test_a_name_that_is_no_text_is_reported(tmp_path):
 def test_an_empty_or_absent_folder_is_an_error(tmp_path):
     with pytest.raises(ConfigError, match=r"no video in it; looked for \.3gp, \.avi"):
         find_dataset(tmp_path)
-    with pytest.raises(ConfigError, match="no such file or folder"):
+    with pytest.raises(ConfigError, match="no such video or folder of videos"):
         find_dataset(tmp_path / "absent")
 
 
