@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from vapipe.cache import ConfigError
-from vapipe.fusion import FitConfig, Model, count_parameters
+from vapipe.fusion import FitConfig, Model, count_parameters, describe_head, list_heads
+from vapipe.fusion.heads import ROLES
 from vapipe.fusion.model import StreamEncoder, withhold
 from vapipe.fusion.regressor import REGRESSORS
 
@@ -37,13 +38,36 @@ def test_both_targets_come_out_whether_trained_jointly_or_apart(small, targets, 
     assert len(model.networks) == networks
 
 
-@pytest.mark.parametrize("head", ["concat", "grjca"])
+EVERY_HEAD = [
+    pytest.param(name, variant, id=f"{name}-{variant}")
+    for name in list_heads()
+    for variant in describe_head(name).variants
+]
+
+
+def complete(config, head, variant, **changes):
+    """A complete model of any head, with as many streams as it needs, and its inputs."""
+    roles = list(ROLES)[: max(2, describe_head(head).min_streams)]
+    dims = {role: (10, 6, 5)[i] for i, role in enumerate(roles)}
+    changes = {"tcn_channels": dict.fromkeys(roles, (8,)), "head_options": {}} | changes
+    torch.manual_seed(0)
+    model = Model(
+        config=dataclasses.replace(config, head=head, variant=variant, **changes), dims=dims
+    )
+    torch.manual_seed(1)
+    streams = {role: torch.randn(3, 50, dim) for role, dim in dims.items()}
+    valid = {role: torch.rand(3, 50) < 0.8 for role in dims}
+    mask = torch.ones(3, 50, dtype=torch.bool)
+    mask[1, 30:] = False
+    return model, (streams, valid, mask)
+
+
+@pytest.mark.parametrize(("head", "variant"), EVERY_HEAD)
 @pytest.mark.parametrize("training", [True, False])
 @pytest.mark.parametrize("filler", [math.nan, 1e4])
-def test_padding_never_matters(small, head, training, filler):
-    options = {} if head == "concat" else {"dropout": 0.2}
-    model = make(small, head=head, head_options=options).train(training)
-    streams, valid, mask = inputs()
+def test_padding_never_matters(small, head, variant, training, filler):
+    model, (streams, valid, mask) = complete(small, head, variant)
+    model.train(training)
     state = {name: value.clone() for name, value in model.state_dict().items()}
     torch.manual_seed(2)
     clean = model(streams, valid, mask)
@@ -204,3 +228,26 @@ def test_bfloat16_predicts_nearly_the_same(small):
     assert quick.dtype == torch.float32
     assert not torch.equal(quick, exact)
     assert (quick - exact)[mask].abs().max() < 0.05
+
+
+@pytest.mark.parametrize(("head", "variant"), EVERY_HEAD)
+def test_every_complete_model_trains_every_parameter(small, head, variant):
+    model, (streams, valid, mask) = complete(small, head, variant, targets="per_target")
+    model.train()
+    model(streams, valid, mask)[mask].square().sum().backward()
+    for name, parameter in model.named_parameters():
+        assert parameter.grad is not None, name
+        assert parameter.grad.any(), name
+
+
+@pytest.mark.parametrize("head", ["concat", "lfan"])
+def test_a_causal_model_does_not_see_the_future(small, head):
+    """Heads that work frame by frame; attention over time sees the whole window by design."""
+    model, (streams, _, _) = complete(small, head, "official", causal=True)
+    model.eval()
+    later = {role: x.clone() for role, x in streams.items()}
+    for x in later.values():
+        x[:, 30:] += 10 * torch.randn_like(x[:, 30:])
+    out, changed = model(streams), model(later)
+    assert torch.allclose(out[:, :30], changed[:, :30], atol=1e-6)
+    assert not torch.allclose(out[:, 30:], changed[:, 30:], atol=1e-2)
