@@ -2,6 +2,7 @@
 
 import dataclasses
 import hashlib
+import sys
 
 import numpy as np
 import pytest
@@ -70,15 +71,17 @@ def test_a_share_is_struck_to_the_row_and_a_larger_one_contains_it(rows, one, ot
     assert not (small & ~large).any()
 
 
-def test_rows_are_struck_in_stretches_of_the_length_asked():
-    pts = np.arange(10_000) / 25
-    struck = struck_rows(pts, 0.3, np.random.default_rng(0), 2.0)
-    edges = np.flatnonzero(np.diff(np.r_[False, struck, False].astype(int)))
-    lengths = edges[1::2] - edges[::2]
-    # Whole stretches of 50 rows, neighbours joined; but for the last one, which fills the share,
-    # and those at the ends of the video.
-    assert (lengths % 50 != 0).sum() <= 3
-    assert struck_rows(pts, 0.3, np.random.default_rng(1), 2.0).tolist() != struck.tolist()
+def test_rows_are_struck_in_stretches_of_the_length_asked_that_begin_anywhere():
+    pts, beginnings = np.arange(10_000) / 25, []
+    for seed in range(8):
+        struck = struck_rows(pts, 0.3, np.random.default_rng(seed), 2.0)
+        edges = np.flatnonzero(np.diff(np.r_[False, struck, False].astype(int)))
+        lengths = edges[1::2] - edges[::2]
+        # Whole stretches of 50 rows, neighbours joined; but for the last one, which fills the
+        # share, and those at the ends of the video.
+        assert (lengths % 50 != 0).sum() <= 3
+        beginnings.append(edges[2] % 50)
+    assert len(set(beginnings)) > 4
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -241,6 +244,29 @@ def test_severity_0_is_the_clean_evaluation_exactly_and_the_cache_stays(planted,
         assert worse.ccc["mean"] < none.ccc["mean"]
         assert worse.to_json()["corruption"] == {"kind": kind, "severity": SEVERE[kind], "seed": 0}
     assert digests(planted.root) == before
+
+
+def test_noise_is_measured_by_the_rows_the_run_was_trained_on(planted, fitted, monkeypatch):
+    given = {}
+
+    class Spy(CorruptedFeed):
+        def __init__(self, *arguments, deviations, **options):
+            given.update(deviations)
+            super().__init__(*arguments, deviations=deviations, **options)
+
+    # By its module's name: in the package `evaluate` is the function.
+    monkeypatch.setattr(sys.modules["vapipe.fusion.evaluate"], "CorruptedFeed", Spy)
+    run = load_run(fitted.run_dir, "cpu")
+    evaluate(run, planted, corruption=Corruption("noise-video", 1))
+    for role, stream in (("video", "onet"), ("audio", "logmel")):
+        training = np.concatenate(
+            [
+                planted.read(video, stream)[planted.valid(video, stream) > 0]
+                for video in planted.videos()
+                if planted.partition(video) == "train"
+            ]
+        )
+        assert np.allclose(given[role], training.astype(np.float64).std(axis=0), atol=1e-5)
 
 
 def rewritten(planted, root, change):

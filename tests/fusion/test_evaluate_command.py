@@ -2,12 +2,15 @@
 
 import dataclasses
 import json
+import re
+from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 
 from vapipe.cli import main
 from vapipe.fusion import evaluate, fit, load_run
+from vapipe.fusion.corrupt import KINDS
 
 
 @pytest.fixture(scope="module")
@@ -113,6 +116,23 @@ def test_curves_show_every_severity_of_every_run(command, runs, fitted):
     assert points[0]["ccc"] == fitted.evaluation.ccc
     deaf = [point["ccc"] for point in points if point["run"] == "a-run-with-a-long-name"]
     assert all(ccc == deaf[0] for ccc in deaf)
+
+
+def test_the_documentation_knows_every_kind_and_its_snippet_runs(
+    planted, runs, tmp_path, monkeypatch
+):
+    text = (Path(__file__).resolve().parents[2] / "docs/evaluation.md").read_text()
+    assert all(f"`{kind}`" in text for kind in KINDS)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "vapipe-cache").symlink_to(planted.root)
+    (tmp_path / "vapipe-runs").mkdir()
+    for number, run in enumerate(runs):
+        (tmp_path / "vapipe-runs" / str(number)).symlink_to(run)
+    names = {}
+    (code,) = re.findall(r"^```python\n(.*?)^```", text, re.M | re.S)
+    exec(code, names)
+    assert sorted(names["results"]) == ["0", "1", "ensemble-mean"]
+    assert sorted(names["damaged"]) == ["0", "1"]
 
 
 def test_a_partition_that_was_trained_on_is_pointed_out(command, runs):
