@@ -226,8 +226,8 @@ def _show_videos(evaluation: Evaluation) -> None:
 
 def _write(results: Mapping[str, Evaluation], store: FeatureStore, out: Path) -> None:
     """Write each evaluation into a folder of its own, or into `out` where there is one only."""
-    from ..fusion.runs import write_evaluation
+    from ..fusion.evaluate import write_result
 
     for name, result in results.items():
         folder = name if slug(name) == name else safe_name(name)
-        write_evaluation(out if len(results) == 1 else out / folder, result, store)
+        write_result(out if len(results) == 1 else out / folder, result, store)

@@ -39,13 +39,14 @@ def evaluate(
         store: a cache with the streams that the run was trained on.
         partition: train, validation or test; see `partition_videos`.
         device: `auto`, `cpu` or `cuda`; a loaded run stays where it is.
-        out: a folder to write the result into (see `write_evaluation`); None writes nothing.
+        out: a folder to write the result into (see `write_result`); None writes nothing.
         smoothing: seconds, see `smooth`; 0 is off.
         corruption: damage to what the run is fed; None is none.
 
     Raises:
         ConfigError: not a usable run, other streams than it was trained on, no video or no
-            annotation in the partition, streams missing for some videos, a width that cannot be.
+            annotation in the partition, streams missing for some videos, a width that cannot be,
+            or `out` would replace a run's record.
     """
     check_smoothing(smoothing)
     if not isinstance(run, Run):
@@ -66,7 +67,7 @@ def evaluate(
         conditions["notes"] = notes
     evaluation = score(store, predictions, partition=partition, conditions=conditions)
     if out is not None:
-        write_evaluation(out, evaluation, store)
+        write_result(out, evaluation, store)
     return evaluation
 
 
@@ -130,6 +131,20 @@ def compare(
             },
         )
     return results
+
+
+def write_result(out: Path, evaluation: Evaluation, store: FeatureStore) -> None:
+    """Write predictions and measures as `write_evaluation`, but never over a run's own record.
+
+    Raises:
+        ConfigError: `out` is a run folder, whose validation record decides its share in ensembles.
+    """
+    if evaluation.partition == "validation" and (out / "model.safetensors").exists():
+        raise ConfigError(
+            f"{out} is a run folder, and its record of the validation, as `vapipe fit` wrote it, "
+            "decides its share in ensembles; write into another folder"
+        )
+    write_evaluation(out, evaluation, store)
 
 
 def name_runs(paths: Sequence[Path]) -> dict[str, Path]:

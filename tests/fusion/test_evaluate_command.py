@@ -99,6 +99,14 @@ def test_several_runs_are_written_into_a_folder_each(command, runs, tmp_path):
         assert len(list((tmp_path / name / "predictions/validation").iterdir())) == 2
 
 
+def test_the_record_of_a_run_is_not_replaced(command, runs):
+    before = (runs[0] / "evaluation-validation.json").read_bytes()
+    result = command(runs[0], "--smooth", 1, "--out", runs[0])
+    assert result.exit_code == 1
+    assert "is a run folder, and its record of the validation" in result.stderr
+    assert (runs[0] / "evaluation-validation.json").read_bytes() == before
+
+
 def test_curves_show_every_severity_of_every_run(command, runs, fitted):
     words = ("--corrupt", "drop-audio=0,0.5,1", "--corrupt", "shift-audio=-3", "--seed", 4)
     lines = lines_of(command(*runs, *words))
