@@ -52,3 +52,29 @@ def wait_for_the_end(task):
     except KeyboardInterrupt:
         (Path(folder) / f"{os.getpid()}.tidy").touch()
         raise
+
+
+def hang(task):
+    """Number, hanging number, folder; every try is noted in the folder."""
+    number, hanging, folder = task
+    with (Path(folder) / "tries").open("a") as file:
+        file.write(f"{number} {os.getpid()}\n")
+    if number == hanging:
+        time.sleep(60)
+    return number
+
+
+def hoard(task):
+    """Number, bytes; number 1 takes that much memory for a while."""
+    number, size = task
+    if number == 1:
+        kept = bytearray(size)
+        kept[::4096] = b"1" * len(kept[::4096])
+        time.sleep(60)
+    return number
+
+
+def end_yourself(number):
+    """A request to end, as a batch system sends to every process of a job."""
+    os.kill(os.getpid(), signal.SIGTERM)
+    return number

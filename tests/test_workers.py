@@ -1,6 +1,7 @@
 """Worker processes: real ones, that real signals end."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -11,7 +12,7 @@ from pathlib import Path
 import deeds
 import pytest
 
-from vapipe.workers import Crew, Death, open_engine
+from vapipe.workers import Crew, Death, Limits, open_engine
 
 SEGFAULT, KILL = signal.SIGSEGV, signal.SIGKILL
 
@@ -75,6 +76,45 @@ def test_a_signal_without_a_name_has_its_number(tmp_path):
     with open_engine(2) as engine:
         found = answers(engine, deeds.die_at, [(0, (0,), int(unnamed), str(tmp_path))])
     assert list(found.values()) == [Death(f"signal {int(unnamed)}")]
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_only_the_task_that_hangs_is_lost(tmp_path, jobs):
+    """A limit of its own for each task; the one that hangs is tried twice and never waited out."""
+    limits = Limits(lambda task: 1.0 if task[0] == 2 else 30.0)
+    began = time.monotonic()
+    with open_engine(jobs, limits=limits) as engine:
+        found = answers(engine, deeds.hang, [(n, 2, str(tmp_path)) for n in range(4)])
+    assert time.monotonic() - began < 15
+    assert {task[0]: answer for task, answer in found.items()} == {
+        **{number: number for number in (0, 1, 3)},
+        2: Death("timed out after 1 s"),
+    }
+    tries = Counter(line.split()[0] for line in (tmp_path / "tries").read_text().splitlines())
+    assert tries == {"0": 1, "1": 1, "2": 2, "3": 1}
+
+
+def test_only_the_task_that_takes_too_much_memory_is_lost():
+    limits = Limits(lambda task: 30.0, memory=300_000_000)
+    with open_engine(2, limits=limits, retries=0) as engine:
+        found = answers(engine, deeds.hoard, [(n, 500_000_000) for n in range(3)])
+    deaths = [answer.cause for answer in found.values() if isinstance(answer, Death)]
+    assert len(deaths) == 1
+    assert re.fullmatch(r"it took 0\.\d\d GB of memory, more than the 0\.30 GB allowed", deaths[0])
+    assert sorted(a for a in found.values() if not isinstance(a, Death)) == [0, 2]
+
+
+@pytest.mark.parametrize(("retries", "tries"), [(0, 1), (3, 4)])
+def test_a_task_that_kills_is_tried_as_often_as_asked(tmp_path, retries, tries):
+    with open_engine(2, retries=retries) as engine:
+        found = answers(engine, deeds.die_at, [(0, (0,), KILL, str(tmp_path))])
+    assert list(found.values()) == [Death("signal 9, SIGKILL")]
+    assert len((tmp_path / "tries").read_text().splitlines()) == tries
+
+
+def test_workers_leave_a_request_to_end_to_their_parent():
+    with open_engine(2) as engine:
+        assert answers(engine, deeds.end_yourself, [1, 2, 3]) == {1: 1, 2: 2, 3: 3}
 
 
 def test_a_worker_that_died_idle_costs_nothing():
