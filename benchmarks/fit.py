@@ -4,7 +4,8 @@ GRJCA as published (512 + 128 channels, batches of 12 windows of 300 rows, one n
 generated cache of float16 features. Every batch is read through the feed of `vapipe fit` and
 trained on twice: one of the two steps counts as that of training from the cache, together with the
 reading, the other as that of training on tensors in memory. Both see the same state of the machine.
-The second time over the first is the speed of training from the cache; 1 would be no wait at all. One thread by default, where processor time counts.
+The second time over the first is the speed of training from the cache; 1 would be no wait at all.
+One thread by default, where processor time counts.
 Run: `python benchmarks/fit.py`, some 5 min on one core.
 """
 
