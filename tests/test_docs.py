@@ -1,14 +1,18 @@
 """What the documentation shows works as written."""
 
 import re
+import tomllib
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from caches import add_video, make_cache
 
-from vapipe.cache import FeatureStore, Valid
+from vapipe.cache import ConfigError, FeatureStore, Valid
 from vapipe.cache.pack import pack_cache
+from vapipe.fusion import FitConfig, Model
+from vapipe.fusion.heads import registry
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -63,3 +67,28 @@ def test_links_between_pages_hold():
         for link in re.findall(r"\]\(([^)#]+)\)", page.read_text()):
             if not link.startswith("http"):
                 assert (page.parent / link).exists(), f"{page.name}: {link}"
+
+
+def test_the_configuration_of_the_documentation_is_one():
+    (text,) = re.findall(
+        r"^```toml\n(.*?)^```", (ROOT / "docs/experiments.md").read_text(), re.M | re.S
+    )
+    config = FitConfig.from_json(tomllib.loads(text)).resolved()
+    assert config.recursions == 3
+    assert config.tcn_channels["video"] == (256, 256, 128, 128)
+
+
+def test_released_checkpoints_load_as_documented():
+    with pytest.raises(ConfigError, match=r"missing: attention\.0\.joint\.bias"):
+        exec(snippet("docs/heads.md", 1), {"state_dict": {}})
+
+
+def test_the_head_of_the_documentation_works_in_a_model(monkeypatch):
+    monkeypatch.setattr(registry, "_HEADS", dict(registry._HEADS))  # forgotten afterwards
+    exec(snippet("docs/heads.md", 2), {})
+    model = Model(
+        config=FitConfig(head="mean", tcn_channels={"video": (8,), "audio": (8,)}),
+        dims={"video": 5, "audio": 3},
+    )
+    out = model({"video": torch.zeros(2, 7, 5), "audio": torch.zeros(2, 7, 3)})
+    assert out.shape == (2, 7, 2)
