@@ -314,3 +314,16 @@ def test_a_killed_fit_goes_on_to_the_same_numbers(planted, small, tmp_path, seed
     assert stripped([Epoch(**record) for record in records]) == stripped(whole.epochs)
     weights = [f / "model.safetensors" for f in (folder, whole.run_dir)]
     assert weights[0].read_bytes() == weights[1].read_bytes()
+
+
+def test_a_fit_that_diverges_later_keeps_the_weights_of_the_epoch_before(planted, small, tmp_path):
+    folder = stopped_run(
+        planted, quick(small, schedule="cosine", warmup_epochs=0), tmp_path / "run"
+    )
+    path = folder / "config.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "learning_rate": 1e30}))
+    checkpoint = (folder / "checkpoint.safetensors").read_bytes()
+    with pytest.raises(ConfigError, match=r"in epoch 2, .*keeps the checkpoint of epoch 1"):
+        resume(planted, folder)
+    assert (folder / "checkpoint.safetensors").read_bytes() == checkpoint
+    assert not (folder / "model.safetensors").exists()
