@@ -7,6 +7,7 @@ from .data import Plan, plan_fit
 from .ensemble import combine, ensemble_weights
 from .evaluate import compare, evaluate
 from .heads import HeadInfo, create_head, describe_head, list_heads, register_head
+from .inference import load_runs, predict_items
 from .metrics import mse, pcc
 from .model import Model, count_parameters
 from .released import load_released
@@ -41,11 +42,13 @@ __all__ = [
     "list_heads",
     "load_released",
     "load_run",
+    "load_runs",
     "merge_windows",
     "mse",
     "pcc",
     "plan_fit",
     "predict",
+    "predict_items",
     "register_head",
     "resume",
     "score",
