@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ..cache.errors import ConfigError
+from .batch import failure_options, stoppable
 from .console import (
     ERROR,
     PARTLY,
@@ -21,6 +22,7 @@ from .console import (
 )
 
 if TYPE_CHECKING:
+    from ..extract.attempts import Policy
     from ..extract.dataset import Dataset
     from ..extract.options import Options
     from ..extract.video import Outcome, Settings
@@ -79,6 +81,7 @@ if TYPE_CHECKING:
     type=click.IntRange(1),
     help="Processes; 1 stays in this one [default: one per 3 minutes of video, up to the cores].",
 )
+@failure_options
 def extract(
     videos: Path,
     cache: Path,
@@ -92,12 +95,18 @@ def extract(
     dtype: str | None,
     device: str,
     jobs: int | None,
+    retries: int,
+    time_limit: float | None,
+    memory_limit: float | None,
+    max_failures: int | None,
+    retry_failed: bool,
 ) -> None:
     """Compute frame-aligned features of videos, once, into the cache.
 
     Annotations and splits found beside the videos go into the cache too. A run that was stopped
     continues where it was; videos that cannot be used are listed at the end (exit code 3).
     """
+    from ..extract.attempts import Policy
     from ..extract.dataset import find_dataset
     from ..extract.options import choose_options
 
@@ -107,7 +116,14 @@ def extract(
     for name, problem in dataset.problems:
         click.echo(f"  {name}: {problem}")
     settings, jobs = extraction_settings(cache, options, faces, device, jobs, dataset, video_stream)
-    done, failed = show_extraction(dataset, settings, jobs)
+    policy = Policy(
+        retries=retries,
+        time_limit=time_limit,
+        memory_limit=round(memory_limit * 1e9) if memory_limit else None,
+        max_failures=max_failures,
+        retry_failed=retry_failed,
+    )
+    done, failed = show_extraction(dataset, settings, jobs, policy)
     failed += len(dataset.problems)
     if not done:
         click.echo("error: no video could be extracted", err=True)
@@ -152,8 +168,11 @@ def extraction_settings(
     ), jobs
 
 
-def show_extraction(dataset: Dataset, settings: Settings, jobs: int) -> tuple[int, int]:
+def show_extraction(
+    dataset: Dataset, settings: Settings, jobs: int, policy: Policy | None = None
+) -> tuple[int, int]:
     """Run, print a line per video and a summary; (videos usable, videos with problems)."""
+    from ..extract.attempts import Policy, StoppedError
     from ..extract.run import run_extraction
 
     def warn(message: str) -> None:
@@ -162,9 +181,11 @@ def show_extraction(dataset: Dataset, settings: Settings, jobs: int) -> tuple[in
     sizes = {video.id: video.path.stat().st_size for video in dataset.videos}
     began = time.perf_counter()
     outcomes = []
+    stopped = ""
     try:
-        with progress_lines(sum(sizes.values()), "videos") as step:
-            for outcome in run_extraction(dataset, settings, jobs=jobs, warn=warn):
+        with stoppable(), progress_lines(sum(sizes.values()), "videos") as step:
+            run = run_extraction(dataset, settings, jobs=jobs, policy=policy or Policy(), warn=warn)
+            for outcome in run:
                 outcomes.append(outcome)
                 rows = sum(each.rows for each in outcomes if each.status == "extracted")
                 rate = rows / (time.perf_counter() - began)
@@ -173,6 +194,8 @@ def show_extraction(dataset: Dataset, settings: Settings, jobs: int) -> tuple[in
                     _outcome_line(outcome),
                     f"{len(outcomes)}/{len(sizes)} videos, {rate:.0f} frames/s",
                 )
+    except StoppedError as error:
+        stopped = str(error)
     except KeyboardInterrupt:
         click.echo(
             f"stopped: {len(outcomes)} of {len(sizes)} video(s) are done and stay in "
@@ -194,7 +217,11 @@ def show_extraction(dataset: Dataset, settings: Settings, jobs: int) -> tuple[in
             click.echo(f"  {outcome.video}: {problem}", err=True)
         if outcome.trace:
             click.echo(outcome.trace, err=True)
-    return sum(outcome.status != "failed" for outcome in outcomes), len(bad)
+    usable = sum(outcome.status in ("complete", "extracted") for outcome in outcomes)
+    if stopped:
+        click.echo(f"error: {stopped}", err=True)
+        sys.exit(PARTLY if usable else ERROR)
+    return usable, len(bad)
 
 
 def _outcome_line(outcome: Outcome) -> str:

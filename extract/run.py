@@ -7,24 +7,36 @@ Where worker processes extract, this one loads no weights.
 from __future__ import annotations
 
 import os
+import resource
+import socket
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import replace
 from functools import lru_cache, partial
-from pathlib import Path
 
-import numpy as np
 import torch
 
-from ..cache.catalog import Catalog, Place
-from ..cache.durable import dead_partials, digest_file
-from ..cache.errors import ConfigError, LabelError, MediaError, VapipeError
+from ..cache.catalog import Catalog
+from ..cache.durable import dead_partials
+from ..cache.errors import ConfigError, MediaError, VapipeError
 from ..cache.index import open_catalog, write_index
-from ..cache.labels import fit_labels, read_label_file
-from ..cache.layout import create_cache, write_current, write_labels
+from ..cache.layout import create_cache, write_current
 from ..workers import Death, Engine, open_engine
-from .dataset import Annotation, Dataset, Video
+from .annotate import take_labels
+from .attempts import DEFAULT, Attempts, Policy, limits_of
+from .dataset import Dataset, Video
+from .failures import (
+    Circumstances,
+    Failure,
+    clear_failure,
+    known_media,
+    read_failures,
+    write_failure,
+)
 from .media.probe import announced_seconds
+from .plan import Part, plan
+from .runlog import open_log
 from .streams import Stream, StreamFacts, bind, doubled
 from .video import Outcome, Settings, Task, extract_video
 
@@ -38,39 +50,122 @@ def run_extraction(
     settings: Settings,
     *,
     jobs: int = 1,
+    policy: Policy = DEFAULT,
+    part: Part | None = None,
     warn: Callable[[str], None] = lambda message: None,
 ) -> Iterator[Outcome]:
     """Extract what is missing of every video; one outcome per video, as they finish.
 
-    A video that fails is reported and the others go on, also where it ends its worker process.
+    A video that fails is tried again after the others, reported, and noted in the cache, so that
+    later runs pass over it; the others go on, also where it ends its worker process.
 
     Args:
         dataset: the videos and their annotations.
         settings: streams, cropping, cache.
-        jobs: worker processes; 1 runs in this process.
+        jobs: worker processes; 1 runs in this process, unless the policy sets limits.
+        policy: how failures are met.
+        part: which part of a larger data set this is; listing the cache is left to a run over all.
         warn: told what is odd about the streams before the first video.
 
     Raises:
         ConfigError: unknown encoder or option, missing weights.
         CacheError: the cache folder cannot be used.
+        StoppedError: too many videos failed, or the first ones all in the same way.
     """
     create_cache(settings.cache)
     for leftover in dead_partials(settings.cache):
         leftover.unlink(missing_ok=True)
     catalog = open_catalog(settings.cache)
-    with open_engine(jobs) as engine:
+    limits = limits_of(policy, jobs, catalog)
+    with ExitStack() as scope:
+        crew = scope.enter_context(ExitStack())  # ends before suspects run, which need its memory
+        engine = crew.enter_context(open_engine(jobs, limits=limits, retries=0))
         streams = describe_streams(settings, engine)
         for one, other in doubled(streams):
             warn(
                 f"streams {one} and {other} are the same network on the same input; "
                 "the second adds nothing"
             )
-        write_current(settings.cache, {stream.config.name: stream.key for stream in streams})
-        tasks = plan(dataset, streams, catalog)
-        videos = {task.video.id: task.video for task in tasks}
-        for outcome in _outcomes(tasks, settings, catalog, engine):
-            yield _take_labels(outcome, videos[outcome.video], dataset, settings.cache, catalog)
-    write_index(settings.cache)
+        keys = {stream.config.name: stream.key for stream in streams}
+        write_current(settings.cache, keys)
+        failures = read_failures(settings.cache)
+        todo = []
+        for task in plan(dataset, streams, catalog):
+            outcome = _settled(task, settings, keys, catalog, policy, failures)
+            if outcome is None:
+                todo.append(task)
+            else:
+                yield take_labels(outcome, task.video, dataset, settings.cache, catalog)
+        if todo:
+            log = scope.enter_context(
+                open_log(
+                    settings.cache,
+                    jobs=jobs,
+                    part=str(part) if part else None,
+                    streams=keys,
+                    videos=len(dataset.videos),
+                    todo=len(todo),
+                )
+            )
+            attempts = Attempts(partial(_attempt, settings), policy, limits, log)
+            for tries in (partial(attempts.first, engine, todo), attempts.again):
+                for task, outcome in tries():
+                    _note(task, outcome, settings, keys, failures)
+                    yield take_labels(outcome, task.video, dataset, settings.cache, catalog)
+                crew.close()
+    if part is None:
+        write_index(settings.cache)
+
+
+def _settled(
+    task: Task,
+    settings: Settings,
+    keys: Mapping[str, str],
+    catalog: Catalog,
+    policy: Policy,
+    failures: Mapping[str, Failure],
+) -> Outcome | None:
+    """The outcome of a video that needs no try: complete, or it failed before; else None."""
+    video = task.video
+    if not (task.timeline or task.streams):
+        return Outcome(video.id, "complete", rows=catalog.timelines[video.id].rows)
+    failure = failures.get(video.id)
+    if policy.retry_failed or failure is None:
+        return None
+    if failure.circumstances != Circumstances.of(video, keys, settings.crops_dir):
+        return None
+    reason = (
+        f"not tried, since it failed in an earlier run; --retry-failed tries again: "
+        f"{failure.reason}"
+    )
+    return Outcome(video.id, "quarantined", problems=(reason,))
+
+
+def _note(
+    task: Task,
+    outcome: Outcome,
+    settings: Settings,
+    keys: Mapping[str, str],
+    failures: Mapping[str, Failure],
+) -> None:
+    """Write down that a video failed, or strike out that it did.
+
+    What the cache refuses (a full disk) is no failure of the video.
+    """
+    video = task.video
+    if outcome.status == "failed" and outcome.fault != "set-up" and video.path.exists():
+        failure = Failure(
+            video=video.id,
+            path=str(video.path),
+            reason=outcome.problems[0],
+            circumstances=Circumstances.of(video, keys, settings.crops_dir),
+            trace=outcome.trace,
+            media=known_media(settings.cache, video.id),
+            host=socket.gethostname(),
+        )
+        write_failure(settings.cache, failure)
+    elif outcome.status == "extracted" and video.id in failures:
+        clear_failure(settings.cache, video.id)
 
 
 def sensible_jobs(videos: Sequence[Video], device: str) -> int:
@@ -118,61 +213,6 @@ def _describe(settings: Settings) -> list[StreamFacts] | VapipeError:
         return error
 
 
-def plan(dataset: Dataset, streams: Sequence[StreamFacts], catalog: Catalog) -> list[Task]:
-    """What is missing of each video: never extracted, or extracted from another file or key."""
-    return [_plan_video(video, streams, catalog) for video in dataset.videos]
-
-
-def _plan_video(video: Video, streams: Sequence[StreamFacts], catalog: Catalog) -> Task:
-    subjects = [subject.id for subject in video.subjects]
-    timeline = catalog.timelines.get(video.id)
-    source = timeline.facts["source"] if timeline else {}
-    same_file = timeline is not None and _unchanged(video.path, source)
-    missing = {}
-    for stream in streams:
-        stored: Mapping[str, Place] = catalog.features.get((stream.config.name, stream.key), {})
-        owners = subjects if stream.modality == "visual" else [video.id]
-        lacking = tuple(
-            owner
-            for owner in owners
-            if not same_file or (place := stored.get(owner)) is None or place.misfit(timeline)
-        )
-        if lacking:
-            missing[stream.config.name] = lacking
-    subjects_known = timeline is not None and timeline.facts["subjects"] == subjects
-    return Task(video, missing, timeline=not (same_file and subjects_known))
-
-
-def _unchanged(path: Path, source: dict) -> bool:
-    """Whether a file is the one described: same size and time, or else the same digest."""
-    facts = path.stat()
-    if facts.st_size != source["bytes"]:
-        return False
-    return facts.st_mtime_ns == source["modified_ns"] or digest_file(path) == source["sha256"]
-
-
-def _outcomes(
-    tasks: Sequence[Task], settings: Settings, catalog: Catalog, engine: Engine
-) -> Iterator[Outcome]:
-    todo = []
-    for task in tasks:
-        if task.timeline or task.streams:
-            todo.append(task)
-        else:
-            rows = catalog.timelines[task.video.id].rows
-            yield Outcome(task.video.id, "complete", rows=rows)
-    for task, answer in engine(partial(_attempt, settings), todo):
-        if isinstance(answer, Death):
-            reason = (
-                f"{task.video.path}: its worker process died ({answer.cause}), also when nothing "
-                "else ran; signal 9 mostly means that memory ran out, others a fault of a library "
-                "on this file: convert the file, e.g. to H.264 in MP4, or leave it out"
-            )
-            yield Outcome(task.video.id, "failed", problems=(reason,))
-        else:
-            yield answer
-
-
 def _attempt(settings: Settings, task: Task) -> Outcome:
     """Extract one video; an error becomes its outcome, so that the others go on.
 
@@ -182,57 +222,25 @@ def _attempt(settings: Settings, task: Task) -> Outcome:
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        return extract_video(task, settings, bind_all(settings))
+        outcome = extract_video(task, settings, bind_all(settings))
     except VapipeError as error:
-        return Outcome(task.video.id, "failed", problems=(str(error),))
+        fault = "media" if isinstance(error, MediaError) else "set-up"
+        outcome = Outcome(task.video.id, "failed", problems=(str(error),), fault=fault)
     except Exception as error:
         reason = f"{task.video.path}: unexpected {type(error).__name__}: {error}"
-        return Outcome(task.video.id, "failed", problems=(reason,), trace=traceback.format_exc())
+        outcome = Outcome(
+            task.video.id,
+            "failed",
+            problems=(reason,),
+            trace=traceback.format_exc(),
+            fault="unexpected",
+        )
     finally:
         torch.set_num_threads(threads)
+    return replace(outcome, peak=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
 
 
 @lru_cache(maxsize=1)
 def bind_all(settings: Settings) -> tuple[Stream, ...]:
     """Load the encoders once per process."""
     return tuple(bind(config, settings.crops, settings.device) for config in settings.streams)
-
-
-def _take_labels(
-    outcome: Outcome, video: Video, dataset: Dataset, cache: Path, catalog: Catalog
-) -> Outcome:
-    """Store the annotations of a video's subjects where they are new or changed."""
-    if not outcome.rows:
-        return outcome
-    notes, problems = list(outcome.notes), list(outcome.problems)
-    for subject in video.subjects:
-        annotation = dataset.annotations.get(subject.id)
-        if annotation is None:
-            continue
-        try:
-            note = _store_labels(
-                cache, subject.id, annotation, outcome.rows, catalog.labels.get(subject.id)
-            )
-        except LabelError as error:
-            problems.append(str(error))
-        else:
-            notes += [note] if note else []
-    return replace(outcome, notes=tuple(notes), problems=tuple(problems))
-
-
-def _store_labels(
-    cache: Path, item: str, annotation: Annotation, rows: int, stored: Place | None
-) -> str | None:
-    """Write an item's labels unless they are there already; a note on surplus or lacking rows."""
-    source = {}
-    if annotation.file is not None:
-        source = {"name": annotation.file.name, "sha256": digest_file(annotation.file)}
-    wanted = {"partition": annotation.partition, "source": source}
-    if stored and stored.facts == wanted and stored.rows == rows:
-        return None
-    if annotation.file is None:
-        values, note = fit_labels(np.empty((0, 2), np.float32), rows, item)[0], None
-    else:
-        values, note = fit_labels(read_label_file(annotation.file), rows, str(annotation.file))
-    write_labels(cache, item, values, partition=annotation.partition, source=source)
-    return f"{item}: {note}" if note else None

@@ -77,13 +77,18 @@ class Outcome:
 
     Attributes:
         video: its id.
-        status: "complete" (nothing was missing), "extracted" or "failed".
+        status: "complete" (nothing was missing), "extracted", "failed", or "quarantined" (failed
+            in an earlier run, not tried again).
         notes: what the user should know of it.
         problems: what could not be done, and why.
         trace: traceback of an error that vapipe does not expect.
+        fault: of what fails: "media" (the file), "set-up" (cache, options, weights), "unexpected"
+            or "death" (of the worker process).
         rows: frames T; 0 when unknown.
+        duration: seconds of video.
         units: shards written.
         seconds: wall time.
+        peak: resident bytes of the process at most so far.
     """
 
     video: str
@@ -91,9 +96,12 @@ class Outcome:
     notes: tuple[str, ...] = ()
     problems: tuple[str, ...] = ()
     trace: str = ""
+    fault: str = ""
     rows: int = 0
+    duration: float = 0.0
     units: int = 0
     seconds: float = 0.0
+    peak: int = 0
 
 
 def extract_video(task: Task, settings: Settings, streams: Sequence[Stream]) -> Outcome:
@@ -137,6 +145,7 @@ def extract_video(task: Task, settings: Settings, streams: Sequence[Stream]) -> 
         status="extracted",
         notes=tuple(dict.fromkeys(notes)),
         rows=len(info.timeline),
+        duration=len(info.timeline) / info.timeline.fps,
         units=sum(len(owners) for owners in task.streams.values()),
         seconds=time.perf_counter() - began,
     )

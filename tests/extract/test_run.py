@@ -349,11 +349,12 @@ def wait_for_shards(process, cache, count):
         time.sleep(0.005)
 
 
-def test_an_interrupted_run_says_what_is_left_and_continues(many, tmp_path, many_reference):
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_run_says_what_is_left_and_continues(many, tmp_path, many_reference, how):
     cache = tmp_path / "cache"
     process = extract_in_process(many, cache, stderr=subprocess.PIPE)
     wait_for_shards(process, cache, 4)
-    process.send_signal(signal.SIGINT)
+    process.send_signal(how)
     message = process.communicate()[1].decode()
     assert process.returncode == 3
     assert re.fullmatch(
@@ -362,6 +363,29 @@ def test_an_interrupted_run_says_what_is_left_and_continues(many, tmp_path, many
     )
     run(many, cache)
     assert tree(cache) == many_reference
+
+
+_STOPPED_TWICE = """
+import os, signal, sys, time
+from vapipe.commands.batch import stoppable
+signal.signal(signal.SIGINT, signal.default_int_handler)
+before = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
+with stoppable():
+    pass
+assert (signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)) == before
+with stoppable():
+    try:
+        os.kill(os.getpid(), getattr(signal, sys.argv[1]))
+    finally:
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(60)
+"""
+
+
+@pytest.mark.parametrize("first", ["SIGINT", "SIGTERM"])
+def test_a_second_request_to_stop_ends_at_once(first):
+    done = subprocess.run([sys.executable, "-c", _STOPPED_TWICE, first], check=False, timeout=30)
+    assert done.returncode == -signal.SIGTERM
 
 
 def kill_and_continue(videos, cache, reference, seed):

@@ -1,0 +1,122 @@
+"""Videos that failed, one small file each in the cache, so that later runs pass over them.
+
+Who tries a video writes its file, so nothing is shared between writers. A failure counts as long as
+the file, the streams and vapipe are those that failed.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from .. import __version__
+from ..cache.durable import refusals_named, safe_name, write_json
+from ..cache.errors import CacheError
+from ..cache.header import read_header
+from ..cache.layout import timeline_path
+from .dataset import Video
+
+FOLDER = "failures"
+
+
+@dataclass(frozen=True)
+class Circumstances:
+    """What a failure depends on.
+
+    Attributes:
+        file: size and modification time of the video file.
+        keys: stream -> key, of all streams asked for.
+        crops: folder of official crops, "" where faces are searched.
+        version: of vapipe.
+    """
+
+    file: Mapping[str, int]
+    keys: Mapping[str, str]
+    crops: str
+    version: str
+
+    @staticmethod
+    def of(video: Video, keys: Mapping[str, str], crops: Path | None) -> Circumstances:
+        """Those of now."""
+        facts = video.path.stat()
+        file = {"bytes": facts.st_size, "modified_ns": facts.st_mtime_ns}
+        return Circumstances(file, dict(keys), str(crops or ""), __version__)
+
+
+@dataclass(frozen=True)
+class Failure:
+    """How a video failed.
+
+    Attributes:
+        video: its id.
+        path: its file.
+        reason: for people.
+        circumstances: under which it failed.
+        trace: traceback of an error that vapipe does not expect.
+        media: facts of the file as far as they were found out before.
+        host: where it was tried.
+    """
+
+    video: str
+    path: str
+    reason: str
+    circumstances: Circumstances
+    trace: str = ""
+    media: Mapping[str, Any] = field(default_factory=dict)
+    host: str = ""
+
+
+def write_failure(root: Path, failure: Failure) -> None:
+    """Note a failure; replaces an earlier one of the video.
+
+    Raises:
+        CacheError: the disk refuses.
+    """
+    write_json(_path(root, failure.video), asdict(failure))
+
+
+def clear_failure(root: Path, video: str) -> None:
+    """Forget that a video failed."""
+    with refusals_named(_path(root, video)):
+        _path(root, video).unlink(missing_ok=True)
+
+
+def read_failures(root: Path) -> dict[str, Failure]:
+    """All failures noted, by video.
+
+    Raises:
+        CacheError: a note is damaged.
+    """
+    found = {}
+    for path in sorted((root / FOLDER).glob("[!.]*.json")):
+        try:
+            record = json.loads(path.read_text())
+            record["circumstances"] = Circumstances(**record["circumstances"])
+            failure = Failure(**record)
+        except FileNotFoundError:
+            continue  # another run has just got through
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise CacheError(
+                f"cannot read {path}: {error}; delete it, and the video is tried again"
+            ) from error
+        found[failure.video] = failure
+    return found
+
+
+def known_media(root: Path, video: str) -> dict[str, Any]:
+    """Codec, size and rates of a video from its timeline; {} if it failed before that was written.
+
+    The file is not opened: what ended a worker would end this process, too.
+    """
+    try:
+        (item,) = read_header(timeline_path(root, video)).items
+    except CacheError:
+        return {}
+    return dict(item.facts["media"])
+
+
+def _path(root: Path, video: str) -> Path:
+    return root / FOLDER / f"{safe_name(video)}.json"

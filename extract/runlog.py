@@ -1,0 +1,113 @@
+"""The log of a run in the cache: one file per run, JSON lines, written by one process only.
+
+Times are by each host's own clock, for people; nothing is decided by them.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import socket
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ..cache.durable import refusals_named, slug
+
+FOLDER = "log"
+
+Write = Callable[..., None]
+
+
+@contextmanager
+def open_log(root: Path, **facts: Any) -> Iterator[Write]:
+    """Begin a log with facts of the run; yields write(event, **facts), which appends a line.
+
+    The last line says how the run ended: "done", "stopped" (by the user, or a failure limit), or
+    the error. A killed run has no such line.
+
+    Raises:
+        CacheError: the disk refuses.
+    """
+    host, stamp = socket.gethostname(), time.strftime("%Y%m%dT%H%M%S", time.gmtime())
+    name = f"{stamp}-{slug(host)}-{os.getpid()}-{secrets.token_hex(4)}.jsonl"
+    path = root / FOLDER / name
+    with refusals_named(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        file = path.open("x", encoding="utf-8")
+
+    def write(event: str, **facts: Any) -> None:
+        record = {"event": event, "time": round(time.time(), 3), **facts}
+        with refusals_named(path):
+            file.write(json.dumps(record, ensure_ascii=False) + "\n")
+            file.flush()
+
+    with file:
+        write("start", host=host, pid=os.getpid(), **facts)
+        try:
+            yield write
+        except (GeneratorExit, KeyboardInterrupt):
+            write("end", how="stopped")
+            raise
+        except Exception as error:
+            write("end", how=f"{type(error).__name__}: {error}")
+            raise
+        write("end", how="done")
+
+
+@dataclass(frozen=True)
+class LoggedRun:
+    """A run as its log tells it.
+
+    Attributes:
+        path: the log.
+        start: facts of the first line: host, pid, jobs, todo, streams, partition ...
+        units: the lines of units, in the order in which they finished; a later try of a video
+            stands after the earlier one.
+        end: how it ended, None where the log does not say.
+        last: time of the last line, seconds since 1970 by the host's clock.
+    """
+
+    path: Path
+    start: Mapping[str, Any]
+    units: tuple[Mapping[str, Any], ...]
+    end: str | None
+    last: float
+
+    def final(self) -> dict[str, Mapping[str, Any]]:
+        """Video -> line of its last try."""
+        return {unit["video"]: unit for unit in self.units}
+
+    def state(self) -> str:
+        """How it ended, "running", "killed", or "open" where only its own host could tell."""
+        if self.end is not None:
+            return self.end
+        if self.start["host"] != socket.gethostname():
+            return "open"
+        return "running" if Path(f"/proc/{self.start['pid']}").exists() else "killed"
+
+
+def read_logs(root: Path) -> list[LoggedRun]:
+    """All runs logged in a cache, the earliest first; lines cut off are passed over."""
+    runs = []
+    for path in sorted((root / FOLDER).glob("*.jsonl")):
+        records = list(_records(path))
+        if records and records[0]["event"] == "start":
+            ends = [record["how"] for record in records if record["event"] == "end"]
+            units = tuple(record for record in records if record["event"] == "unit")
+            runs.append(
+                LoggedRun(path, records[0], units, ends[-1] if ends else None, records[-1]["time"])
+            )
+    return runs
+
+
+def _records(path: Path) -> Iterator[dict[str, Any]]:
+    for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
+        try:
+            yield json.loads(line)
+        except ValueError:
+            continue  # half a line: its writer is at it, or was killed

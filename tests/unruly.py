@@ -1,0 +1,70 @@
+"""An encoder that misbehaves at the videos of some lengths: it hangs, hoards, raises, dies."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from vapipe.cache.timeline import Timeline, Valid
+from vapipe.extract.encoders import AudioEncoder, register_encoder
+
+
+class Deeds(str):
+    """An option `ROWS=DEED,...@FOLDER` whose unpickling loads this module, and so the encoder.
+
+    Deeds are hang, hoard, raise, die; `raise1` raises at the first try only. ROWS may be `*`. Every
+    deed adds a line to the file `deeds` in the folder.
+    """
+
+    def __reduce__(self) -> tuple[type, tuple[str]]:
+        return Deeds, (str(self),)
+
+
+@register_encoder("unruly")
+class Unruly(AudioEncoder):
+    """Ones for every row of all other videos."""
+
+    def __init__(self, *, deeds: str = "@.", device: str = "cpu") -> None:
+        self.dim = 4
+        plan, _, folder = deeds.partition("@")
+        self._plan = dict(pair.split("=") for pair in plan.split(",") if pair)
+        self._notes = Path(folder) / "deeds"
+
+    def identity(self) -> dict[str, Any]:
+        return {"name": "unruly", "precision": "float32"}
+
+    def encode(
+        self, blocks: Iterable[Any], timeline: Timeline
+    ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        rows = len(timeline)
+        deed = self._plan.get(str(rows), self._plan.get("*"))
+        if deed:
+            self._do(deed, rows)
+        yield np.ones((rows, 4), np.float32), np.full(rows, Valid.AUDIO, np.uint8)
+
+    def _do(self, deed: str, rows: int) -> None:
+        with self._notes.open("a") as file:
+            file.write(f"{rows} {os.getpid()}\n")
+        if deed == "hang":
+            time.sleep(120)
+        elif deed == "hoard":
+            kept = bytearray(3_000_000_000)
+            kept[::4096] = b"1" * len(kept[::4096])
+            time.sleep(120)
+        elif deed == "die":
+            os.abort()
+        elif deed == "raise" or self._notes.read_text().count(f"{rows} ") == 1:
+            raise ValueError(f"no good: {rows} rows")
+
+
+def tries(folder: Path, rows: int) -> list[int]:
+    """Process ids of the tries at videos of so many rows."""
+    if not (folder / "deeds").exists():
+        return []
+    lines = [line.split() for line in (folder / "deeds").read_text().splitlines()]
+    return [int(process) for length, process in lines if int(length) == rows]
