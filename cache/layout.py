@@ -3,6 +3,8 @@
     vapipe-cache.json                          marks the folder as a cache
     current.json                               stream -> key of the last extraction
     index.json                                 listing of the shards; can be deleted
+    failures/<video>.json                      why a video could not be extracted
+    log/<run>.jsonl                            what a run of extraction did
     quarantine/                                damaged shards that verify set aside
     timeline/<video>.h5                        one per video file: pts, subjects, source facts
     labels/<item>.h5                           one per annotated subject

@@ -1,14 +1,24 @@
-"""What `vapipe extract` takes for large runs: failures and their limits."""
+"""What `vapipe extract` offers for large runs: limits, parts, plans, status, batch files."""
 
 from __future__ import annotations
 
+import dataclasses
+import json
 import signal
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
+
+if TYPE_CHECKING:
+    from ..extract.dataset import Dataset
+    from ..extract.video import Settings
+
+_TASK_JOBS = 4  # processes of an array task, where the user does not say
 
 
 def failure_options(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -50,6 +60,143 @@ def failure_options(command: Callable[..., Any]) -> Callable[..., Any]:
     ):
         command = option(command)
     return command
+
+
+def batch_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Parts of a data set, and what is shown or written instead of extracting."""
+    for option in reversed(
+        [
+            click.option(
+                "--partition",
+                metavar="I/N",
+                help="Extract part I of N only; the parts are balanced by duration.",
+            ),
+            click.option("--dry-run", is_flag=True, help="Show what is missing; extract nothing."),
+            click.option("--status", is_flag=True, help="Show how far the runs of a cache are."),
+            click.option(
+                "--slurm-script",
+                type=click.Path(path_type=Path, dir_okay=False),
+                metavar="FILE",
+                help="Write a batch file for SLURM instead (docs/cluster.md).",
+            ),
+            click.option(
+                "--tasks",
+                type=click.IntRange(1),
+                default=8,
+                show_default=True,
+                help="With --slurm-script: tasks of the array.",
+            ),
+            click.option("--json", "as_json", is_flag=True, help="--dry-run, --status as JSON."),
+        ]
+    ):
+        command = option(command)
+    return command
+
+
+def show_plan(
+    dataset: Dataset, settings: Settings, jobs: int, *, retry_failed: bool, as_json: bool
+) -> None:
+    """Print what a run would do."""
+    from ..extract.survey import survey_extraction
+
+    found = survey_extraction(dataset, settings, retry_failed=retry_failed)
+    if as_json:
+        click.echo(json.dumps(dataclasses.asdict(found), indent=2))
+        return
+    for plan in found.streams:
+        click.echo(
+            f"  {plan.stream}@{plan.key[:8]}: {plan.complete} complete, {plan.missing} missing, "
+            f"{plan.stale} stale, {plan.quarantined} quarantined"
+        )
+    for video, reason in found.failures.items():
+        click.echo(f"  {video}: quarantined: {reason}")
+    if found.seconds is None:
+        time = "no estimate of the time, since no run of these streams is logged here yet"
+    else:
+        time = f"about {_duration(found.seconds / jobs)} with {jobs} process(es), as logged before"
+    click.echo(
+        f"to do: {found.videos} of {len(dataset.videos)} video(s), {_duration(found.duration)}; "
+        f"about {found.nbytes / 1e6:,.1f} MB; {time}"
+    )
+
+
+def show_status(cache: Path, *, as_json: bool) -> None:
+    """Print how far the logged runs are, what the cache holds, and which videos failed."""
+    from ..cache.layout import check_cache
+    from ..cache.status import cache_status
+    from ..extract.failures import read_failures
+    from ..extract.runlog import read_logs
+    from ..extract.survey import progress
+
+    check_cache(cache)
+    runs = [progress(run) for run in read_logs(cache)]
+    failures = read_failures(cache)
+    streams = [stream for stream in cache_status(cache).streams if stream.current]
+    if as_json:
+        content = {
+            "runs": [dataclasses.asdict(run) for run in runs],
+            "streams": [dataclasses.asdict(stream) for stream in streams],
+            "failures": [dataclasses.asdict(failure) for failure in failures.values()],
+        }
+        click.echo(json.dumps(content, indent=2, default=str))
+        return
+    for run in runs:
+        start = run.run.start
+        part = f", part {start['part']}" if start["part"] else ""
+        rest = f", {run.left} left"
+        if run.left and run.left_s is not None and run.state in ("running", "open"):
+            rest += f" (about {_duration(run.left_s)})"
+        click.echo(
+            f"{start['host']} {start['pid']}{part}: {run.state}; {run.extracted} extracted, "
+            f"{run.failed} failed{rest}; {run.frames_per_s:.0f} frames/s per process, at most "
+            f"{run.peak / 1e9:.1f} GB each; last line {_clock(run.run.last)}"
+        )
+    if not runs:
+        click.echo("no runs logged")
+    for stream in streams:
+        click.echo(
+            f"{stream.stream}@{stream.key[:8]}: {stream.present} present, {stream.missing} missing "
+            f"and {stream.stale} stale of the videos begun"
+        )
+    for failure in failures.values():
+        click.echo(f"failed: {failure.video}: {failure.reason}")
+
+
+def write_slurm_script(file: Path, context: click.Context, count: int) -> None:
+    """Write the batch file that runs this very command in parts."""
+    from ..cache.durable import write_bytes
+    from ..extract.slurm import slurm_script
+
+    gpu = context.params["device"].startswith("cuda")
+    jobs = context.params["jobs"] or (1 if gpu else _TASK_JOBS)
+    words = ["vapipe", "extract", *_repeated(context)]
+    if context.params["jobs"] is None:
+        words += ["--jobs", str(jobs)]
+    text = slurm_script(words, count=count, jobs=jobs, gpu=gpu, folder=Path.cwd())
+    write_bytes(file, text.encode())
+    click.echo(f"{file}: {count} tasks of {jobs} process(es); look at it, then: sbatch {file}")
+
+
+def _repeated(context: click.Context) -> Iterator[str]:
+    """The options of a command as they were given, but for those of its parts."""
+    own = ("partition", "dry_run", "status", "slurm_script", "tasks", "as_json")
+    for parameter in context.command.params:
+        source = context.get_parameter_source(parameter.name or "")
+        if parameter.name in own or source is not click.core.ParameterSource.COMMANDLINE:
+            continue
+        yield parameter.opts[0]
+        if not (isinstance(parameter, click.Option) and parameter.is_flag):
+            yield str(context.params[parameter.name or ""])
+
+
+def _duration(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s"
+
+
+def _clock(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds).astimezone().isoformat(" ", "seconds")
 
 
 @contextmanager

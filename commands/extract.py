@@ -5,13 +5,21 @@ from __future__ import annotations
 import dataclasses
 import sys
 import time
+from contextlib import nullcontext, redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from ..cache.errors import ConfigError
-from .batch import failure_options, stoppable
+from .batch import (
+    batch_options,
+    failure_options,
+    show_plan,
+    show_status,
+    stoppable,
+    write_slurm_script,
+)
 from .console import (
     ERROR,
     PARTLY,
@@ -25,6 +33,7 @@ if TYPE_CHECKING:
     from ..extract.attempts import Policy
     from ..extract.dataset import Dataset
     from ..extract.options import Options
+    from ..extract.plan import Part
     from ..extract.video import Outcome, Settings
 
 
@@ -32,8 +41,7 @@ if TYPE_CHECKING:
 @click.option(
     "--videos",
     type=click.Path(path_type=Path),
-    required=True,
-    help="Folder of videos (searched below), or one video file.",
+    help="Folder of videos (searched below), or one video file.  [required]",
 )
 @cache_option
 @click.option(
@@ -82,8 +90,11 @@ if TYPE_CHECKING:
     help="Processes; 1 stays in this one [default: one per 3 minutes of video, up to the cores].",
 )
 @failure_options
+@batch_options
+@click.pass_context
 def extract(
-    videos: Path,
+    context: click.Context,
+    videos: Path | None,
     cache: Path,
     streams: str | None,
     config: Path | None,
@@ -100,22 +111,47 @@ def extract(
     memory_limit: float | None,
     max_failures: int | None,
     retry_failed: bool,
+    partition: str | None,
+    dry_run: bool,
+    status: bool,
+    slurm_script: Path | None,
+    tasks: int,
+    as_json: bool,
 ) -> None:
     """Compute frame-aligned features of videos, once, into the cache.
 
     Annotations and splits found beside the videos go into the cache too. A run that was stopped
     continues where it was; videos that cannot be used are listed at the end (exit code 3).
     """
+    if status:
+        show_status(cache, as_json=as_json)
+        return
+    if videos is None:
+        raise click.MissingParameter(ctx=context, param_hint="'--videos'", param_type="option")
     from ..extract.attempts import Policy
     from ..extract.dataset import find_dataset
     from ..extract.options import choose_options
+    from ..extract.plan import Part, take_part
 
+    part = Part.parse(partition) if partition else None
     options = choose_options(streams, dtype, config)
     dataset = find_dataset(videos, labels=labels, split=split, ids=ids)
-    click.echo(f"{len(dataset.videos)} video(s) in {videos}; {dataset.layout}")
-    for name, problem in dataset.problems:
-        click.echo(f"  {name}: {problem}")
-    settings, jobs = extraction_settings(cache, options, faces, device, jobs, dataset, video_stream)
+    if slurm_script:
+        write_slurm_script(slurm_script, context, tasks)
+        return
+    with redirect_stdout(sys.stderr) if as_json else nullcontext():
+        click.echo(f"{len(dataset.videos)} video(s) in {videos}; {dataset.layout}")
+        if part:
+            dataset = take_part(dataset, part)
+            click.echo(f"part {part}: {len(dataset.videos)} of them")
+        for name, problem in dataset.problems:
+            click.echo(f"  {name}: {problem}")
+        settings, jobs = extraction_settings(
+            cache, options, faces, device, jobs, dataset, video_stream
+        )
+    if dry_run:
+        show_plan(dataset, settings, jobs, retry_failed=retry_failed, as_json=as_json)
+        return
     policy = Policy(
         retries=retries,
         time_limit=time_limit,
@@ -123,9 +159,9 @@ def extract(
         max_failures=max_failures,
         retry_failed=retry_failed,
     )
-    done, failed = show_extraction(dataset, settings, jobs, policy)
+    done, failed = show_extraction(dataset, settings, jobs, policy, part)
     failed += len(dataset.problems)
-    if not done:
+    if not done and dataset.videos:
         click.echo("error: no video could be extracted", err=True)
         sys.exit(ERROR)
     click.echo(f"next: vapipe fit --head grjca{unless_default(cache)}")
@@ -169,7 +205,11 @@ def extraction_settings(
 
 
 def show_extraction(
-    dataset: Dataset, settings: Settings, jobs: int, policy: Policy | None = None
+    dataset: Dataset,
+    settings: Settings,
+    jobs: int,
+    policy: Policy | None = None,
+    part: Part | None = None,
 ) -> tuple[int, int]:
     """Run, print a line per video and a summary; (videos usable, videos with problems)."""
     from ..extract.attempts import Policy, StoppedError
@@ -184,7 +224,9 @@ def show_extraction(
     stopped = ""
     try:
         with stoppable(), progress_lines(sum(sizes.values()), "videos") as step:
-            run = run_extraction(dataset, settings, jobs=jobs, policy=policy or Policy(), warn=warn)
+            run = run_extraction(
+                dataset, settings, jobs=jobs, policy=policy or Policy(), part=part, warn=warn
+            )
             for outcome in run:
                 outcomes.append(outcome)
                 rows = sum(each.rows for each in outcomes if each.status == "extracted")

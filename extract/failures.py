@@ -7,7 +7,7 @@ the file, the streams and vapipe are those that failed.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from ..cache.errors import CacheError
 from ..cache.header import read_header
 from ..cache.layout import timeline_path
 from .dataset import Video
+from .video import Task
 
 FOLDER = "failures"
 
@@ -104,6 +105,22 @@ def read_failures(root: Path) -> dict[str, Failure]:
             ) from error
         found[failure.video] = failure
     return found
+
+
+def passed_over(
+    failures: Mapping[str, Failure],
+    tasks: Sequence[Task],
+    keys: Mapping[str, str],
+    crops: Path | None,
+) -> dict[str, Failure]:
+    """The failures that still count, of videos of which something is missing."""
+    return {
+        task.video.id: failures[task.video.id]
+        for task in tasks
+        if task.incomplete
+        and task.video.id in failures
+        and failures[task.video.id].circumstances == Circumstances.of(task.video, keys, crops)
+    }
 
 
 def known_media(root: Path, video: str) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ..cache.catalog import Catalog, Place
@@ -73,6 +73,15 @@ def partition(videos: Sequence[Video], part: Part) -> tuple[Video, ...]:
         if number == part.number:
             mine.append(video)
     return tuple(mine)
+
+
+def take_part(dataset: Dataset, part: Part) -> Dataset:
+    """The data set with the videos of one part; its problems are left to the first part."""
+    return replace(
+        dataset,
+        videos=tuple(sorted(partition(dataset.videos, part), key=lambda video: video.id)),
+        problems=dataset.problems if part.number == 1 else (),
+    )
 
 
 def plan(dataset: Dataset, streams: Sequence[StreamFacts], catalog: Catalog) -> list[Task]:

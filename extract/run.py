@@ -17,7 +17,6 @@ from functools import lru_cache, partial
 
 import torch
 
-from ..cache.catalog import Catalog
 from ..cache.durable import dead_partials
 from ..cache.errors import ConfigError, MediaError, VapipeError
 from ..cache.index import open_catalog, write_index
@@ -31,6 +30,7 @@ from .failures import (
     Failure,
     clear_failure,
     known_media,
+    passed_over,
     read_failures,
     write_failure,
 )
@@ -89,13 +89,24 @@ def run_extraction(
         keys = {stream.config.name: stream.key for stream in streams}
         write_current(settings.cache, keys)
         failures = read_failures(settings.cache)
+        tasks = plan(dataset, streams, catalog)
+        given_up = (
+            {} if policy.retry_failed else passed_over(failures, tasks, keys, settings.crops_dir)
+        )
         todo = []
-        for task in plan(dataset, streams, catalog):
-            outcome = _settled(task, settings, keys, catalog, policy, failures)
-            if outcome is None:
-                todo.append(task)
+        for task in tasks:
+            video = task.video
+            if not task.incomplete:
+                outcome = Outcome(video.id, "complete", rows=catalog.timelines[video.id].rows)
+                yield take_labels(outcome, video, dataset, settings.cache, catalog)
+            elif video.id in given_up:
+                reason = (
+                    "not tried, since it failed in an earlier run; --retry-failed tries again: "
+                    f"{given_up[video.id].reason}"
+                )
+                yield Outcome(video.id, "quarantined", problems=(reason,))
             else:
-                yield take_labels(outcome, task.video, dataset, settings.cache, catalog)
+                todo.append(task)
         if todo:
             log = scope.enter_context(
                 open_log(
@@ -115,30 +126,6 @@ def run_extraction(
                 crew.close()
     if part is None:
         write_index(settings.cache)
-
-
-def _settled(
-    task: Task,
-    settings: Settings,
-    keys: Mapping[str, str],
-    catalog: Catalog,
-    policy: Policy,
-    failures: Mapping[str, Failure],
-) -> Outcome | None:
-    """The outcome of a video that needs no try: complete, or it failed before; else None."""
-    video = task.video
-    if not (task.timeline or task.streams):
-        return Outcome(video.id, "complete", rows=catalog.timelines[video.id].rows)
-    failure = failures.get(video.id)
-    if policy.retry_failed or failure is None:
-        return None
-    if failure.circumstances != Circumstances.of(video, keys, settings.crops_dir):
-        return None
-    reason = (
-        f"not tried, since it failed in an earlier run; --retry-failed tries again: "
-        f"{failure.reason}"
-    )
-    return Outcome(video.id, "quarantined", problems=(reason,))
 
 
 def _note(

@@ -45,12 +45,14 @@ class StreamFacts:
     Attributes:
         config: what was asked for.
         modality: "visual" or "audio".
+        dim: feature dimension D.
         identity: everything that determines the stored values, JSON-able.
         key: SHA-256 (hex) of the identity.
     """
 
     config: StreamConfig
     modality: str
+    dim: int
     identity: dict[str, Any]
     key: str
 
@@ -67,7 +69,7 @@ class Stream(StreamFacts):
 
     def facts(self) -> StreamFacts:
         """What it is, fit to be sent to another process."""
-        return StreamFacts(self.config, self.modality, self.identity, self.key)
+        return StreamFacts(self.config, self.modality, self.dim, self.identity, self.key)
 
 
 def bind(config: StreamConfig, crops: CropConfig, device: str) -> Stream:
@@ -100,7 +102,7 @@ def bind(config: StreamConfig, crops: CropConfig, device: str) -> Stream:
         if config.view != WHOLE:
             identity["view"] = config.view.name
     key = hashlib.sha256(canonical_json(identity)).hexdigest()
-    return Stream(config, encoder.modality, identity, key, encoder)
+    return Stream(config, encoder.modality, encoder.dim, identity, key, encoder)
 
 
 def doubled(streams: Sequence[StreamFacts]) -> list[tuple[str, str]]:

@@ -70,6 +70,11 @@ class Task:
     streams: Mapping[str, tuple[str, ...]]
     timeline: bool
 
+    @property
+    def incomplete(self) -> bool:
+        """Whether anything is missing."""
+        return self.timeline or bool(self.streams)
+
 
 @dataclass(frozen=True)
 class Outcome:
