@@ -2,7 +2,8 @@
 
 Writes a clip per frame rate with PyAV (tiny frames, AAC sound), reads it back with the extraction's
 own code, and prints a Markdown table. Run: `python benchmarks/alignment.py --minutes 120`, some
-20 min. VGGish has generated weights: where it hears a click does not depend on them.
+20 min. VGGish has generated weights: where it hears a click does not depend on them. Of WavLM the
+windows, strides and interpolation are measured, with the energy in place of the network.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from trained import trained
 
 from vapipe.cache import Timeline
 from vapipe.extract.encoders import AudioEncoder, create_encoder
+from vapipe.extract.encoders.waveform import WaveformEncoder, cut_steps
 from vapipe.extract.media.audio import RATE, AudioBlock, read_audio
 from vapipe.extract.media.frames import read_frames
 from vapipe.extract.media.probe import MediaInfo, probe
@@ -42,8 +44,30 @@ COLUMNS = (
     "click off by (start / end / worst)",
     "click's time off by (worst)",
     "vggish off by (start / end / worst)",
+    "wavlm off by (start / end / worst)",
     "rounded hop off by (end)",
 )
+
+
+class WavLMSteps(WaveformEncoder):
+    """In place of WavLM's network the energy of what each of its features sees, 25 ms every 20 ms.
+
+    Windows, strides and interpolation are those of `wavlm`.
+    """
+
+    name = "wavlm"
+    dim = 1
+    batch = 1
+    steps = cut_steps("wavlm", chunk=10.0, context=1.5, hop=320, field=400)
+
+    def identity(self) -> dict:
+        """Nothing is stored of it."""
+        return {"name": self.name}
+
+    def embed(self, windows: np.ndarray) -> np.ndarray:
+        """Energies [b, F, 1] of windows [b, n]."""
+        fields = np.lib.stride_tricks.sliding_window_view(windows, self.steps.field, axis=1)
+        return (fields[:, :: self.steps.hop] ** 2).sum(axis=-1, keepdims=True)
 
 
 def main() -> None:
@@ -100,6 +124,7 @@ def measure(clip: Clip, vggish: AudioEncoder) -> list[str]:
         offsets(clip, sound),
         f"{max(heard, key=abs) * info.timeline.fps:+.2f}",
         vggish_offsets(info, middles + CLICK / 2, vggish),
+        wavlm_offsets(info, middles + CLICK / 2),
         rounded_hop(info.timeline),
     ]
 
@@ -143,6 +168,24 @@ def vggish_offsets(info: MediaInfo, clicks: np.ndarray, encoder: AudioEncoder) -
         moved = np.abs(values[here] - values[here][0]).max(axis=1)
         hears = moments[here][moved > 0.2 * moved.max()]
         off.append(((hears[0] + hears[-1]) / 2 - click) * info.timeline.fps)
+    return f"{off[0]:+.2f} / {off[-1]:+.2f} / {max(off, key=abs):+.2f}"
+
+
+def wavlm_offsets(info: MediaInfo, clicks: np.ndarray) -> str:
+    """Frames by which the centre of the energy in WavLM's steps is off each click.
+
+    Rows, and moments between them, are interpolated as `wavlm` does it.
+    """
+    pts = info.timeline.pts
+    moments = np.interp(np.arange(0, len(pts) - 1, 1 / BETWEEN), np.arange(len(pts)), pts)
+    timeline = Timeline(moments, info.timeline.fps * BETWEEN)
+    parts = WavLMSteps().encode(read_audio(info), timeline)
+    energy = np.concatenate([features for features, _ in parts])[:, 0].astype(np.float64)
+    off = []
+    for click in clicks:
+        near = slice(*np.searchsorted(moments, [click - 0.1, click + 0.1]))
+        weight = energy[near] * np.gradient(moments[near])
+        off.append(((weight * moments[near]).sum() / weight.sum() - click) * info.timeline.fps)
     return f"{off[0]:+.2f} / {off[-1]:+.2f} / {max(off, key=abs):+.2f}"
 
 
