@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import sys
 import tomllib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from .console import cache_option
+from .console import PARTLY, cache_option
 from .evaluate import show_evaluation
 from .training import training_view
 
@@ -156,7 +159,7 @@ def fit_and_show(
 
     plan = plan_fit(store, config)
     _announce(plan)
-    with training_view(plan.config) as show:
+    with _stopping_told(), training_view(plan.config) as show:
         result = train(store, config, run, show, tensorboard=tensorboard)
     _show_result(result)
     return result
@@ -174,9 +177,24 @@ def resume_and_show(
     config = stored.changed(changes)
     click.echo(f"going on with {run}")
     _announce(plan_fit(store, config))
-    with training_view(stored) as show:
+    with _stopping_told(), training_view(stored) as show:
         result = resume(store, run, config, show, tensorboard=tensorboard)
     _show_result(result)
+
+
+@contextmanager
+def _stopping_told() -> Iterator[None]:
+    """End an interrupted fit with what goes on with it."""
+    from ..fusion.train import Stopped
+
+    try:
+        yield
+    except Stopped as stopped:
+        click.echo(
+            f"stopped; `vapipe fit --resume {stopped.folder}` goes on from its last whole epoch",
+            err=True,
+        )
+        sys.exit(PARTLY)
 
 
 def _announce(plan: Plan) -> None:
@@ -198,3 +216,4 @@ def _show_result(result: FitResult) -> None:
     click.echo(f"{result.parameters:,} parameters; computed on {result.device}")
     show_evaluation(result.evaluation)
     click.echo(f"run: {result.run_dir} ({result.seconds:.1f} s)")
+    click.echo(f"next: vapipe predict {result.run_dir} CLIP --overlay")

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -55,6 +56,14 @@ class FitResult:
     seconds: float
 
 
+class Stopped(KeyboardInterrupt):
+    """A fit was interrupted (Ctrl-C); `folder` is the run, which `resume` goes on with."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__()
+        self.folder = folder
+
+
 def fit(
     store: FeatureStore,
     config: FitConfig,
@@ -79,10 +88,12 @@ def fit(
         ConfigError: the configuration does not fit the cache (see `plan_fit`), the folder is in
             use, or the loss stopped being finite.
         CacheError: the cache or the run's folder cannot be read or written.
+        Stopped: in place of KeyboardInterrupt; names the folder.
     """
     plan, device = plan_fit(store, config), choose_device(config.device)
     folder = start_run(run_dir, plan, store, device)
-    return _fit(plan, store, device, folder, Progress(), None, progress, tensorboard)
+    with _stopping_named(folder):
+        return _fit(plan, store, device, folder, Progress(), None, progress, tensorboard)
 
 
 def resume(
@@ -121,7 +132,16 @@ def resume(
     at, saved = Progress(), None
     if (run_dir / CHECKPOINT).exists():  # else it was interrupted in the first epoch
         at, saved = read_checkpoint(run_dir)
-    return _fit(plan, store, device, run_dir, at, saved, progress, tensorboard)
+    with _stopping_named(run_dir):
+        return _fit(plan, store, device, run_dir, at, saved, progress, tensorboard)
+
+
+@contextmanager
+def _stopping_named(folder: Path) -> Iterator[None]:
+    try:
+        yield
+    except KeyboardInterrupt as interrupt:
+        raise Stopped(folder) from interrupt
 
 
 def _fit(

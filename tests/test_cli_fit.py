@@ -1,13 +1,18 @@
 """`vapipe fit` as one types it: configuration, resuming, splits, what it prints."""
 
 import json
+import signal
+import subprocess
+import sys
 
 import pytest
 from click.testing import CliRunner
 from fusion_caches import write_planted
 
 from vapipe.cli import main
+from vapipe.fusion.checkpoint import read_checkpoint
 
+PROGRAM = "from vapipe.cli import main; main()"
 QUICK = """
 head = "concat"
 targets = "joint"
@@ -115,3 +120,28 @@ def test_an_unfinished_run_says_how_to_go_on(planted, quick, tmp_path):
     result = vapipe_("evaluate", run, "--cache", planted)
     assert result.exit_code == 1
     assert f"`vapipe fit --resume {run}` goes on with it" in result.stderr
+
+
+def test_ctrl_c_says_how_to_go_on(planted, quick, tmp_path):
+    run = tmp_path / "run"
+    process = subprocess.Popen(
+        [
+            *(sys.executable, "-c", PROGRAM, "fit", "--cache", planted, "--config", quick),
+            *("--epochs", "500", "--set", "patience=500", "--run", run),
+        ],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        # Jobs in the background of a shell ignore Ctrl-C; here it must be heard.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
+    while "epoch   3" not in process.stdout.readline():
+        assert process.poll() is None
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 3
+    assert f"stopped; `vapipe fit --resume {run}` goes on" in errors
+    assert "Traceback" not in errors
+    records = (run / "metrics.jsonl").read_text().splitlines()
+    progress, _ = read_checkpoint(run)
+    assert len(records) in (progress.epoch, progress.epoch - 1)
