@@ -71,6 +71,14 @@ def batch_options(command: Callable[..., Any]) -> Callable[..., Any]:
                 metavar="I/N",
                 help="Extract part I of N only; the parts are balanced by duration.",
             ),
+            click.option(
+                "--engine",
+                type=click.Choice(["local", "dask"]),
+                default="local",
+                show_default=True,
+                help="Processes of this machine, or the workers of a Dask scheduler.",
+            ),
+            click.option("--scheduler", metavar="ADDRESS", help="Of Dask, e.g. tcp://node1:8786."),
             click.option("--dry-run", is_flag=True, help="Show what is missing; extract nothing."),
             click.option("--status", is_flag=True, help="Show how far the runs of a cache are."),
             click.option(

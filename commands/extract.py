@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ..cache.errors import ConfigError
+from ..dask_engine import describe_dask
 from .batch import (
     batch_options,
     failure_options,
@@ -112,6 +113,8 @@ def extract(
     max_failures: int | None,
     retry_failed: bool,
     partition: str | None,
+    engine: str,
+    scheduler: str | None,
     dry_run: bool,
     status: bool,
     slurm_script: Path | None,
@@ -128,6 +131,11 @@ def extract(
         return
     if videos is None:
         raise click.MissingParameter(ctx=context, param_hint="'--videos'", param_type="option")
+    if (engine == "dask") != (scheduler is not None):
+        raise ConfigError(
+            "--engine dask and --scheduler ADDRESS belong together; `dask scheduler` starts one "
+            "and prints its address"
+        )
     from ..extract.attempts import Policy
     from ..extract.dataset import find_dataset
     from ..extract.options import choose_options
@@ -147,7 +155,7 @@ def extract(
         for name, problem in dataset.problems:
             click.echo(f"  {name}: {problem}")
         settings, jobs = extraction_settings(
-            cache, options, faces, device, jobs, dataset, video_stream
+            cache, options, faces, device, jobs, dataset, video_stream, scheduler
         )
     if dry_run:
         show_plan(dataset, settings, jobs, retry_failed=retry_failed, as_json=as_json)
@@ -159,7 +167,7 @@ def extract(
         max_failures=max_failures,
         retry_failed=retry_failed,
     )
-    done, failed = show_extraction(dataset, settings, jobs, policy, part)
+    done, failed = show_extraction(dataset, settings, jobs, policy, part, scheduler)
     failed += len(dataset.problems)
     if not done and dataset.videos:
         click.echo("error: no video could be extracted", err=True)
@@ -177,9 +185,10 @@ def extraction_settings(
     jobs: int | None,
     dataset: Dataset,
     video_stream: int | None = None,
+    scheduler: str | None = None,
 ) -> tuple[Settings, int]:
     """Work out crops, device and processes; say what was chosen."""
-    from ..device import choose_device
+    from ..device import check_device_name, choose_device
     from ..extract.run import sensible_jobs
     from ..extract.video import Settings
 
@@ -188,9 +197,16 @@ def extraction_settings(
         raise ConfigError(
             f"--faces {faces}: not `detect`, not `frame`, and no folder of crops of that name"
         )
-    where = str(choose_device(device))
-    jobs = jobs or sensible_jobs(dataset.videos, where)
-    click.echo(f"faces: {faces}; computing on {where} with {jobs} process(es)")
+    if scheduler:
+        check_device_name(device)  # whether it is there, the workers know
+        where = "cpu" if device == "auto" else device
+        jobs = 1
+        with_what = f"with the workers of {scheduler}: {describe_dask(scheduler)}"
+    else:
+        where = str(choose_device(device))
+        jobs = jobs or sensible_jobs(dataset.videos, where)
+        with_what = f"with {jobs} process(es)"
+    click.echo(f"faces: {faces}; computing on {where} {with_what}")
     source: Any = "crops" if crops_dir else faces
     names = ", ".join(stream.name for stream in options.streams)
     click.echo(f"streams: {names} ({options.reason})")
@@ -210,6 +226,7 @@ def show_extraction(
     jobs: int,
     policy: Policy | None = None,
     part: Part | None = None,
+    scheduler: str | None = None,
 ) -> tuple[int, int]:
     """Run, print a line per video and a summary; (videos usable, videos with problems)."""
     from ..extract.attempts import Policy, StoppedError
@@ -225,7 +242,13 @@ def show_extraction(
     try:
         with stoppable(), progress_lines(sum(sizes.values()), "videos") as step:
             run = run_extraction(
-                dataset, settings, jobs=jobs, policy=policy or Policy(), part=part, warn=warn
+                dataset,
+                settings,
+                jobs=jobs,
+                policy=policy or Policy(),
+                part=part,
+                scheduler=scheduler,
+                warn=warn,
             )
             for outcome in run:
                 outcomes.append(outcome)

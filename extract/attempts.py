@@ -5,12 +5,13 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
 
 from ..cache.catalog import Catalog
 from ..cache.errors import VapipeError
-from ..workers import Death, Engine, Limits, open_engine
+from ..workers import Death, Engine, Limits
 from .plan import announced
 from .runlog import Write
 from .video import Outcome, Task
@@ -48,10 +49,8 @@ class Policy:
 DEFAULT = Policy()
 
 
-def limits_of(policy: Policy, jobs: int, catalog: Catalog) -> Limits | None:
-    """The limits of worker processes; None where this process does the work."""
-    if jobs == 1 and policy.time_limit is None and policy.memory_limit is None:
-        return None
+def limits_of(policy: Policy, catalog: Catalog) -> Limits:
+    """The limits of worker processes."""
     factor = policy.time_limit or _TIME_FACTOR
 
     def seconds(task: Any) -> float:
@@ -71,10 +70,11 @@ class Attempts:
         self,
         work: Callable[[Task], Outcome],
         policy: Policy,
-        limits: Limits | None,
+        alone: Callable[[], AbstractContextManager[Engine]],
         log: Write,
     ) -> None:
-        self._work, self._policy, self._limits, self._log = work, policy, limits, log
+        """Nothing is tried yet; `alone` opens the engine of a single suspect."""
+        self._work, self._policy, self._alone, self._log = work, policy, alone, log
         self._suspects: list[tuple[Task, Outcome]] = []
         self._failed = 0
         self._succeeded = False
@@ -101,8 +101,8 @@ class Attempts:
         for task, outcome in self._suspects:
             for attempt in range(2, self._policy.retries + 2):
                 # A process of its own: others may have taken the memory, or spoilt the process.
-                with open_engine(1, limits=self._limits, retries=0) as alone:
-                    ((_, answer),) = alone(self._work, [task])
+                with self._alone() as engine:
+                    ((_, answer),) = engine(self._work, [task])
                 outcome = self._settle(task, answer, attempt)
                 if outcome.status != "failed":
                     break

@@ -11,16 +11,18 @@ import resource
 import socket
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import replace
 from functools import lru_cache, partial
 
 import torch
 
+from ..cache.catalog import Catalog
 from ..cache.durable import dead_partials
 from ..cache.errors import ConfigError, MediaError, VapipeError
 from ..cache.index import open_catalog, write_index
 from ..cache.layout import create_cache, write_current
+from ..dask_engine import open_dask
 from ..workers import Death, Engine, open_engine
 from .annotate import take_labels
 from .attempts import DEFAULT, Attempts, Policy, limits_of
@@ -52,6 +54,7 @@ def run_extraction(
     jobs: int = 1,
     policy: Policy = DEFAULT,
     part: Part | None = None,
+    scheduler: str | None = None,
     warn: Callable[[str], None] = lambda message: None,
 ) -> Iterator[Outcome]:
     """Extract what is missing of every video; one outcome per video, as they finish.
@@ -65,6 +68,7 @@ def run_extraction(
         jobs: worker processes; 1 runs in this process, unless the policy sets limits.
         policy: how failures are met.
         part: which part of a larger data set this is; listing the cache is left to a run over all.
+        scheduler: address of a Dask scheduler whose workers extract, in place of `jobs`.
         warn: told what is odd about the streams before the first video.
 
     Raises:
@@ -76,10 +80,10 @@ def run_extraction(
     for leftover in dead_partials(settings.cache):
         leftover.unlink(missing_ok=True)
     catalog = open_catalog(settings.cache)
-    limits = limits_of(policy, jobs, catalog)
+    engines = _engines(settings, jobs, policy, scheduler, catalog)
     with ExitStack() as scope:
         crew = scope.enter_context(ExitStack())  # ends before suspects run, which need its memory
-        engine = crew.enter_context(open_engine(jobs, limits=limits, retries=0))
+        engine = crew.enter_context(engines[0]())
         streams = describe_streams(settings, engine)
         for one, other in doubled(streams):
             warn(
@@ -112,13 +116,14 @@ def run_extraction(
                 open_log(
                     settings.cache,
                     jobs=jobs,
+                    scheduler=scheduler,
                     part=str(part) if part else None,
                     streams=keys,
                     videos=len(dataset.videos),
                     todo=len(todo),
                 )
             )
-            attempts = Attempts(partial(_attempt, settings), policy, limits, log)
+            attempts = Attempts(partial(_attempt, settings), policy, engines[1], log)
             for tries in (partial(attempts.first, engine, todo), attempts.again):
                 for task, outcome in tries():
                     _note(task, outcome, settings, keys, failures)
@@ -126,6 +131,22 @@ def run_extraction(
                 crew.close()
     if part is None:
         write_index(settings.cache)
+
+
+_Opener = Callable[[], AbstractContextManager[Engine]]
+
+
+def _engines(
+    settings: Settings, jobs: int, policy: Policy, scheduler: str | None, catalog: Catalog
+) -> tuple[_Opener, _Opener]:
+    """What opens the engine of all videos, and that of one suspect alone."""
+    limits = limits_of(policy, catalog)
+    if scheduler is not None:
+        remote = partial(open_dask, scheduler, limits, gpu=settings.device != "cpu")
+        return remote, partial(remote, fresh=True)
+    limited = policy.time_limit is not None or policy.memory_limit is not None
+    local = partial(open_engine, limits=limits if jobs > 1 or limited else None, retries=0)
+    return partial(local, jobs), partial(local, 1)
 
 
 def _note(

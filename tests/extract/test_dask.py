@@ -1,0 +1,133 @@
+"""Extraction on Dask workers: other processes, over TCP on this machine."""
+
+import os
+import signal
+import threading
+import time
+
+import pytest
+from click.testing import CliRunner
+from clips import PAL, Sound, constant_times, write_clip
+from unruly import Deeds, tries
+
+from vapipe.cache import ConfigError
+from vapipe.cache.verify import verify_cache
+from vapipe.cli import main
+from vapipe.dask_engine import describe_dask, open_dask
+from vapipe.extract.attempts import Policy
+from vapipe.extract.dataset import find_dataset
+from vapipe.extract.faces.crops import CropConfig
+from vapipe.extract.run import run_extraction
+from vapipe.extract.streams import StreamConfig
+from vapipe.extract.video import Settings
+from vapipe.workers import Limits
+
+ROWS = 20
+distributed = pytest.importorskip("distributed")
+
+
+@pytest.fixture(scope="module")
+def cluster():
+    with distributed.LocalCluster(
+        n_workers=2,
+        threads_per_worker=1,
+        protocol="tcp",
+        dashboard_address=None,
+        memory_limit=0,
+    ) as cluster:
+        yield cluster
+
+
+@pytest.fixture(scope="module")
+def videos(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("videos")
+    for number in range(6):
+        times = constant_times(PAL, ROWS + number)
+        write_clip(folder / f"v{number}.mp4", times=times, sound=Sound())
+    return folder
+
+
+def tree(cache):
+    return {path.relative_to(cache).as_posix(): path.read_bytes() for path in cache.rglob("*.h5")}
+
+
+def run(videos, cache, streams, **options):
+    settings = Settings(cache=cache, streams=streams, crops=CropConfig(source="frame"))
+    found = run_extraction(find_dataset(videos), settings, **options)
+    return {outcome.video: outcome for outcome in found}
+
+
+def test_dask_workers_give_the_same_bytes(videos, tmp_path, cluster):
+    streams = (StreamConfig("onet", "onet"), StreamConfig("logmel", "logmel"))
+    run(videos, tmp_path / "serial", streams)
+    words = [
+        "extract", "--videos", videos, "--cache", tmp_path / "dask", "--faces", "frame",
+        "--engine", "dask", "--scheduler", cluster.scheduler_address,
+    ]  # fmt: skip
+    result = CliRunner().invoke(main, [str(word) for word in words])
+    assert result.exit_code == 0, result.output
+    assert "2 worker(s), 2 task(s) at once" in result.stdout
+    assert tree(tmp_path / "dask") == tree(tmp_path / "serial")
+
+
+def test_bad_units_cost_only_themselves(videos, tmp_path, cluster):
+    deeds = Deeds(f"{ROWS + 1}=die,{ROWS + 2}=raise,{ROWS + 3}=hang@{tmp_path}")
+    streams = (StreamConfig("unruly", "unruly", (("deeds", deeds),)),)
+    policy = Policy(time_limit=1.0, grace=10.0)
+    before = describe_dask(cluster.scheduler_address)
+    outcomes = run(
+        videos, tmp_path / "cache", streams, policy=policy, scheduler=cluster.scheduler_address
+    )
+    failed = {video: o.problems[0] for video, o in outcomes.items() if o.status == "failed"}
+    assert sorted(failed) == ["v1", "v2", "v3"]
+    assert "died (signal 6, SIGABRT), also when nothing else ran" in failed["v1"]
+    assert "unexpected ValueError: no good: 22 rows" in failed["v2"]
+    assert "timed out after 11 s, also when nothing else ran" in failed["v3"]
+    for number in (1, 2, 3):
+        first, second = tries(tmp_path, ROWS + number)
+        assert first != second
+    assert not any(finding.problem for finding in verify_cache(tmp_path / "cache"))
+    assert describe_dask(cluster.scheduler_address) == before
+
+
+def test_a_dask_worker_that_is_killed_costs_nothing(videos, tmp_path, cluster):
+    streams = (StreamConfig("onet", "onet"), StreamConfig("logmel", "logmel"))
+    run(videos, tmp_path / "serial", streams)
+    cache = tmp_path / "cache"
+
+    def kill():
+        while not list(cache.glob("features/*/*.h5")):
+            time.sleep(0.01)
+        with distributed.Client(cluster.scheduler_address) as client:
+            pids = client.run(os.getpid)
+        os.kill(next(iter(pids.values())), signal.SIGKILL)
+
+    killer = threading.Thread(target=kill, daemon=True)
+    killer.start()
+    outcomes = run(videos, cache, streams, scheduler=cluster.scheduler_address)
+    killer.join(30)
+    assert not killer.is_alive()
+    assert {outcome.status for outcome in outcomes.values()} == {"extracted"}
+    assert tree(cache) == tree(tmp_path / "serial")
+
+
+def test_no_scheduler_is_one_message(videos, tmp_path, monkeypatch):
+    monkeypatch.setattr("vapipe.dask_engine._ANSWER_S", 0.5)
+    limits = Limits(lambda task: 1.0)
+    for address in ("tcp://127.0.0.1:9", "nonsense://x"):
+        with (
+            pytest.raises(ConfigError, match="no Dask scheduler answers"),
+            open_dask(address, limits),
+        ):
+            pass
+    words = ["extract", "--videos", str(videos), "--cache", str(tmp_path / "c")]
+    for more in (["--engine", "dask"], ["--scheduler", "tcp://x:1"]):
+        result = CliRunner().invoke(main, [*words, *more])
+        assert result.exit_code == 1
+        assert "--engine dask and --scheduler ADDRESS belong together" in result.stderr
+
+
+def test_without_dask_the_message_says_what_to_install(monkeypatch):
+    monkeypatch.setitem(__import__("sys").modules, "distributed", None)
+    with pytest.raises(ConfigError, match=r"pip install 'vapipe\[cluster\]'"):
+        describe_dask("tcp://127.0.0.1:9")
