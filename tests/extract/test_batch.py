@@ -72,6 +72,14 @@ def test_parts_hold_every_video_once_and_are_balanced(lengths, count, random):
     assert max(loads) - min(loads) <= longest * (1 + 1e-9) + 1e-6
 
 
+def test_the_longest_videos_are_dealt_out_first(monkeypatch):
+    lengths = {"a": 1.0, "b": 1.0, "c": 2.0, "d": 5.0, "e": 5.0, "f": 4.0}
+    monkeypatch.setattr(plan_module, "announced", lambda path: (lengths[path.name], 0))
+    videos = [Video(name, Path(name), ()) for name in lengths]
+    parts = [[video.id for video in partition(videos, Part(n, 2))] for n in (1, 2)]
+    assert parts == [["d", "f"], ["e", "c", "a", "b"]]  # 9 s each
+
+
 def test_problems_of_a_data_set_are_listed_by_the_first_part_only(videos):
     dataset = Dataset((), {}, (("x", "bad"),), "")
     assert [take_part(dataset, Part(n, 2)).problems for n in (1, 2)] == [(("x", "bad"),), ()]
@@ -90,8 +98,10 @@ def test_three_parts_two_processes_or_one_give_the_same_bytes(videos, tmp_path, 
         assert result.exit_code == 0
         assert f"part {number}/3: " in result.stdout
     assert tree(cache) == reference
+    assert not (cache / "index.json").exists()  # many would write it at once
     assert not any(finding.problem for finding in verify_cache(cache))
     assert "5 complete before" in extract(videos, cache).stdout
+    assert (cache / "index.json").exists()
     extract(videos, tmp_path / "two", "--jobs", 2)
     assert tree(tmp_path / "two") == reference
 

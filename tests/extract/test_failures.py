@@ -140,6 +140,12 @@ def test_what_the_cache_refuses_is_no_failure_of_the_video(videos, tmp_path):
     with pytest.raises(StoppedError, match="cannot write"):
         run(videos, tmp_path)
     assert read_failures(tmp_path / "cache") == {}
+    few = tmp_path / "few"
+    few.mkdir()
+    shutil.copy(videos / "v0.mp4", few)
+    (outcome,) = run(few, tmp_path).values()
+    assert "cannot write" in outcome.problems[0]
+    assert read_failures(tmp_path / "cache") == {}
 
 
 def test_a_file_that_cannot_be_used_is_tried_once_and_noted(videos, tmp_path):
