@@ -204,7 +204,7 @@ def extraction_settings(
         with_what = f"with the workers of {scheduler}: {describe_dask(scheduler)}"
     else:
         where = str(choose_device(device))
-        jobs = jobs or sensible_jobs(dataset.videos, where)
+        jobs = jobs or sensible_jobs(dataset.videos, where, options.streams)
         with_what = f"with {jobs} process(es)"
     click.echo(f"faces: {faces}; computing on {where} {with_what}")
     source: Any = "crops" if crops_dir else faces

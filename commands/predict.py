@@ -195,7 +195,8 @@ def _extract(
     click.echo(f"{len(dataset.videos)} video(s); streams as in training: {names}; on {where}")
     for name, problem in dataset.problems:
         click.echo(f"  {name}: {problem}", err=True)
-    jobs = sensible_jobs(dataset.videos, where)
+    everything = [stream for settings in extractions for stream in settings.streams]
+    jobs = sensible_jobs(dataset.videos, where, everything)
     done, failed = zip(
         *(show_extraction(dataset, settings, jobs) for settings in extractions), strict=True
     )

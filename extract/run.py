@@ -39,12 +39,14 @@ from .failures import (
 from .media.probe import announced_seconds
 from .plan import Part, plan
 from .runlog import open_log
-from .streams import Stream, StreamFacts, bind, doubled
+from .streams import Stream, StreamConfig, StreamFacts, bind, doubled
 from .video import Outcome, Settings, Task, extract_video
 
 # Seconds of video for which a process is worth starting: it takes seconds to import torch and to
 # load networks, and one process alone keeps more than one core busy (`overlap.py`).
-_WORTH_A_PROCESS_S = 180.0
+_WORTH_A_PROCESS_S = 180.0  # with these streams alone ...
+_LIGHT = ("onet", "logmel")
+_WORTH_A_PROCESS_LARGE_S = 20.0  # ... and with a large network, which takes ten times as long
 
 
 def run_extraction(
@@ -176,17 +178,19 @@ def _note(
         clear_failure(settings.cache, video.id)
 
 
-def sensible_jobs(videos: Sequence[Video], device: str) -> int:
-    """How many processes are worth starting: one for a GPU, few for little video."""
+def sensible_jobs(videos: Sequence[Video], device: str, streams: Sequence[StreamConfig]) -> int:
+    """How many processes are worth starting: one for a GPU, few for little work."""
     if device != "cpu":
         return 1
     cores = len(os.sched_getaffinity(0))
+    light = all(stream.encoder in _LIGHT for stream in streams)
+    worth = _WORTH_A_PROCESS_S if light else _WORTH_A_PROCESS_LARGE_S
     seconds = 0.0
     for video in videos:
         seconds += _announced_seconds(video)
-        if seconds >= cores * _WORTH_A_PROCESS_S:
+        if seconds >= cores * worth:
             break
-    return max(1, min(cores, len(videos), int(seconds / _WORTH_A_PROCESS_S)))
+    return max(1, min(cores, len(videos), int(seconds / worth)))
 
 
 def _announced_seconds(video: Video) -> float:

@@ -289,25 +289,27 @@ def test_errors_of_loading_are_the_same_from_a_worker(videos, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("seconds", "cores", "jobs"),
+    ("seconds", "encoder", "cores", "jobs"),
     [
-        ([5.0] * 9, 8, 1),  # starting processes would take longer than the work
-        ([150.0] * 3, 8, 2),
-        ([300.0], 8, 1),  # one video is never shared out
-        ([3600.0] * 20, 4, 4),
-        ([], 4, 1),
+        ([5.0] * 9, "onet", 8, 1),  # starting processes would take longer than the work
+        ([150.0] * 3, "logmel", 8, 2),
+        ([5.0] * 9, "resnet50", 8, 2),
+        ([300.0], "resnet50", 8, 1),  # one video is never shared out
+        ([3600.0] * 20, "onet", 4, 4),
+        ([], "onet", 4, 1),
     ],
 )
-def test_as_many_processes_as_the_video_is_worth(monkeypatch, seconds, cores, jobs):
+def test_as_many_processes_as_the_work_is_worth(monkeypatch, seconds, encoder, cores, jobs):
     monkeypatch.setattr(run_module.os, "sched_getaffinity", lambda _: set(range(cores)))
     monkeypatch.setattr(run_module, "announced_seconds", lambda path: seconds[int(path.name)])
     videos = [Video(str(n), Path(str(n)), ()) for n in range(len(seconds))]
-    assert sensible_jobs(videos, "cpu") == jobs
-    assert sensible_jobs(videos, "cuda:0") == 1
+    streams = [StreamConfig("sound", "logmel"), StreamConfig("another", encoder)]
+    assert sensible_jobs(videos, "cpu", streams) == jobs
+    assert sensible_jobs(videos, "cuda:0", streams) == 1
 
 
 def test_videos_that_cannot_be_opened_are_worth_no_process(tmp_path):
-    assert sensible_jobs([Video("a", tmp_path / "a.mp4", ())] * 2, "cpu") == 1
+    assert sensible_jobs([Video("a", tmp_path / "a.mp4", ())] * 2, "cpu", []) == 1
 
 
 # Shells start background jobs, and so their children, with Ctrl-C ignored; here it must be heard.
