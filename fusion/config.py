@@ -260,7 +260,11 @@ class FitConfig:
                 raise ConfigError(f"option {option} has no entries, so {name} cannot be set")
         return FitConfig.from_json(values)
 
-    def differences(self, other: FitConfig) -> dict[str, tuple[Any, Any]]:
-        """Option -> (value here, value there), where they differ."""
-        ours, theirs = self.to_json(), other.to_json()
-        return {name: (ours[name], theirs[name]) for name in ours if ours[name] != theirs[name]}
+    def differences(self, now: FitConfig) -> str:
+        """What another configuration changes, as `batch: 4 then, 5 now; ...`; empty if nothing."""
+        ours, theirs = self.to_json(), now.to_json()
+        return "; ".join(
+            f"{name}: {value!r} then, {theirs[name]!r} now"
+            for name, value in ours.items()
+            if value != theirs[name]
+        )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +26,7 @@ class Unit:
         label: the row of the table it belongs to: head, variant and varied options.
         fold: of its split.
         seed: of its fit.
-        config: the whole configuration.
+        config: the whole configuration, resolved.
         folder: of its run.
         cache: the feature cache.
         threads: of torch.
@@ -100,10 +100,12 @@ def plan_sweep(
     doubles = [unit.label for unit in units if sum(u.folder == unit.folder for u in units) > 1]
     if doubles:
         raise ConfigError(f"{doubles[0]} is in the sweep more than once; name every head once")
-    checked = {(unit.label, unit.fold): unit for unit in units}
-    for unit in checked.values():
-        plan_fit(store, unit.config)
-    return units
+    different = {(u.label, u.fold): u.config for u in units}  # a seed changes no plan
+    plans = {key: plan_fit(store, config).config for key, config in different.items()}
+    return [
+        replace(u, config=replace(plans[u.label, u.fold], seed=u.seed, device=u.config.device))
+        for u in units
+    ]
 
 
 def run_sweep(
@@ -183,13 +185,10 @@ def _finished(unit: Unit) -> bool:
     """
     if not (unit.folder / "model.safetensors").exists():
         return False
-    changed = FitConfig.load(unit.folder / "config.json").differences(
-        plan_fit(FeatureStore.open(unit.cache), unit.config).config
-    )
+    changed = FitConfig.load(unit.folder / "config.json").differences(unit.config)
     if changed:
-        listed = "; ".join(f"{k}: {a!r} then, {b!r} now" for k, (a, b) in changed.items())
         raise ConfigError(
-            f"{unit.folder} was made with another configuration ({listed}); sweep into another "
+            f"{unit.folder} was made with another configuration ({changed}); sweep into another "
             "folder with --out"
         )
     return True

@@ -135,12 +135,13 @@ class MultiScaleTCN(nn.Module):
     ) -> None:
         """Build one TCN per kernel size; errors as in `TCN`."""
         super().__init__()
-        self.scales = nn.ModuleList(
+        scales = [
             TCN(in_dim=in_dim, channels=channels, kernel_size=size, dropout=dropout, causal=causal)
             for size in kernel_sizes
-        )
-        self.out_dim = channels[-1] * len(kernel_sizes)
-        self.receptive_field = 1 + 2 * (max(kernel_sizes) - 1) * (2 ** len(channels) - 1)
+        ]
+        self.scales = nn.ModuleList(scales)
+        self.out_dim = sum(tcn.out_dim for tcn in scales)
+        self.receptive_field = max(tcn.receptive_field for tcn in scales)
 
     def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
         """Convolve x [B, L, in_dim] at every scale; mask as in `TCN`; -> [B, L, out_dim]."""

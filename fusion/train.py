@@ -119,15 +119,14 @@ def resume(
         CacheError: the cache or the run's folder cannot be read or written.
     """
     stored = read_unfinished(run_dir)
-    if config is not None:
-        changed = stored.differences(plan_fit(store, config).config)
-        if changed:
-            listed = "; ".join(f"{k}: {a!r} then, {b!r} now" for k, (a, b) in changed.items())
-            raise ConfigError(
-                f"the run {run_dir} was started with another configuration ({listed}); "
-                "resume it without options, or fit anew"
-            )
-    plan, device = plan_fit(store, stored), choose_device(stored.device)
+    plan = plan_fit(store, stored if config is None else config)
+    changed = stored.differences(plan.config)
+    if changed:
+        raise ConfigError(
+            f"the run {run_dir} was started with another configuration ({changed}); "
+            "resume it without options, or fit anew"
+        )
+    device = choose_device(stored.device)
     check_unchanged(run_dir, plan, store)
     at, saved = Progress(), None
     if (run_dir / CHECKPOINT).exists():  # else it was interrupted in the first epoch
