@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
@@ -12,6 +14,8 @@ from .catalog import Catalog, Group
 from .index import open_catalog
 from .layout import check_cache, read_current
 from .verify import QUARANTINE
+
+State = Literal["present", "missing", "stale"]
 
 
 @dataclass(frozen=True)
@@ -75,7 +79,11 @@ def cache_status(root: Path) -> CacheStatus:
         CacheError: the folder is not a cache that this vapipe reads.
     """
     check_cache(root)
-    catalog = open_catalog(root)
+    return summarise(root, open_catalog(root))
+
+
+def summarise(root: Path, catalog: Catalog) -> CacheStatus:
+    """The status of a cache whose listing is at hand."""
     current = set(read_current(root).items())
     timelines = list(catalog.timelines.values())
     files = [path for path in root.rglob("*") if path.is_file()]
@@ -100,17 +108,7 @@ def cache_status(root: Path) -> CacheStatus:
 
 def _stream_status(catalog: Catalog, group: Group, current: bool) -> StreamStatus:
     folder = group.folder
-    audio = folder.provenance["modality"] == "audio"
-    present = missing = stale = 0
-    for video, timeline in catalog.timelines.items():
-        for owner in [video] if audio else timeline.facts["subjects"]:
-            place = group.get(owner)
-            if place is None:
-                missing += 1
-            elif place.misfit(timeline):
-                stale += 1
-            else:
-                present += 1
+    counts = Counter(state for _, _, state, _ in owner_states(catalog, group))
     path = catalog.root / folder.path
     return StreamStatus(
         stream=folder.stream,
@@ -119,9 +117,25 @@ def _stream_status(catalog: Catalog, group: Group, current: bool) -> StreamStatu
         dim=folder.dim,
         dtype=np.dtype(folder.dtype).name,
         current=current,
-        present=present,
-        missing=missing,
-        stale=stale,
+        present=counts["present"],
+        missing=counts["missing"],
+        stale=counts["stale"],
         shards=len(folder.shards),
         nbytes=sum((path / name).stat().st_size for name in folder.shards),
     )
+
+
+def owner_states(catalog: Catalog, group: Group) -> Iterator[tuple[str, str, State, str | None]]:
+    """Every (video, owner, state, why it is stale) of a stream.
+
+    The owners of visual streams are the subjects of the videos, those of audio streams the videos.
+    """
+    audio = group.folder.provenance["modality"] == "audio"
+    for video, timeline in catalog.timelines.items():
+        for owner in [video] if audio else timeline.facts["subjects"]:
+            place = group.get(owner)
+            if place is None:
+                yield video, owner, "missing", None
+            else:
+                misfit = place.misfit(timeline)
+                yield video, owner, "stale" if misfit else "present", misfit

@@ -88,7 +88,7 @@ def find_dataset(
     """
     if not root.exists():
         raise ConfigError(f"{root}: no such video or folder of videos")
-    paths = [root] if root.is_file() else list(_video_files(root))
+    paths = [root] if root.is_file() else list(video_files(root))
     if not paths:
         raise ConfigError(
             f"{root}: no video in it; looked for {', '.join(sorted(VIDEO_SUFFIXES))} "
@@ -111,7 +111,7 @@ def find_dataset(
     ]
     single = {video: same[0] for video, same in by_id.items() if len(same) == 1}
     videos = tuple(
-        Video(video, path, _subjects(video, annotations.keys() - (by_id.keys() - {video})))
+        Video(video, path, subjects_of(video, annotations.keys() - (by_id.keys() - {video})))
         for video, path in sorted(single.items())
     )
     followed = {subject.id for video in videos for subject in video.subjects}
@@ -123,7 +123,7 @@ def find_dataset(
     return Dataset(videos, annotations, tuple(problems), layout)
 
 
-def _video_files(root: Path) -> Iterator[Path]:
+def video_files(root: Path) -> Iterator[Path]:
     """Videos below `root`, sorted; hidden folders and vapipe's own caches are passed over."""
     for folder, names, files in os.walk(root):
         names[:] = sorted(
@@ -148,7 +148,7 @@ def _relative_id(path: Path, base: Path) -> str:
     return path.relative_to(base).with_suffix("").as_posix()
 
 
-def _subjects(video: str, annotated: Collection[str]) -> tuple[Subject, ...]:
+def subjects_of(video: str, annotated: Collection[str]) -> tuple[Subject, ...]:
     """The subjects that annotations name; without any, one subject called like the video.
 
     Where an unsuffixed main subject stands beside a suffixed one, it is on the other side.

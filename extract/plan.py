@@ -93,7 +93,7 @@ def _plan_video(video: Video, streams: Sequence[StreamFacts], catalog: Catalog) 
     subjects = [subject.id for subject in video.subjects]
     timeline = catalog.timelines.get(video.id)
     source = timeline.facts["source"] if timeline else {}
-    same_file = timeline is not None and _unchanged(video.path, source)
+    same_file = timeline is not None and unchanged(video.path, source)
     missing = {}
     for stream in streams:
         stored: Mapping[str, Place] = catalog.features.get((stream.config.name, stream.key), {})
@@ -109,7 +109,7 @@ def _plan_video(video: Video, streams: Sequence[StreamFacts], catalog: Catalog) 
     return Task(video, missing, timeline=not (same_file and subjects_known))
 
 
-def _unchanged(path: Path, source: dict) -> bool:
+def unchanged(path: Path, source: dict) -> bool:
     """Whether a file is the one described: same size and time, or else the same digest."""
     facts = path.stat()
     if facts.st_size != source["bytes"]:

@@ -75,7 +75,7 @@ def recreate(
     groups: dict[CropConfig, list[tuple[Wanted, StreamConfig]]] = {}
     for stream in wanted:
         config = by_name.get(stream.name) or stream_config(stream)
-        groups.setdefault(_crop_config(stream, crops_dir), []).append((stream, config))
+        groups.setdefault(crop_config(stream, crops_dir), []).append((stream, config))
     result = []
     for crops, members in groups.items():
         settings = Settings(
@@ -150,7 +150,12 @@ def _named(wanted: Wanted, digest: Any) -> str:
     )
 
 
-def _crop_config(wanted: Wanted, crops_dir: Path | None) -> CropConfig:
+def crop_config(wanted: Wanted, crops_dir: Path | None) -> CropConfig:
+    """How the crops of a visual stream were made.
+
+    Raises:
+        ConfigError: they were crop files, and no folder is given.
+    """
     facts = wanted.identity.get("crops", {})
     if _made_of_crops(wanted) and crops_dir is None:
         raise ConfigError(
