@@ -4,6 +4,7 @@ import os
 import subprocess
 
 import pytest
+from browser import browser  # noqa: F401  (a fixture for all)
 
 # As in cli.py: threads that wait sleep, so that tests stay quick beside other processes.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
