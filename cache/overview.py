@@ -1,0 +1,318 @@
+"""What lies in a cache, video by video: states, validity codes, times, labels, sizes.
+
+Unlike `status.py`, which counts from the listing alone, this reads codes, times and labels of
+everything; features are never touched. A shard that cannot be read becomes a damaged cell.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from .catalog import Catalog, Folder, Group, Place
+from .durable import safe_name
+from .errors import CacheError
+from .index import open_catalog
+from .layout import check_cache, feature_folder, read_current
+from .odd_times import Odd, odd_times
+from .reading import ShardReader
+from .status import CacheStatus, owner_states, summarise
+
+STATES = ("complete", "missing", "stale", "damaged")
+
+
+class Cell(NamedTuple):
+    """One item in one stream.
+
+    Attributes:
+        state: of `STATES`.
+        codes: validity code -> rows, where complete.
+        reason: why it is stale or damaged.
+        nbytes: of its stored rows; the audio rows of a video count for each of its subjects.
+    """
+
+    state: str
+    codes: Mapping[int, int]
+    reason: str = ""
+    nbytes: int = 0
+
+
+_MISSING = Cell("missing", {})
+
+
+@dataclass(frozen=True)
+class Unit:
+    """One stream under one key.
+
+    Attributes:
+        stream, key: what it is.
+        modality: "visual", "audio", or "" where no shard is left to tell.
+        config: what the key is the digest of; {} where no shard is left to tell.
+        group: its places, None where there are none.
+    """
+
+    stream: str
+    key: str
+    modality: str
+    config: Mapping[str, Any]
+    group: Group | None
+
+
+class VideoFacts(NamedTuple):
+    """One video file.
+
+    Attributes:
+        id: of the video.
+        source: name, bytes, sha256 of the file.
+        media: codec, size, rates as the container gives them.
+        subjects: item ids.
+        rows: frames T.
+        fps: mean rate in hertz.
+        odd: what is unusual about its times.
+        problem: why its times cannot be read, or "".
+    """
+
+    id: str
+    source: Mapping[str, Any]
+    media: Mapping[str, Any]
+    subjects: tuple[str, ...]
+    rows: int
+    fps: float
+    odd: tuple[Odd, ...]
+    problem: str = ""
+
+    @property
+    def seconds(self) -> float:
+        """Duration."""
+        return self.rows / self.fps
+
+
+class ItemFacts(NamedTuple):
+    """One subject of one video.
+
+    Attributes:
+        id: of the item.
+        video: its video.
+        partition: "train", "validation", "test", or None.
+        labelled: rows with an annotation; None where there are no labels that fit.
+        label_problem: why labels are not served, or "".
+        cells: one per unit of the overview.
+    """
+
+    id: str
+    video: VideoFacts
+    partition: str | None
+    labelled: int | None
+    label_problem: str
+    cells: tuple[Cell, ...]
+
+
+@dataclass(frozen=True)
+class Overview:
+    """A whole cache.
+
+    Attributes:
+        status: the counts that `vapipe cache status` shows.
+        units: streams of the last extraction, and those of other names that none was the last of.
+        older: how many units under earlier keys are left out.
+        videos: by id, sorted.
+        items: sorted by id.
+        damaged: shard, relative to the cache -> reason; also what only reading showed.
+    """
+
+    status: CacheStatus
+    units: tuple[Unit, ...]
+    older: int
+    videos: dict[str, VideoFacts]
+    items: tuple[ItemFacts, ...]
+    damaged: dict[str, str]
+
+
+def look_over(root: Path, progress: Callable[[int, int], None] = lambda *_: None) -> Overview:
+    """Read what is known of every item of a cache.
+
+    Args:
+        root: the cache folder.
+        progress: told (folders read, folders in all).
+
+    Raises:
+        CacheError: the folder is not a cache that this vapipe reads.
+    """
+    check_cache(root)
+    catalog = open_catalog(root)
+    status = summarise(root, catalog)
+    units, older = _units(catalog, read_current(root))
+    reading = _Reading(root, dict(status.damaged))
+    total, done = len(units) + 2, 0
+
+    def step() -> None:
+        nonlocal done
+        done += 1
+        progress(done, total)
+
+    videos = {}
+    for video, place, pts in reading.rows(catalog.timelines, "pts"):
+        videos[video] = _video(video, place, pts)
+    step()
+    labels = dict(_labels(catalog, reading))
+    step()
+    columns = []
+    for unit in units:
+        columns.append(_column(catalog, unit, reading))
+        step()
+    items = []
+    for item, video in sorted(catalog.subjects()):
+        stored = catalog.labels.get(item)
+        labelled, problem = labels.get(item, (None, ""))
+        cells = (
+            c.get(video if u.modality == "audio" else item)
+            for c, u in zip(columns, units, strict=True)
+        )
+        items.append(
+            ItemFacts(
+                item,
+                videos[video],
+                stored.facts["partition"] if stored else None,
+                labelled,
+                problem,
+                tuple(cell or _MISSING for cell in cells),
+            )
+        )
+    return Overview(
+        status, tuple(units), older, dict(sorted(videos.items())), tuple(items), reading.damaged
+    )
+
+
+def _units(catalog: Catalog, current: Mapping[str, str]) -> tuple[list[Unit], int]:
+    """The streams shown, by name, and how many older ones are not."""
+    shown = [
+        Unit(stream, key, folder.provenance["modality"], folder.provenance["config"], group)
+        for (stream, key), group in catalog.features.items()
+        for folder in [group.folder]
+        if current.get(stream, key) == key
+    ]
+    known = {(unit.stream, unit.key) for unit in shown}
+    lost = [
+        Unit(stream, key, "", {}, None)
+        for stream, key in current.items()
+        if (stream, key) not in known
+    ]
+    return sorted([*shown, *lost], key=lambda u: (u.stream, u.key)), len(catalog.features) - len(
+        shown
+    )
+
+
+class _Reading:
+    """Reads rows of many items; what cannot be read is noted and told."""
+
+    def __init__(self, root: Path, damaged: dict[str, str]) -> None:
+        self._root = root
+        self.damaged = damaged
+
+    def rows(
+        self, places: Mapping[str, Place], name: str, wanted: Iterable[str] | None = None
+    ) -> Iterator[tuple[str, Place, np.ndarray | str]]:
+        """Each id with its place and rows, or in their stead the reason why there are none."""
+        reader: ShardReader | None = None
+        for owner in places if wanted is None else wanted:
+            place = places[owner]
+            try:
+                if reader is None or reader.path != place.path:
+                    reader = None
+                    reader = ShardReader(place.path)
+                yield owner, place, reader.rows(name, place.start, place.stop)
+            except CacheError as error:
+                reason = getattr(error, "reason", str(error))
+                self.damaged.setdefault(place.path.relative_to(self._root).as_posix(), reason)
+                yield owner, place, reason
+
+
+def _video(video: str, place: Place, pts: np.ndarray | str) -> VideoFacts:
+    facts = place.facts
+    media = facts.get("media", {})
+    odd: tuple[Odd, ...] = ()
+    if not isinstance(pts, str):
+        odd = tuple(odd_times(pts, media.get("video", {}).get("nominal_fps")))
+    return VideoFacts(
+        video,
+        facts["source"],
+        media,
+        tuple(facts["subjects"]),
+        place.rows,
+        facts["fps"],
+        odd,
+        pts if isinstance(pts, str) else "",
+    )
+
+
+def _labels(catalog: Catalog, reading: _Reading) -> Iterator[tuple[str, tuple[int | None, str]]]:
+    """Item -> annotated rows, or None and the reason."""
+    lengths = {item: catalog.timelines[video].rows for item, video in catalog.subjects()}
+    fitting = []
+    for item, place in catalog.labels.items():
+        rows = lengths.get(item)
+        if rows is not None and place.rows != rows:
+            yield item, (None, f"{place.rows} label rows for {rows} frames; extract again")
+        elif rows is not None:
+            fitting.append(item)
+    for item, _, values in reading.rows(catalog.labels, "labels", fitting):
+        if isinstance(values, str):
+            yield item, (None, values)
+        else:
+            yield item, (int((~np.isnan(values).any(axis=1)).sum()), "")
+
+
+def _column(catalog: Catalog, unit: Unit, reading: _Reading) -> dict[str, Cell]:
+    """The cells of a stream by owner; an owner of whom nothing is known is missing."""
+    name = feature_folder(unit.stream, unit.key)
+    folder = next((f for f in catalog.folders if f.path == f"features/{name}"), None)
+    cells = dict(_damaged_cells(catalog, unit, folder))
+    if unit.group is None:
+        return cells
+    present = set()
+    for _, owner, state, reason in owner_states(catalog, unit.group):
+        if state == "present":
+            present.add(owner)
+            cells.pop(owner, None)  # a pack holds the rows of a damaged single shard
+        elif state == "stale":
+            cells[owner] = Cell("stale", {}, reason or "")
+    row_bytes = unit.group.folder.dim * np.dtype(unit.group.folder.dtype).itemsize + 1
+    in_order = (owner for owner in unit.group if owner in present)  # of the shards
+    for owner, place, codes in reading.rows(unit.group, "valid", in_order):
+        if isinstance(codes, str):
+            cells[owner] = Cell("damaged", {}, codes)
+        else:
+            counts = np.bincount(codes, minlength=256)
+            cells[owner] = Cell(
+                "complete",
+                {int(code): int(counts[code]) for code in np.flatnonzero(counts)},
+                nbytes=place.rows * row_bytes,
+            )
+    return cells
+
+
+def _damaged_cells(
+    catalog: Catalog, unit: Unit, folder: Folder | None
+) -> Iterator[tuple[str, Cell]]:
+    """Owners whose own shard is damaged, told by its name; a damaged pack names nobody."""
+    if folder is None or not folder.damaged:
+        return
+    for item, video in catalog.subjects():
+        for owner in {item, video}:
+            reason = folder.damaged.get(f"{safe_name(owner)}.h5")
+            if reason:
+                # Where no shard tells the modality, a video's rows count for all its subjects.
+                yield (item if unit.modality == "" else owner), Cell("damaged", {}, reason)
+
+
+def count_codes(cells: Iterable[Cell]) -> Counter[int]:
+    """Rows of each validity code over the complete ones of some cells."""
+    total: Counter[int] = Counter()
+    for cell in cells:
+        total.update(cell.codes)
+    return total
