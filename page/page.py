@@ -49,7 +49,8 @@ class Page:
         blocks: name (small letters, digits, dashes) -> `pack_array`; decoded when a script asks.
         scripts: run in this order, after `shell.js`.
         styles: after `style.css`.
-        plotly: whether plotly is embedded (about 5 MB), before all other scripts.
+        plotly: whether plotly is embedded (about 5 MB). It runs when the first figure is asked
+            for, so that the rest of the page can be read at once.
         media: whether the page may play files that lie beside it.
     """
 
@@ -70,21 +71,23 @@ class Page:
                 would end its element.
         """
         scripts = [Asset(__package__, "shell.js").text(), *(each.text() for each in self.scripts)]
+        library = ""
         if self.plotly:
             from plotly.offline import get_plotlyjs
 
-            scripts.insert(0, get_plotlyjs())
-        for script in scripts:
+            library = get_plotlyjs()
+        for script in (library, *scripts):
             if _ENDS_SCRIPT.search(script):
                 raise ValueError("a script must not contain the end of a script element")
         styles = [Asset(__package__, "style.css").text(), *(each.text() for each in self.styles)]
         return string.Template(Asset(__package__, "shell.html").text()).substitute(
-            policy=html.escape(_policy(scripts, media=self.media)),
+            policy=html.escape(_policy([library, *scripts], media=self.media)),
             title=html.escape(self.title),
             style="\n".join(styles),
             body=self.body.text(),
             data=embed_json(self.data),
             blocks="\n".join(_block(name, text) for name, text in self.blocks.items()),
+            plotly=library,
             scripts="\n".join(f"<script>{script}</script>" for script in scripts),
         )
 

@@ -124,6 +124,20 @@ const Page = (() => {
     };
   }
 
+  let loading = null;
+
+  // Run plotly, once, after the page as it is has been painted: that takes a second or two.
+  function plotly() {
+    loading ??= new Promise((resolve) => {
+      requestAnimationFrame(() => setTimeout(() => {
+        const source = document.getElementById("plotly");
+        source.replaceWith(el("script", {}, source.textContent));
+        resolve(Plotly);
+      }));
+    });
+    return loading;
+  }
+
   // Draw plotly's figure that build() gives ({data, layout}) into an element, and again when the
   // theme changes; what the user zoomed stays. Gives a promise of the element.
   async function figure(holder, build) {
@@ -134,6 +148,7 @@ const Page = (() => {
   }
 
   async function draw({ holder, build }) {
+    const Plotly = await plotly();
     const { data: traces, layout: shape } = build();
     const options = { displayModeBar: false, responsive: true, doubleClick: "reset" };
     await Plotly.react(holder, traces, { uirevision: "page", ...shape }, options);
@@ -143,7 +158,8 @@ const Page = (() => {
 
   function forget(holder) {
     for (const other of figures) if (other.holder === holder) figures.delete(other);
-    Plotly.purge(holder);
+    if (holder.dataset.drawn) Plotly.purge(holder);
+    delete holder.dataset.drawn;
   }
 
   const calm = () => matchMedia("(prefers-reduced-motion: reduce)").matches;
