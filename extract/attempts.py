@@ -12,7 +12,7 @@ from typing import Any
 from ..cache.catalog import Catalog
 from ..cache.errors import VapipeError
 from ..workers import Death, Engine, Limits
-from .plan import announced
+from .plan import length_of
 from .runlog import Write
 from .video import Outcome, Task
 
@@ -56,9 +56,7 @@ def limits_of(policy: Policy, catalog: Catalog) -> Limits:
     def seconds(task: Any) -> float:
         if not isinstance(task, Task):
             return math.inf  # loading the encoders
-        timeline = catalog.timelines.get(task.video.id)
-        known = timeline and timeline.rows / timeline.facts["fps"]
-        return policy.grace + factor * (known or announced(task.video.path)[0])
+        return policy.grace + factor * length_of(task, catalog)[0]
 
     return Limits(seconds, policy.memory_limit)
 

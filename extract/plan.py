@@ -9,15 +9,11 @@ from pathlib import Path
 
 from ..cache.catalog import Catalog, Place
 from ..cache.durable import digest_file
-from ..cache.errors import ConfigError, MediaError
+from ..cache.errors import ConfigError
 from .dataset import Dataset, Video
-from .media.probe import open_media
+from .media.lengths import announced
 from .streams import StreamFacts
 from .video import Task
-
-_MICROSECONDS = 1_000_000  # FFmpeg's unit of durations
-_BYTES_PER_S = 10_000  # of a poor video, where a file does not say how long it is
-_FPS = 30.0  # where a file does not say
 
 
 @dataclass(frozen=True)
@@ -41,21 +37,6 @@ class Part:
 
     def __str__(self) -> str:
         return f"{self.number}/{self.count}"
-
-
-def announced(path: Path) -> tuple[float, int]:
-    """Seconds and frames that a file says it has, estimated from its size where it says nothing.
-
-    Depends on the file alone, so that every node finds the same.
-    """
-    try:
-        with open_media(path) as container:
-            seconds = max(0, container.duration or 0) / _MICROSECONDS
-            rates = [stream.average_rate for stream in container.streams.video]
-    except MediaError:
-        return 0.0, 0  # it is refused as fast, and listed, when its turn comes
-    seconds = seconds or path.stat().st_size / _BYTES_PER_S
-    return seconds, round(seconds * float(next(filter(None, rates), _FPS)))
 
 
 def partition(videos: Sequence[Video], part: Part) -> tuple[Video, ...]:
@@ -107,6 +88,14 @@ def _plan_video(video: Video, streams: Sequence[StreamFacts], catalog: Catalog) 
             missing[stream.config.name] = lacking
     subjects_known = timeline is not None and timeline.facts["subjects"] == subjects
     return Task(video, missing, timeline=not (same_file and subjects_known))
+
+
+def length_of(task: Task, catalog: Catalog) -> tuple[float, int]:
+    """Seconds and frames of a task's video: as the cache knows them, else as the file announces."""
+    timeline = None if task.timeline else catalog.timelines.get(task.video.id)
+    if timeline is None:
+        return announced(task.video.path)
+    return timeline.rows / timeline.facts["fps"], timeline.rows
 
 
 def unchanged(path: Path, source: dict) -> bool:

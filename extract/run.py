@@ -36,7 +36,7 @@ from .failures import (
     read_failures,
     write_failure,
 )
-from .media.probe import announced_seconds
+from .media.lengths import announced
 from .plan import Part, plan
 from .runlog import open_log
 from .streams import Stream, StreamConfig, StreamFacts, bind, doubled
@@ -187,17 +187,10 @@ def sensible_jobs(videos: Sequence[Video], device: str, streams: Sequence[Stream
     worth = _WORTH_A_PROCESS_S if light else _WORTH_A_PROCESS_LARGE_S
     seconds = 0.0
     for video in videos:
-        seconds += _announced_seconds(video)
+        seconds += announced(video.path)[0]
         if seconds >= cores * worth:
             break
     return max(1, min(cores, len(videos), int(seconds / worth)))
-
-
-def _announced_seconds(video: Video) -> float:
-    try:
-        return announced_seconds(video.path)
-    except MediaError:
-        return 0.0  # it is refused as fast, and listed, when its turn comes
 
 
 def describe_streams(settings: Settings, engine: Engine) -> list[StreamFacts]:

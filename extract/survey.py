@@ -13,7 +13,7 @@ from ..cache.layout import DTYPES, check_cache
 from ..workers import run_here
 from .dataset import Dataset
 from .failures import Failure, passed_over, read_failures
-from .plan import announced, plan
+from .plan import length_of, plan
 from .run import describe_streams
 from .runlog import LoggedRun, read_logs
 from .streams import StreamFacts
@@ -125,7 +125,7 @@ def survey(
         if task.video.id in given_up or not task.streams:
             continue
         videos += 1
-        length, rows = announced(task.video.path)
+        length, rows = length_of(task, catalog)
         duration += length
         nbytes += rows * sum(row_bytes[name] * len(own) for name, own in task.streams.items())
         kind = frozenset(task.streams)

@@ -131,16 +131,6 @@ def open_media(path: Path) -> Iterator[InputContainer]:
         yield container
 
 
-def announced_seconds(path: Path) -> float:
-    """How long a file says it is, without reading its packets; 0 where it says nothing.
-
-    Raises:
-        MediaError: see `open_media`.
-    """
-    with open_media(path) as container:
-        return max(0, container.duration or 0) / av.time_base
-
-
 def probe(
     path: Path | str, *, video_stream: int | None = None, audio_stream: int | None = None
 ) -> MediaInfo:

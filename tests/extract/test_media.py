@@ -9,7 +9,7 @@ from clips import RATES, Sound, constant_times, variable_times, write_clip
 
 from vapipe.cache.errors import MediaError
 from vapipe.extract.media.frames import read_frames
-from vapipe.extract.media.probe import announced_seconds, probe
+from vapipe.extract.media.probe import probe
 
 
 def patch(path: Path, box: bytes, offset: int, new: bytes) -> None:
@@ -58,12 +58,6 @@ def test_audio_facts_stay_on_the_containers_clock(tmp_path):
     assert info.audio.start == pytest.approx(0.5, abs=1e-3)
     assert info.audio.duration == pytest.approx(1.0, abs=2e-3)
     assert info.timeline.pts[0] == pytest.approx(0.2, abs=1e-3)
-
-
-@pytest.mark.parametrize("suffix", ["mp4", "mkv", "avi"])
-def test_the_announced_length_is_read_from_the_header(tmp_path, suffix):
-    clip = write_clip(tmp_path / f"c.{suffix}", times=constant_times(Fraction(25), 75))
-    assert announced_seconds(clip.path) == pytest.approx(3.0, abs=0.05)
 
 
 def test_without_audio_there_is_none(tmp_path):

@@ -301,7 +301,7 @@ def test_errors_of_loading_are_the_same_from_a_worker(videos, tmp_path):
 )
 def test_as_many_processes_as_the_work_is_worth(monkeypatch, seconds, encoder, cores, jobs):
     monkeypatch.setattr(run_module.os, "sched_getaffinity", lambda _: set(range(cores)))
-    monkeypatch.setattr(run_module, "announced_seconds", lambda path: seconds[int(path.name)])
+    monkeypatch.setattr(run_module, "announced", lambda path: (seconds[int(path.name)], 0))
     videos = [Video(str(n), Path(str(n)), ()) for n in range(len(seconds))]
     streams = [StreamConfig("sound", "logmel"), StreamConfig("another", encoder)]
     assert sensible_jobs(videos, "cpu", streams) == jobs
