@@ -17,8 +17,9 @@ from .corrupt import CorruptedFeed, Corruption
 from .data import require_streams
 from .ensemble import combine, ensemble_weights, require_same_videos
 from .feed import Feed
+from .gates import Gates
 from .runs import Run, load_run, write_evaluation
-from .scoring import Evaluation, predict, score
+from .scoring import Evaluation, predict, predict_gated, score
 from .smooth import check_smoothing, smooth
 
 
@@ -52,7 +53,11 @@ def evaluate(
     if not isinstance(run, Run):
         run = load_run(run, device)
     videos = partition_videos(run, store, partition)
-    predictions = predict_run(run, store, videos, corruption)
+    gates: Gates | None = None
+    if corruption is None:
+        predictions, gates = predict_gated(run.model, _feed(run, store, videos, None), videos)
+    else:
+        predictions = predict_run(run, store, videos, corruption)
     conditions: dict[str, Any] = {}
     if smoothing:
         predictions = {
@@ -65,7 +70,7 @@ def evaluate(
     notes = _warn_of_training([run], videos)
     if notes:
         conditions["notes"] = notes
-    evaluation = score(store, predictions, partition=partition, conditions=conditions)
+    evaluation = score(store, predictions, partition=partition, conditions=conditions, gates=gates)
     if out is not None:
         write_result(out, evaluation, store)
     return evaluation
@@ -176,11 +181,17 @@ def predict_run(
     Raises:
         ConfigError: other streams than it was trained on, or streams missing for some videos.
     """
+    return predict(run.model, _feed(run, store, videos, corruption), videos)
+
+
+def _feed(
+    run: Run, store: FeatureStore, videos: Sequence[str], corruption: Corruption | None
+) -> Feed:
     streams = run_streams(run, store)
     require_streams(store, videos, list(streams.values()))
     config = dataclasses.replace(run.config, streams=streams, views=False)
     if corruption is None:
-        return predict(run.model, Feed(store, config, run.device), videos)
+        return Feed(store, config, run.device)
     network = next(iter(run.model.networks))  # all were given the same statistics
     deviations = {
         role: run.model.get_submodule(f"networks.{network}.encoders.{role}")
@@ -189,8 +200,7 @@ def predict_run(
         .numpy()
         for role in streams
     }
-    feed = CorruptedFeed(store, config, run.device, corruption=corruption, deviations=deviations)
-    return predict(run.model, feed, videos)
+    return CorruptedFeed(store, config, run.device, corruption=corruption, deviations=deviations)
 
 
 def partition_videos(run: Run, store: FeatureStore, partition: str) -> list[str]:

@@ -108,20 +108,25 @@ class Network(nn.Module):
         streams: Mapping[str, Tensor],
         valid: Mapping[str, Tensor] | None = None,
         mask: Tensor | None = None,
+        gates: dict[str, Tensor] | None = None,
     ) -> Tensor:
-        """Predict [B, L, outputs] float32; arguments as in `Model.forward`."""
+        """Predict [B, L, outputs] float32.
+
+        Streams, valid and mask as in `Model.forward`; `gates` is filled as by `Head.forward`.
+        """
         if not self.autocast:
-            return self._predict(streams, valid, mask)
+            return self._predict(streams, valid, mask, gates)
         with torch.autocast(next(iter(streams.values())).device.type, torch.bfloat16):
-            return self._predict(streams, valid, mask).float()
+            return self._predict(streams, valid, mask, gates).float()
 
     def _predict(
         self,
         streams: Mapping[str, Tensor],
         valid: Mapping[str, Tensor] | None,
         mask: Tensor | None,
+        gates: dict[str, Tensor] | None,
     ) -> Tensor:
-        return self.regressor(self.head(self.encode(streams, valid, mask), mask), mask)
+        return self.regressor(self.head(self.encode(streams, valid, mask), mask, gates), mask)
 
     def gates(
         self,
@@ -206,6 +211,7 @@ class Model(nn.Module):
         streams: Mapping[str, Tensor],
         valid: Mapping[str, Tensor] | None = None,
         mask: Tensor | None = None,
+        gates: dict[str, dict[str, Tensor]] | None = None,
     ) -> Tensor:
         """Predict valence and arousal.
 
@@ -214,12 +220,16 @@ class Model(nn.Module):
             valid: role -> [B, L] bool, False where the row of that stream is unusable; None
                 means that all rows are usable.
             mask: [B, L] bool, False where the row is padding; None means no padding.
+            gates: when given, filled with network -> name -> [B, L, ...].
 
         Returns:
             [B, L, 2]: valence, arousal, in (-1, 1) but for the regressor `gelu`; meaningless
             where masked.
         """
-        outputs = [network(streams, valid, mask) for network in self.networks.values()]
+        outputs = []
+        for name, network in self.networks.items():
+            own = None if gates is None else gates.setdefault(name, {})
+            outputs.append(network(streams, valid, mask, own))
         return torch.cat(outputs, dim=-1)
 
 

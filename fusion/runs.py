@@ -27,6 +27,7 @@ from ..device import choose_device, describe_device
 from .card import make_card
 from .config import TARGETS, FitConfig
 from .data import Plan, fingerprint
+from .gates import write_gates
 from .model import Model, count_parameters
 from .scoring import Evaluation
 
@@ -182,8 +183,10 @@ def write_weights(path: Path, model: Model) -> None:
 
 
 def write_evaluation(path: Path, evaluation: Evaluation, store: FeatureStore) -> None:
-    """Write evaluation-<partition>.json, and predictions/<partition>/<video>.csv per video."""
+    """Write evaluation-<partition>.json, predictions per video, and the gates that were taken."""
     write_predictions(path / "predictions" / evaluation.partition, evaluation.predictions, store)
+    if evaluation.gates is not None:
+        write_gates(path, evaluation.partition, evaluation.gates)
     write_json(path / f"evaluation-{evaluation.partition}.json", evaluation.to_json())
 
 

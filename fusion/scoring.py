@@ -13,10 +13,12 @@ from torch import nn
 
 from ..cache.errors import ConfigError
 from ..cache.store import FeatureStore
+from ..cache.windows import Window
 from .ccc import ccc
 from .config import TARGETS
 from .data import columns, cut
 from .feed import Feed
+from .gates import GateGroup, Gates, gate_columns, gate_groups
 from .metrics import bootstrap, moments, mse, pcc
 
 
@@ -36,6 +38,7 @@ class Evaluation:
         files: video -> which video file it is from; two subjects can share one.
         conditions: what was done beyond predicting with one run, and what to bear in mind; empty
             for a plain evaluation.
+        gates: of the run's heads; None where they were not taken.
     """
 
     partition: str
@@ -46,6 +49,7 @@ class Evaluation:
     truth: dict[str, np.ndarray]
     files: dict[str, str]
     conditions: dict[str, Any] = field(default_factory=dict)
+    gates: Gates | None = None
 
     @cached_property
     def mse(self) -> dict[str, float]:
@@ -128,13 +132,62 @@ def predict(network: nn.Module, feed: Feed, videos: Sequence[str]) -> dict[str, 
         for tensors in feed.batches(windows):
             output = network(tensors.streams, tensors.valid, tensors.mask)
             values.extend(output.double().cpu().numpy())
-    result: dict[str, np.ndarray] = {}
-    for video in videos:
-        own = [i for i, window in enumerate(windows) if window.video == video]
-        bounds = [(windows[i].start, windows[i].stop) for i in own]
-        merged = merge_windows(feed.store.rows(video), bounds, [values[i] for i in own])
-        result[video] = merged.astype(np.float32)
-    return result
+    merged = _merge_videos(feed, windows, values)
+    return {video: merged[video].astype(np.float32) for video in videos}
+
+
+def predict_gated(
+    model: nn.Module, feed: Feed, videos: Sequence[str]
+) -> tuple[dict[str, np.ndarray], Gates]:
+    """Predict every frame of the videos, and keep the heads' gates of the same pass.
+
+    The first batch shows which gates there are; a head without any per frame is not asked again,
+    for attention between frames is slower when its weights are wanted.
+
+    Args:
+        model: as `network` in `predict`, and fills a further argument with its gates.
+        feed: as in `predict`.
+        videos: item ids.
+
+    Returns:
+        What `predict` gives, and the gates.
+    """
+    model.eval()
+    windows = cut(feed.store, videos, feed.config)
+    values: list[np.ndarray] = []
+    kept: list[np.ndarray] = []
+    groups: list[GateGroup] | None = None
+    with torch.inference_mode():
+        for tensors in feed.batches(windows):
+            found: dict[str, dict[str, torch.Tensor]] | None = None if groups == [] else {}
+            output = model(tensors.streams, tensors.valid, tensors.mask, found)
+            values.extend(output.double().cpu().numpy())
+            if found is not None:
+                if groups is None:
+                    groups = gate_groups(found, output.shape[1])
+                if groups:
+                    kept.extend(gate_columns(found, groups))
+    merged = _merge_videos(feed, windows, values)
+    predictions = {video: merged[video].astype(np.float32) for video in videos}
+    gates = _merge_videos(feed, windows, kept) if kept else {}
+    return predictions, Gates(groups or [], {v: x.astype(np.float16) for v, x in gates.items()})
+
+
+def _merge_videos(
+    feed: Feed, windows: Sequence[Window], values: Sequence[np.ndarray]
+) -> dict[str, np.ndarray]:
+    """Video -> [T, C] float64: its windows merged."""
+    own: dict[str, list[int]] = {}
+    for i, window in enumerate(windows):
+        own.setdefault(window.video, []).append(i)
+    return {
+        video: merge_windows(
+            feed.store.rows(video),
+            [(windows[i].start, windows[i].stop) for i in rows],
+            [values[i] for i in rows],
+        )
+        for video, rows in own.items()
+    }
 
 
 def score(
@@ -144,6 +197,7 @@ def score(
     partition: str,
     targets: Sequence[str] = TARGETS,
     conditions: Mapping[str, Any] | None = None,
+    gates: Gates | None = None,
 ) -> Evaluation:
     """Compare predictions with the annotation.
 
@@ -156,6 +210,7 @@ def score(
         partition: only recorded.
         targets: what the columns of the predictions are.
         conditions: only recorded.
+        gates: only recorded.
 
     Raises:
         ConfigError: a video with other rows than its annotation, or with frames not predicted; a
@@ -190,6 +245,7 @@ def score(
         truth=truth,
         files={video: store.source(video)["sha256"] for video in predictions},
         conditions=dict(conditions or {}),
+        gates=gates,
     )
 
 

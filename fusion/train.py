@@ -27,7 +27,7 @@ from .runs import (
     write_metrics,
     write_weights,
 )
-from .scoring import Evaluation, predict, score
+from .scoring import Evaluation, predict_gated, score
 from .trainer import Epoch, Trainer
 
 Report = Callable[[Epoch], None]
@@ -184,8 +184,8 @@ def _fit(
             trainer.finish()
         if board is not None:
             board.close()
-    predictions = predict(model, feed, plan.validation)
-    evaluation = score(store, predictions, partition="validation")
+    predictions, gates = predict_gated(model, feed, plan.validation)
+    evaluation = score(store, predictions, partition="validation", gates=gates)
     write_metrics(folder, at.records)
     write_evaluation(folder, evaluation, store)
     write_weights(folder, model)

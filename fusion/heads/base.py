@@ -67,13 +67,19 @@ class Head(nn.Module):
         super().__init__()
         self.dims = {role: dims[role] for role in ROLES if role in dims}
 
-    def forward(self, streams: Streams, mask: Tensor | None = None) -> Tensor:
+    def forward(
+        self,
+        streams: Streams,
+        mask: Tensor | None = None,
+        gates: dict[str, Tensor] | None = None,
+    ) -> Tensor:
         """Fuse the streams.
 
         Args:
             streams: role -> [B, L, D].
             mask: [B, L] bool, False where a row does not exist. Such rows may hold anything, do
                 not influence the others, and come out as zeros.
+            gates: when given, filled with what the method `gates` gives.
 
         Returns:
             [B, L, out_dim].
@@ -81,18 +87,20 @@ class Head(nn.Module):
         Raises:
             ConfigError: roles, shapes or the mask do not fit the head.
         """
-        return self._run(streams, mask, None)
+        self._check(streams, mask)
+        x = {role: zero_masked(streams[role], mask) for role in self.dims}
+        return zero_masked(self.fuse(x, mask, gates), mask)
 
     def gates(self, streams: Streams, mask: Tensor | None = None) -> dict[str, Tensor]:
         """Give the gates and attention weights of a forward pass, by name, for plots.
 
-        Args and errors as in `forward`.
+        Streams, mask and errors as in `forward`.
 
         Returns:
             name -> [B, L, ...]; empty for a head that has none.
         """
         gates: dict[str, Tensor] = {}
-        self._run(streams, mask, gates)
+        self(streams, mask, gates)
         return gates
 
     def fuse(self, x: Streams, mask: Tensor | None, gates: dict[str, Tensor] | None) -> Tensor:
@@ -107,13 +115,6 @@ class Head(nn.Module):
             [B, L, out_dim]; masked rows may hold anything finite.
         """
         raise NotImplementedError
-
-    def _run(
-        self, streams: Streams, mask: Tensor | None, gates: dict[str, Tensor] | None
-    ) -> Tensor:
-        self._check(streams, mask)
-        x = {role: zero_masked(streams[role], mask) for role in self.dims}
-        return zero_masked(self.fuse(x, mask, gates), mask)
 
     def _check(self, streams: Streams, mask: Tensor | None) -> None:
         if set(streams) != set(self.dims):
