@@ -37,6 +37,16 @@ ArraySpec = tuple[str, tuple[int, ...]]  # NumPy dtype, shape of one row
 Store = Callable[[str, int, np.ndarray], None]  # array, first row, values
 
 
+class SpoiltShardError(CacheError):
+    """What was written of a shard reads back differently; nothing of it is kept."""
+
+    def __init__(self, target: Path, what: str) -> None:
+        super().__init__(
+            f"cannot write {target}: {what} reads back differently from what was written; the "
+            "disk, its file system or the memory is faulty, or a library wrote where it must not"
+        )
+
+
 class ShardWriter:
     """Receives the rows of a shard in order; made by `write_shard`."""
 
@@ -133,6 +143,7 @@ def write_shard(
 
     Raises:
         CacheError: the rows do not fit what was announced, or the disk refuses.
+        SpoiltShardError: something else changed the file before it was complete.
     """
     rows = sum(item.rows for item in items)
     plan = Header(
@@ -152,11 +163,14 @@ def write_shard(
     with atomic_file(target) as partial:
         with refusals_named(target):
             header = _lay_out(partial, plan, block, compress)
+            structure = None if compress else _structure(partial, header, block)
         with _opened(partial, target, header, compress) as store:
             writer = ShardWriter(store, target, header)
             yield writer
             digests = writer.digests()
         with refusals_named(target):
+            if structure is not None and _structure(partial, header, block) != structure:
+                raise SpoiltShardError(target, "HDF5 metadata")
             _seal(partial, header, block, digests)
         _check(partial, target, digests)
 
@@ -250,6 +264,19 @@ def _chunk(file: h5py.File, name: str, info: ArrayInfo) -> None:
     )
 
 
+def _structure(path: Path, header: Header, block: int) -> str:
+    """SHA-256 of what HDF5 wrote around the arrays, which stays as the values come."""
+    digest = hashlib.sha256()
+    arrays = sorted((info.offset or 0, info.nbytes) for info in header.arrays.values())
+    with path.open("rb") as handle:
+        start = block
+        for offset, size in [*arrays, (path.stat().st_size, 0)]:
+            handle.seek(start)
+            digest.update(handle.read(offset - start))
+            start = offset + size
+    return digest.hexdigest()
+
+
 def _seal(path: Path, header: Header, block: int, digests: Mapping[str, str]) -> None:
     """Put the finished header in front."""
     sealed = replace(
@@ -275,10 +302,7 @@ def _check(path: Path, target: Path, digests: Mapping[str, str]) -> None:
     reader = ShardReader(path)
     for name, digest in digests.items():
         if reader.digest(name) != digest:
-            raise CacheError(
-                f"cannot write {target}: `{name}` reads back differently from what was written; "
-                "the disk or its file system is faulty"
-            )
+            raise SpoiltShardError(target, f"`{name}`")
     with refusals_named(target), h5py.File(path, "r", locking=False) as file:
         for name in digests:
             file[name][-1:]

@@ -22,6 +22,7 @@ from ..cache.durable import dead_partials
 from ..cache.errors import ConfigError, MediaError, VapipeError
 from ..cache.index import open_catalog, write_index
 from ..cache.layout import create_cache, write_current
+from ..cache.shard import SpoiltShardError
 from ..dask_engine import open_dask
 from ..workers import Death, Engine, open_engine
 from .annotate import take_labels
@@ -47,6 +48,9 @@ from .video import Outcome, Settings, Task, extract_video
 _WORTH_A_PROCESS_S = 180.0  # with these streams alone ...
 _LIGHT = ("onet", "logmel")
 _WORTH_A_PROCESS_LARGE_S = 20.0  # ... and with a large network, which takes ten times as long
+
+
+_FAULTS = {MediaError: "media", SpoiltShardError: "unexpected"}  # of what a video fails
 
 
 def run_extraction(
@@ -229,7 +233,7 @@ def _attempt(settings: Settings, task: Task) -> Outcome:
     try:
         outcome = extract_video(task, settings, bind_all(settings))
     except VapipeError as error:
-        fault = "media" if isinstance(error, MediaError) else "set-up"
+        fault = _FAULTS.get(type(error), "set-up")
         outcome = Outcome(task.video.id, "failed", problems=(str(error),), fault=fault)
     except Exception as error:
         reason = f"{task.video.path}: unexpected {type(error).__name__}: {error}"

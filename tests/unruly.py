@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import time
 from collections.abc import Iterable, Iterator
@@ -13,12 +14,19 @@ import numpy as np
 from vapipe.cache.timeline import Timeline, Valid
 from vapipe.extract.encoders import AudioEncoder, register_encoder
 
+# What the damage finds in the unfinished file, and puts in its place.
+_DAMAGE = {
+    "scribble": (np.ones(8, "<f2").tobytes(), np.full(8, 2, "<f2").tobytes()),
+    "garble": (b'"modality":"audio"', b'"modality":"sound"'),
+}
+
 
 class Deeds(str):
     """An option `ROWS=DEED,...@FOLDER` whose unpickling loads this module, and so the encoder.
 
-    Deeds are hang, hoard, raise, die; `raise1` raises at the first try only. ROWS may be `*`. Every
-    deed adds a line to the file `deeds` in the folder.
+    Deeds are hang, hoard, raise, die, segfault; `raise1` raises at the first try only; `scribble`
+    and `garble` change values and HDF5 metadata of the shard being written, whose cache is `cache`
+    in the folder. ROWS may be `*`. Every deed adds a line to the file `deeds` in the folder.
     """
 
     def __reduce__(self) -> tuple[type, tuple[str]]:
@@ -46,6 +54,16 @@ class Unruly(AudioEncoder):
         if deed:
             self._do(deed, rows)
         yield np.ones((rows, 4), np.float32), np.full(rows, Valid.AUDIO, np.uint8)
+        if deed in _DAMAGE:
+            self._spoil(*_DAMAGE[deed])
+
+    def _spoil(self, place: bytes, other: bytes) -> None:
+        """Change what this process is writing, as a stray pointer would."""
+        cache = self._notes.parent / "cache"
+        (partial,) = cache.glob(f"features/*/.*-{os.getpid()}-*.partial")
+        with partial.open("r+b") as file:
+            file.seek(file.read().index(place))
+            file.write(other)
 
     def _do(self, deed: str, rows: int) -> None:
         with self._notes.open("a") as file:
@@ -58,6 +76,10 @@ class Unruly(AudioEncoder):
             time.sleep(120)
         elif deed == "die":
             os.abort()
+        elif deed == "segfault":
+            ctypes.string_at(0)
+        elif deed in _DAMAGE:
+            return
         elif deed == "raise" or self._notes.read_text().count(f"{rows} ") == 1:
             raise ValueError(f"no good: {rows} rows")
 
