@@ -227,8 +227,13 @@ def show_extraction(
     policy: Policy | None = None,
     part: Part | None = None,
     scheduler: str | None = None,
+    *,
+    temporary: bool = False,
 ) -> tuple[int, int]:
-    """Run, print a line per video and a summary; (videos usable, videos with problems)."""
+    """Run, print a line per video and a summary; (videos usable, videos with problems).
+
+    Of a temporary cache nothing is promised to stay.
+    """
     from ..extract.attempts import Policy, StoppedError
     from ..extract.run import run_extraction
 
@@ -262,11 +267,10 @@ def show_extraction(
     except StoppedError as error:
         stopped = str(error)
     except KeyboardInterrupt:
-        click.echo(
-            f"stopped: {len(outcomes)} of {len(sizes)} video(s) are done and stay in "
-            f"{settings.cache}; the same command continues with the others",
-            err=True,
-        )
+        kept = f"are done and stay in {settings.cache}; the same command continues with the others"
+        if temporary:
+            kept = "were done and are lost with the temporary cache; --cache DIR keeps them"
+        click.echo(f"stopped: {len(outcomes)} of {len(sizes)} video(s) {kept}", err=True)
         sys.exit(PARTLY)
     bad = [outcome for outcome in outcomes if outcome.problems]
     extracted = [outcome for outcome in outcomes if outcome.status == "extracted"]
@@ -275,7 +279,8 @@ def show_extraction(
         f"{sum(o.units for o in extracted)} shards), "
         f"{sum(o.status == 'complete' for o in outcomes)} complete before, "
         f"{len(bad)} with problems, "
-        f"in {time.perf_counter() - began:.1f} s; cache: {settings.cache}"
+        f"in {time.perf_counter() - began:.1f} s; "
+        f"cache: {'temporary' if temporary else settings.cache}"
     )
     for outcome in bad:
         for problem in outcome.problems:

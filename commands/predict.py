@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import sys
 import tempfile
+from collections.abc import Callable
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
 
     from ..cache.store import FeatureStore
     from ..extract.dataset import Dataset, Video
+    from ..extract.video import Settings
     from ..fusion.runs import Run
 
 
@@ -99,10 +102,12 @@ def predict(
         failed, files = 0, {}
         if inputs:
             dataset = _find(inputs, cache)
+            show = show_extraction
             if cache is None:
+                show = partial(show_extraction, temporary=True)
                 folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="vapipe-"))
                 cache = Path(folder) / "cache"
-            failed = _extract(dataset, runs, cache, device, faces, config, video_stream)
+            failed = _extract(dataset, runs, cache, device, faces, config, video_stream, show)
             files = {s.id: video.path for video in dataset.videos for s in video.subjects}
         store = _open(cache or Path(DEFAULT_CACHE))
         chosen, lacking = _choose(runs, store, videos, list(files))
@@ -168,6 +173,7 @@ def _extract(
     faces: Path | None,
     config: Path | None,
     video_stream: int | None,
+    show: Callable[[Dataset, Settings, int], tuple[int, int]],
 ) -> int:
     """Make the streams of all runs; how many videos had problems."""
     from ..device import choose_device
@@ -197,9 +203,7 @@ def _extract(
         click.echo(f"  {name}: {problem}", err=True)
     everything = [stream for settings in extractions for stream in settings.streams]
     jobs = sensible_jobs(dataset.videos, where, everything)
-    done, failed = zip(
-        *(show_extraction(dataset, settings, jobs) for settings in extractions), strict=True
-    )
+    done, failed = zip(*(show(dataset, settings, jobs) for settings in extractions), strict=True)
     if not min(done):
         raise ConfigError("no video could be extracted, so there is nothing to predict")
     return max(failed) + len(dataset.problems)

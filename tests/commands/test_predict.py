@@ -3,6 +3,9 @@
 import csv
 import json
 import shutil
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +17,11 @@ from terminal import vapipe_
 from vapipe.cache import FeatureStore
 from vapipe.extract.media.probe import probe
 
+# A background job's children ignore Ctrl-C unless told otherwise.
+INTERRUPTIBLE = (
+    "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
+    "from vapipe.cli import main; main()"
+)
 REAL = Path(__file__).resolve().parents[3] / "shared" / "media"
 
 
@@ -92,6 +100,19 @@ def test_a_run_named_twice_is_refused(runs):
     result = vapipe_("predict", runs / "one", "--with", runs / "one")
     assert result.exit_code == 1
     assert "given more than once" in result.stderr
+
+
+def test_an_interrupted_prediction_says_that_its_features_are_lost(videos, runs, tmp_path):
+    command = [sys.executable, "-c", INTERRUPTIBLE, "predict", runs / "one"]
+    command += [videos / "a.mp4", videos / "b.mp4", "--out", tmp_path]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    lines = iter(process.stdout.readline, "")
+    assert any("extracted" in line for line in lines)
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 3, errors
+    assert "of 2 video(s) were done and are lost with the temporary cache" in errors
+    assert "--cache DIR" in errors
 
 
 def test_features_stay_in_a_cache_that_is_named(videos, runs, tmp_path):
