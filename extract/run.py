@@ -38,7 +38,7 @@ from .failures import (
     write_failure,
 )
 from .media.lengths import announced
-from .plan import Part, plan
+from .plan import Part, length_of, plan
 from .runlog import open_log
 from .streams import Stream, StreamConfig, StreamFacts, bind, doubled
 from .video import Outcome, Settings, Task, extract_video
@@ -47,7 +47,7 @@ from .video import Outcome, Settings, Task, extract_video
 # load networks, and one process alone keeps more than one core busy (`overlap.py`).
 _WORTH_A_PROCESS_S = 180.0  # with these streams alone ...
 _LIGHT = ("onet", "logmel")
-_WORTH_A_PROCESS_LARGE_S = 20.0  # ... and with a large network, which takes ten times as long
+_WORTH_A_PROCESS_LARGE_S = 12.0  # ... and with a large network, which takes ten times as long
 
 
 _FAULTS = {MediaError: "media", SpoiltShardError: "unexpected"}  # of what a video fails
@@ -117,6 +117,8 @@ def run_extraction(
                 yield Outcome(video.id, "quarantined", problems=(reason,))
             else:
                 todo.append(task)
+        if jobs > 1 or scheduler is not None:  # a long video begun last would be waited for alone
+            todo.sort(key=lambda task: -length_of(task, catalog)[0])
         if todo:
             log = scope.enter_context(
                 open_log(

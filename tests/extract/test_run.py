@@ -293,7 +293,7 @@ def test_errors_of_loading_are_the_same_from_a_worker(videos, tmp_path):
     [
         ([5.0] * 9, "onet", 8, 1),  # starting processes would take longer than the work
         ([150.0] * 3, "logmel", 8, 2),
-        ([5.0] * 9, "resnet50", 8, 2),
+        ([5.0] * 9, "resnet50", 8, 3),
         ([300.0], "resnet50", 8, 1),  # one video is never shared out
         ([3600.0] * 20, "onet", 4, 4),
         ([], "onet", 4, 1),
