@@ -48,11 +48,17 @@ _LABEL, _CELL, _WIDTH = 15, 22, 80  # columns of text
     metavar="KIND=SEVERITY,...",
     help="Damage what the runs are fed and show the CCC by severity, e.g. drop-audio=0,0.5,1. "
     "Kinds: drop-audio, drop-video, occlude-video (shares), shift-audio (frames), noise-audio, "
-    "noise-video (deviations). Repeat for more.",
+    "noise-video (deviations). Repeat for more. The points are kept in the runs, for `vapipe "
+    "report`.",
 )
 @click.option("--seed", type=int, default=0, show_default=True, help="Of --corrupt.")
 @click.option("--per-video", is_flag=True, help="Print the CCCs of each video too, worst first.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+@click.option(
+    "--gates",
+    is_flag=True,
+    help="Write the heads' gates, frame by frame, into the runs; `vapipe report` shows them.",
+)
 @click.option(
     "--out",
     type=click.Path(path_type=Path, file_okay=False),
@@ -70,6 +76,7 @@ def evaluate(
     seed: int,
     per_video: bool,
     as_json: bool,
+    gates: bool,
     out: Path | None,
     cache: Path,
     device: str,
@@ -80,21 +87,28 @@ def evaluate(
     """
     from ..cache.store import FeatureStore
     from ..fusion.evaluate import compare, name_runs
+    from ..fusion.gates import write_gates
     from ..fusion.runs import load_run
 
-    if damages and (out or per_video):
-        raise click.UsageError("--corrupt shows curves only; leave out --out and --per-video")
+    if damages and (out or per_video or gates):
+        raise click.UsageError(
+            "--corrupt shows curves only; leave out --out, --per-video and --gates"
+        )
     store = FeatureStore.open(cache)
     loaded = {name: load_run(path, device) for name, path in name_runs(runs).items()}
     judge = partial(
         compare, loaded, store, partition=partition, ensemble=ensemble, smoothing=smooth
     )
     if damages:
-        _show_curves(damages, seed, judge, as_json)
+        _show_curves(damages, seed, judge, {n: run.path for n, run in loaded.items()}, as_json)
         return
     results = judge()
     if out:
         _write(results, store, out)
+    for name in loaded if gates else ():
+        taken = results[name].gates
+        if taken is not None:
+            write_gates(loaded[name].path, partition, taken)
     if as_json:
         entries = {name: result.to_json() for name, result in results.items()}
         only = next(iter(entries.values())) if len(entries) == 1 else None
@@ -142,16 +156,23 @@ def _show_curves(
     damages: Sequence[str],
     seed: int,
     judge: Callable[..., dict[str, Evaluation]],
+    folders: Mapping[str, Path],
     as_json: bool,
 ) -> None:
-    """Evaluate and print each kind of damage at each severity; `judge` is `compare` of the runs."""
+    """Evaluate, print and record each kind of damage at each severity.
+
+    `judge` is `compare` of the runs, which are in `folders`.
+    """
     from ..fusion.corrupt import KINDS, parse_corruption
+    from ..fusion.robustness import record_points
 
     curves = [parse_corruption(text, seed) for text in damages]
     document = []
     for number, corruptions in enumerate(curves):
         kind = corruptions[0].kind
         points = [(c, judge(corruption=c)) for c in corruptions]
+        for name, folder in folders.items():
+            record_points(folder, [results[name] for _, results in points])
         if as_json:
             document += [
                 {"run": name, **{k: v for k, v in result.to_json().items() if k != "per_video"}}
