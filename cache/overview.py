@@ -133,12 +133,12 @@ class Overview:
     damaged: dict[str, str]
 
 
-def look_over(root: Path, progress: Callable[[int, int], None] = lambda *_: None) -> Overview:
+def look_over(root: Path, progress: Callable[[int], None] = lambda total: None) -> Overview:
     """Read what is known of every item of a cache.
 
     Args:
         root: the cache folder.
-        progress: told (folders read, folders in all).
+        progress: called after each part of the work, with the number of all parts.
 
     Raises:
         CacheError: the folder is not a cache that this vapipe reads.
@@ -148,23 +148,17 @@ def look_over(root: Path, progress: Callable[[int, int], None] = lambda *_: None
     status = summarise(root, catalog)
     units, older = _units(catalog, read_current(root))
     reading = _Reading(root, dict(status.damaged))
-    total, done = len(units) + 2, 0
-
-    def step() -> None:
-        nonlocal done
-        done += 1
-        progress(done, total)
-
+    parts = len(units) + 2
     videos = {}
     for video, place, pts in reading.rows(catalog.timelines, "pts"):
         videos[video] = _video(video, place, pts)
-    step()
+    progress(parts)
     labels = dict(_labels(catalog, reading))
-    step()
+    progress(parts)
     columns = []
     for unit in units:
         columns.append(_column(catalog, unit, reading))
-        step()
+        progress(parts)
     items = []
     for item, video in sorted(catalog.subjects()):
         stored = catalog.labels.get(item)

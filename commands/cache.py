@@ -9,12 +9,16 @@ from pathlib import Path
 
 import click
 
+from .cache_report import cache_report
 from .console import PARTLY, cache_option
 
 
 @click.group()
 def cache() -> None:
     """Look at, check and tidy the feature cache."""
+
+
+cache.add_command(cache_report)
 
 
 @cache.command()

@@ -1,0 +1,281 @@
+"""The page about a cache: facts and pictures put into the form that `cache_page.js` draws."""
+
+from __future__ import annotations
+
+import base64
+import time
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from .. import __version__
+from ..cache.overview import STATES, ItemFacts, Overview, VideoFacts
+from ..cache.timeline import Valid
+from ..extract.contact import FACES, REACH, Sheet
+from ..page import Asset, Page, pack_array
+
+LISTED = 100_000  # items in the table at most; each takes some 60 to 100 bytes of the page
+_PROBLEMS = 200  # lines in the list of problems at most
+_RATES = 8  # frame rates counted one by one
+_BINS = 10  # of histograms
+_DAMAGED_FILE = "damaged file"  # a kind of oddity beside those of the times
+
+
+class _Texts:
+    """Texts that repeat, each kept once; numbers from 1, 0 for none."""
+
+    def __init__(self) -> None:
+        self._number: dict[str, int] = {"": 0}
+
+    def __call__(self, text: str) -> int:
+        return self._number.setdefault(text, len(self._number))
+
+    def all(self) -> list[str]:
+        return list(self._number)
+
+
+def make_page(
+    overview: Overview,
+    sheets: Sequence[Sheet],
+    *,
+    faces_of: str,
+    failures: Mapping[str, str],
+    unknown: Sequence[str],
+) -> Page:
+    """The page, ready to be written.
+
+    Args:
+        overview: of the cache.
+        sheets: in the order shown.
+        faces_of: name of the stream whose cropping the faces have, "" where there is none.
+        failures: video -> why it could not be extracted.
+        unknown: names of video files that the cache does not know.
+    """
+    items = _listed(overview.items)
+    texts = _Texts()
+    data = {
+        "cache": overview.status.path,
+        "made": time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime()),
+        "version": __version__,
+        "totals": _totals(overview),
+        "listed": len(items),
+        "codes": {str(code.value): code.name.lower().replace("_", " ") for code in Valid},
+        "streams": _streams(overview),
+        "problems": _problems(overview, failures, unknown),
+        "durations": _histogram([video.seconds for video in overview.videos.values()]),
+        "rates": _rates(overview.videos.values()),
+        "odd": dict(Counter(k for v in overview.videos.values() for k, _ in _odd(v)).most_common()),
+        "partitions": _partitions(overview.items),
+        "sheets": [_sheet(sheet) for sheet in sheets],
+        "faces": {"of": faces_of, "each": FACES, "reach": REACH},
+        "states": STATES,
+    }
+    blocks, columns = _table(overview, items, texts)
+    data["items"] = {**columns, "texts": texts.all()}
+    return Page(
+        title=f"Cache {overview.status.path}",
+        body=Asset(__package__, "cache_page.html"),
+        data=data,
+        blocks=blocks,
+        scripts=[Asset(__package__, "cache_page.js"), Asset(__package__, "cache_table.js")],
+        styles=[Asset(__package__, "cache_page.css")],
+        plotly=False,
+    )
+
+
+def _listed(items: Sequence[ItemFacts]) -> Sequence[ItemFacts]:
+    """All items, or of too many those with the most cells that are not complete."""
+    if len(items) <= LISTED:
+        return items
+    lacking = sorted(items, key=lambda i: sum(cell.state == "complete" for cell in i.cells))
+    return sorted(lacking[:LISTED], key=lambda item: item.id)
+
+
+def _totals(overview: Overview) -> dict[str, Any]:
+    status = overview.status
+    states = Counter(cell.state for item in overview.items for cell in item.cells)
+    return {
+        "videos": status.videos,
+        "items": status.items,
+        "frames": status.frames,
+        "seconds": status.seconds,
+        "nbytes": status.nbytes,
+        "quarantine": len(status.quarantine),
+        "older": overview.older,
+        "states": {state: states[state] for state in STATES},
+    }
+
+
+def _streams(overview: Overview) -> list[dict[str, Any]]:
+    counted = {(stream.stream, stream.key): stream for stream in overview.status.streams}
+    result = []
+    for number, unit in enumerate(overview.units):
+        cells = [item.cells[number] for item in overview.items]
+        codes: Counter[int] = Counter()
+        for cell in cells:
+            codes.update(cell.codes)
+        stored = counted.get((unit.stream, unit.key))
+        states = Counter(cell.state for cell in cells)
+        result.append(
+            {
+                "name": unit.stream,
+                "key": unit.key[:16],
+                "modality": unit.modality or "unknown",
+                "dim": stored.dim if stored else 0,
+                "dtype": stored.dtype if stored else "",
+                "nbytes": stored.nbytes if stored else 0,
+                "shards": stored.shards if stored else 0,
+                "states": {state: states[state] for state in STATES},
+                "codes": {str(code): rows for code, rows in sorted(codes.items())},
+                "found": _found([cell.codes for cell in cells if cell.codes]),
+            }
+        )
+    return result
+
+
+def _found(cells: Sequence[Mapping[int, int]]) -> list[int]:
+    """Items by tenths of usable rows; the last tenth holds those that are usable throughout."""
+    shares = [sum(n for c, n in cell.items() if 0 < c < 128) / sum(cell.values()) for cell in cells]
+    return np.histogram(shares, _BINS, (0, 1))[0].tolist()
+
+
+def _problems(
+    overview: Overview, failures: Mapping[str, str], unknown: Sequence[str]
+) -> dict[str, Any]:
+    """Lists of (where, what), cut, with their full lengths."""
+    lists = {
+        "damaged": list(overview.damaged.items()),
+        "failures": list(failures.items()),
+        "unknown": [(name, "") for name in unknown],
+    }
+    return {
+        kind: {"count": len(lines), "lines": [list(line) for line in lines[:_PROBLEMS]]}
+        for kind, lines in lists.items()
+    }
+
+
+def _histogram(seconds: Sequence[float]) -> dict[str, Any]:
+    """Counts of durations between round bounds."""
+    if not seconds:
+        return {"bounds": [], "counts": [], "least": 0, "median": 0, "most": 0}
+    most = max(seconds)
+    nice = [factor * 10.0**power for power in range(-2, 6) for factor in (1, 2, 5)]
+    step = next(each for each in nice if most / each < _BINS)
+    bounds = np.arange(int(most // step) + 2) * step
+    return {
+        "bounds": bounds.tolist(),
+        "counts": np.histogram(seconds, bounds)[0].tolist(),
+        "least": min(seconds),
+        "median": float(np.median(seconds)),
+        "most": most,
+    }
+
+
+def _rates(videos: Iterable[VideoFacts]) -> list[list[Any]]:
+    """[frames per second, videos], the commonest first; the rest under null."""
+    counts = Counter(round(video.fps, 2) for video in videos).most_common()
+    shown: list[list[Any]] = [[rate, count] for rate, count in counts[:_RATES]]
+    rest = sum(count for _, count in counts[_RATES:])
+    return [*shown, [None, rest]] if rest else shown
+
+
+def _odd(video: VideoFacts) -> list[tuple[str, str]]:
+    found = [(odd.kind, odd.text) for odd in video.odd]
+    return found + [(_DAMAGED_FILE, note) for note in video.media.get("damage", [])]
+
+
+def _partitions(items: Sequence[ItemFacts]) -> list[dict[str, Any]]:
+    groups: dict[str, list[ItemFacts]] = {}
+    for item in items:
+        groups.setdefault(item.partition or "none", []).append(item)
+    return [
+        {
+            "name": name,
+            "items": len(group),
+            "rows": sum(item.video.rows for item in group),
+            "with": sum(bool(item.labelled) for item in group),
+            "labelled": sum(item.labelled or 0 for item in group),
+            "problems": sum(bool(item.label_problem) for item in group),
+        }
+        for name, group in sorted(groups.items())
+    ]
+
+
+def _table(
+    overview: Overview, items: Sequence[ItemFacts], texts: _Texts
+) -> tuple[dict[str, str], dict[str, Any]]:
+    """Blocks of numbers, and columns of text, an entry per item."""
+    shape = len(overview.units), len(items)
+    seen = sorted({code for item in items for cell in item.cells for code in cell.codes})
+    place = {code: number for number, code in enumerate(seen)}
+    states, reasons = np.zeros(shape, np.uint8), np.zeros(shape, np.int32)
+    counts = np.zeros((shape[0], len(seen), shape[1]), np.int32)
+    nbytes = np.zeros(len(items))
+    odd: dict[int, list[tuple[str, str]]] = {}
+    for column, item in enumerate(items):
+        if found := _odd(item.video):
+            odd[column] = found
+        for row, cell in enumerate(item.cells):
+            states[row, column] = STATES.index(cell.state)
+            reasons[row, column] = texts(cell.reason)
+            nbytes[column] += cell.nbytes
+            for code, number in cell.codes.items():
+                counts[row, place[code], column] = number
+    labelled = [-1 if item.labelled is None else item.labelled for item in items]
+    blocks = {
+        "states": states,
+        "reasons": reasons,
+        "counts": counts,
+        "nbytes": nbytes,
+        "frames": np.array([item.video.rows for item in items], np.int32),
+        "fps": np.array([item.video.fps for item in items], np.float64),
+        "labelled": np.array(labelled, np.int32),
+        "media": np.array([texts(_media(item.video)) for item in items], np.int32),
+        "partition": np.array([texts(item.partition or "none") for item in items], np.int32),
+        "trouble": np.array(
+            [texts(item.video.problem or item.label_problem) for item in items], np.int32
+        ),
+    }
+    columns = {
+        "ids": [item.id for item in items],
+        "videos": {i: x.video.id for i, x in enumerate(items) if x.video.id != x.id},
+        "files": {
+            i: x.video.source["name"]
+            for i, x in enumerate(items)
+            if not x.video.source["name"].startswith(f"{x.video.id}.")
+        },
+        "odd": odd,
+        "codes": seen,
+    }
+    return {name: pack_array(values) for name, values in blocks.items()}, columns
+
+
+def _media(video: VideoFacts) -> str:
+    """Codec, size and sound in words."""
+    picture, sound = video.media.get("video"), video.media.get("audio")
+    if not picture:
+        return ""
+    heard = (
+        f"{sound.get('codec')} sound of {sound.get('rate')} Hz, {sound.get('channels')} channel(s)"
+        if sound
+        else "no sound"
+    )
+    return f"{picture.get('codec')} {picture.get('width')} x {picture.get('height')}, {heard}"
+
+
+def _sheet(sheet: Sheet) -> dict[str, Any]:
+    return {
+        "item": sheet.item,
+        "rows": sheet.rows,
+        "seconds": sheet.seconds,
+        "note": sheet.note,
+        "codes": dict(sheet.codes),
+        "sound": _embedded(sheet.sound),
+        "faces": [[face.row, face.time, face.code, _embedded(face.jpeg)] for face in sheet.faces],
+    }
+
+
+def _embedded(jpeg: bytes) -> str:
+    return f"data:image/jpeg;base64,{base64.b64encode(jpeg).decode()}" if jpeg else ""
