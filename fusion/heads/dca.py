@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Unpack
 
 import torch
 from torch import Tensor, nn
@@ -10,7 +11,7 @@ from torch import Tensor, nn
 from ..masking import zero_masked
 from .base import Streams, start_linears
 from .lstm import BiLSTM
-from .recursive import RecursiveHead, gate_per_role
+from .recursive import Attention, RecursiveHead, gate_per_role
 from .registry import register_head
 
 
@@ -40,31 +41,21 @@ class DCA(RecursiveHead):
         self,
         *,
         dims: Mapping[str, int],
-        length: int | None = None,
         variant: str = "official",
         recursions: int = 1,
-        dropout: float = 0.6,
         temperature: float = 0.1,
-        tanh: str = "value",
-        mixing: str = "frames",
         normalize: bool = False,
         lstm: bool | None = None,
+        **options: Unpack[Attention],
     ) -> None:
         lstm = variant == "official" if lstm is None else lstm
-        attended = {role: 2 * _half(dim) if lstm else dim for role, dim in dims.items()}
+        entering = {role: 2 * _half(dim) if lstm else dim for role, dim in dims.items()}
         super().__init__(
-            dims=dims,
-            attended=attended,
-            length=length,
-            variant=variant,
-            recursions=recursions,
-            dropout=dropout,
-            tanh=tanh,
-            mixing=mixing,
-            normalize=normalize,
+            dims=entering, variant=variant, recursions=recursions, normalize=normalize, **options
         )
-        self.gate = gate_per_role(self.attended, 2, temperature)
+        self.gate = gate_per_role(self.dims, 2, temperature)
         start_linears(self.gate)
+        self.dims = {role: dims[role] for role in self.dims}
         self.before: nn.ModuleDict | None = None
         self.after: BiLSTM | None = None
         if lstm:

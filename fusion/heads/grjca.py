@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Unpack
 
 import torch
 from torch import Tensor
 
 from .base import Streams, start_linears
-from .recursive import RecursiveHead, gate_per_role, of_role
+from .recursive import Recursions, RecursiveHead, gate_per_role, of_role
 from .registry import register_head
 
 
@@ -37,26 +38,12 @@ class GRJCA(RecursiveHead):
         self,
         *,
         dims: Mapping[str, int],
-        length: int | None = None,
-        variant: str = "official",
-        recursions: int = 2,
-        dropout: float = 0.6,
         temperature: float = 0.1,
-        tanh: str = "value",
-        mixing: str = "frames",
         normalize: bool = True,
+        **options: Unpack[Recursions],
     ) -> None:
-        super().__init__(
-            dims=dims,
-            length=length,
-            variant=variant,
-            recursions=recursions,
-            dropout=dropout,
-            tanh=tanh,
-            mixing=mixing,
-            normalize=normalize,
-        )
-        self.gate = gate_per_role(self.dims, recursions + 1, temperature)
+        super().__init__(dims=dims, normalize=normalize, **options)
+        self.gate = gate_per_role(self.dims, len(self.attention) + 1, temperature)
         start_linears(self.gate)
 
     def fuse(self, x: Streams, mask: Tensor | None, gates: dict[str, Tensor] | None) -> Tensor:

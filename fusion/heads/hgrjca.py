@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Unpack
 
 import torch
 from torch import Tensor, nn
 
 from .base import Streams, start_linears
-from .recursive import RecursiveHead, gate_per_role, of_role
+from .recursive import Recursions, RecursiveHead, gate_per_role, of_role
 from .registry import register_head
 
 
@@ -41,27 +42,14 @@ class HGRJCA(RecursiveHead):
         self,
         *,
         dims: Mapping[str, int],
-        length: int | None = None,
-        variant: str = "official",
-        recursions: int = 2,
-        dropout: float = 0.6,
         temperature: float = 0.1,
-        tanh: str = "value",
-        mixing: str = "frames",
         normalize: bool = True,
+        **options: Unpack[Recursions],
     ) -> None:
-        super().__init__(
-            dims=dims,
-            length=length,
-            variant=variant,
-            recursions=recursions,
-            dropout=dropout,
-            tanh=tanh,
-            mixing=mixing,
-            normalize=normalize,
-        )
+        super().__init__(dims=dims, normalize=normalize, **options)
+        recursions = len(self.attention)
         self.stage = nn.ModuleList(
-            gate_per_role(self.dims, t + 1 if variant == "official" else 2, temperature)
+            gate_per_role(self.dims, t + 1 if self.variant == "official" else 2, temperature)
             for t in range(1, recursions + 1)
         )
         start_linears(self.stage)

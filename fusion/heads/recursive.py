@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import TypedDict
 
 import torch
 import torch.nn.functional as F
@@ -14,6 +15,22 @@ from .frame_attention import FrameAttention
 from .joint_attention import JointCrossAttention
 
 
+class Attention(TypedDict, total=False):
+    """Options of `RecursiveHead` that a head passes on to it as they are."""
+
+    length: int | None
+    dropout: float
+    tanh: str
+    mixing: str
+
+
+class Recursions(Attention, total=False):
+    """The same, for heads without defaults of their own for these two."""
+
+    variant: str
+    recursions: int
+
+
 class RecursiveHead(Head):
     """A head that starts with M recursions of joint cross-attention, with weights of their own.
 
@@ -22,7 +39,6 @@ class RecursiveHead(Head):
     without a length. A subclass implements `fuse` from `recur`.
 
     Attributes:
-        attended: role -> channels that enter the recursions.
         attention: the M recursions.
     """
 
@@ -33,19 +49,18 @@ class RecursiveHead(Head):
         self,
         *,
         dims: Mapping[str, int],
-        length: int | None,
-        variant: str,
-        recursions: int,
-        dropout: float,
-        tanh: str,
-        mixing: str,
-        normalize: bool,
-        attended: Mapping[str, int] | None = None,
+        length: int | None = None,
+        variant: str = "official",
+        recursions: int = 2,
+        dropout: float = 0.6,
+        tanh: str = "value",
+        mixing: str = "frames",
+        normalize: bool = False,
     ) -> None:
         """Build the recursions.
 
         Args:
-            dims: role -> channels of its stream.
+            dims: role -> channels that enter the recursions.
             length: frames of the longest window.
             variant: `official` or `paper`.
             recursions: M.
@@ -53,16 +68,13 @@ class RecursiveHead(Head):
             tanh: where the official block has its second tanh.
             mixing: what W_c and W_h of the paper's block mix.
             normalize: whether x^0 is l2-normalised over channels.
-            attended: role -> channels that enter the recursions, where these are not `dims`.
 
         Raises:
             ConfigError: a length is needed and missing, or an option is unknown or belongs to the
                 other variant.
         """
         super().__init__(dims=dims)
-        widths = self.dims if attended is None else attended
-        self.attended = {role: widths[role] for role in self.dims}
-        self.out_dim = sum(self.attended.values())
+        self.out_dim = sum(self.dims.values())
         self.variant = variant
         self.normalize = normalize
         name = type(self).__name__.lower()
@@ -79,9 +91,9 @@ class RecursiveHead(Head):
         if mixing != "channels":
             length = require_length(name, length)
         self.attention = nn.ModuleList(
-            FrameAttention(dims=self.attended, length=length, dropout=dropout, mixing=mixing)
+            FrameAttention(dims=self.dims, length=length, dropout=dropout, mixing=mixing)
             if length is None or variant == "paper"
-            else JointCrossAttention(dims=self.attended, length=length, dropout=dropout, tanh=tanh)
+            else JointCrossAttention(dims=self.dims, length=length, dropout=dropout, tanh=tanh)
             for _ in range(recursions)
         )
 

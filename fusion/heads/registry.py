@@ -78,7 +78,7 @@ def describe_head(name: str) -> HeadInfo:
         ConfigError: no such head.
     """
     head = _find(name)
-    parameters = inspect.signature(head).parameters
+    parameters = _parameters(head)
     text = inspect.getdoc(head) or ""
     return HeadInfo(
         name=name,
@@ -93,6 +93,21 @@ def describe_head(name: str) -> HeadInfo:
         recipe=dict(head.recipe),
         options={k: p.default for k, p in parameters.items() if k not in _COMMON},
     )
+
+
+def _parameters(head: type[Head]) -> dict[str, inspect.Parameter]:
+    """What the constructor takes, also what it passes on to those of its bases."""
+    found: dict[str, inspect.Parameter] = {}
+    for base in head.__mro__:
+        if "__init__" not in vars(base):
+            continue
+        own = inspect.signature(vars(base)["__init__"]).parameters
+        passes_on = [name for name, p in own.items() if p.kind is p.VAR_KEYWORD]
+        found = {**own, **found}
+        if not passes_on:
+            break
+        del found[passes_on[0]]
+    return found
 
 
 def create_head(

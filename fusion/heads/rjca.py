@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import torch
 from torch import Tensor
 
@@ -30,29 +28,6 @@ class RJCA(RecursiveHead):
         "regression based emotion recognition (ICASSP 2023); Praveen and Alam, Recursive joint "
         "cross-modal attention (CVPRW 2024); released code"
     )
-
-    def __init__(
-        self,
-        *,
-        dims: Mapping[str, int],
-        length: int | None = None,
-        variant: str = "official",
-        recursions: int = 2,
-        dropout: float = 0.6,
-        tanh: str = "value",
-        mixing: str = "frames",
-        normalize: bool = False,
-    ) -> None:
-        super().__init__(
-            dims=dims,
-            length=length,
-            variant=variant,
-            recursions=recursions,
-            dropout=dropout,
-            tanh=tanh,
-            mixing=mixing,
-            normalize=normalize,
-        )
 
     def fuse(self, x: Streams, mask: Tensor | None, gates: dict[str, Tensor] | None) -> Tensor:
         """Compute [B, L, sum of D]; paper: gates as in `RecursiveHead.recur`."""

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Unpack
 
 import torch
 from torch import Tensor, nn
 
 from .base import Streams, start_linears
 from .recursion_lstm import RecursionLSTM, mean_of_unit
-from .recursive import RecursiveHead, of_role, weigh
+from .recursive import Recursions, RecursiveHead, of_role, weigh
 from .registry import register_head
 
 
@@ -40,29 +41,15 @@ class TAGF(RecursiveHead):
         self,
         *,
         dims: Mapping[str, int],
-        length: int | None = None,
-        variant: str = "official",
-        recursions: int = 2,
-        dropout: float = 0.6,
         temperature: float = 0.1,
-        tanh: str = "value",
-        mixing: str = "frames",
         normalize: bool = True,
+        **options: Unpack[Recursions],
     ) -> None:
-        super().__init__(
-            dims=dims,
-            length=length,
-            variant=variant,
-            recursions=recursions,
-            dropout=dropout,
-            tanh=tanh,
-            mixing=mixing,
-            normalize=normalize,
-        )
+        super().__init__(dims=dims, normalize=normalize, **options)
         self.encoder = nn.ModuleDict(
             {
                 role: _OfficialScore(dim, temperature)
-                if variant == "official"
+                if self.variant == "official"
                 else _PaperScore(dim)
                 for role, dim in self.dims.items()
             }

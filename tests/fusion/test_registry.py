@@ -343,7 +343,7 @@ def test_the_registry_lists_its_heads_sorted():
         (
             "grjca",
             {"length": 5, "drop": 0.1},
-            r"no option drop; its options: dropout=0.6, temperature=0.1",
+            r"no option drop; its options: dropout=0.6, tanh=.value.,",
         ),
         ("lfan", {"width": 9}, "lfan divides width=9 among heads=2"),
         ("lfan", {"heads": 0}, "divides width=32 among heads=0"),
