@@ -20,6 +20,7 @@ from .commands.extract import extract, streams
 from .commands.fit import fit
 from .commands.heads import heads
 from .commands.predict import predict
+from .commands.report import report
 from .commands.runs import runs
 from .commands.submit import submit
 from .commands.sweep import sweep
@@ -66,6 +67,7 @@ for command in (
     predict,
     submit,
     runs,
+    report,
     streams,
     heads,
     weights,

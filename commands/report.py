@@ -1,0 +1,57 @@
+"""`vapipe report`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+
+@click.command()
+@click.argument("runs", metavar="RUN...", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="The page [default: RUN/report.html; vapipe-report.html for several runs].",
+)
+@click.option(
+    "--partition",
+    type=click.Choice(["train", "validation", "test"]),
+    default="validation",
+    show_default=True,
+)
+@click.option(
+    "--media",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="Folder with the video files: they play beside their curves, from where they lie.",
+)
+@click.option(
+    "--cache",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="Where the feature cache lies now [default: the path that the run recorded].",
+)
+def report(
+    runs: tuple[Path, ...],
+    out: Path | None,
+    partition: str,
+    media: Path | None,
+    cache: Path | None,
+) -> None:
+    """Write a page about a run, or one that compares runs, to be opened in a browser.
+
+    One HTML file that needs no network: scores, learning curves, every video's trajectories with
+    the gates of the head and what was missing, densities, robustness, provenance.
+    """
+    from ..fusion.report import write_report
+
+    if out is None:
+        out = runs[0] / "report.html" if len(runs) == 1 else Path("vapipe-report.html")
+    written = write_report(runs, out, partition=partition, media=media, cache=cache)
+    for note in written.notes:
+        click.echo(f"note: {note}")
+    click.echo(
+        f"{written.path}: {written.videos} videos, {written.frames:,} frames, "
+        f"{written.size / 1e6:.1f} MB"
+    )

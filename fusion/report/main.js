@@ -1,0 +1,31 @@
+"use strict";
+// Everything in the order in which it is read; plots follow one by one, so that the page answers.
+(async () => {
+  const { data, el, table, code } = Page;
+  const { byId } = Report;
+
+  function showProvenance() {
+    for (const run of data.runs) {
+      byId("provenance-list").append(
+        el("details", {}, el("summary", {}, `${run.name}: what it was trained on`),
+          table("Streams", ["role", "stream", "channels", "modality", "key"],
+            run.streams.map((s) => [s.role, s.stream, String(s.dim), s.modality, s.key])),
+          table("Cache", ["", ""], [
+            ["path", run.cache.path], ["digest", run.cache.digest],
+            ...Object.entries(run.trained).map(([part, n]) => [`${part} videos`, String(n)]),
+          ])),
+        ...Object.entries(run.provenance).map(([file, value]) =>
+          el("details", {}, el("summary", {}, `${run.name}: ${file}`), code(value))),
+      );
+    }
+  }
+
+  showProvenance();
+  await Report.showHeadline();
+  await Videos.start();
+  await Report.showDifference(Videos.go);
+  await Plane.show();
+  await Report.showLearning();
+  await Report.showRobustness();
+  document.body.dataset.ready = "yes";
+})();

@@ -1,0 +1,152 @@
+"""What a run's folder says of a partition: options, scores, predictions, gates, curves."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ...cache.errors import ConfigError
+from ..config import TARGETS
+from ..gates import Gates, read_gates
+from ..published import published
+from ..robustness import read_points
+from ..runs import RUNS, file_name
+
+
+@dataclass(frozen=True)
+class RunRecord:
+    """A run and its evaluation on one partition.
+
+    Attributes:
+        name: what the report calls it.
+        path: its folder.
+        config: config.json.
+        cache: cache.json.
+        environment: environment.json.
+        metrics: lines of metrics.jsonl, one per epoch and network.
+        evaluation: evaluation-<partition>.json.
+        predictions: video -> [T, 2] float32.
+        gates: None where the run has none of this partition.
+        points: of the robustness curves.
+    """
+
+    name: str
+    path: Path
+    config: dict[str, Any]
+    cache: dict[str, Any]
+    environment: dict[str, Any]
+    metrics: list[dict[str, Any]]
+    evaluation: dict[str, Any]
+    predictions: dict[str, np.ndarray]
+    gates: Gates | None
+    points: list[dict[str, Any]]
+
+    @property
+    def published(self) -> dict[str, float] | None:
+        """What others report of this head: target -> CCC, and `mean`."""
+        pair = published(self.config["head"], self.config["head_options"].get("preset"))
+        if pair is None:
+            return None
+        return {**dict(zip(TARGETS, pair, strict=True)), "mean": sum(pair) / 2}
+
+
+def read_record(name: str, path: Path, partition: str) -> RunRecord:
+    """Read a run's folder.
+
+    Raises:
+        ConfigError: not a run, not finished, not evaluated on the partition, or a file of it is
+            damaged; says which command helps.
+    """
+    if not (path / "config.json").is_file():
+        raise ConfigError(
+            f"{path} is not a run (no config.json in it); `vapipe fit` makes runs below {RUNS}, "
+            "`vapipe runs` lists them"
+        )
+    if not (path / "evaluation-validation.json").is_file():
+        raise ConfigError(
+            f"the run {path} is not finished (no evaluation-validation.json in it); "
+            f"`vapipe fit --resume {path}` goes on with it"
+        )
+    if not (path / f"evaluation-{partition}.json").is_file():
+        raise ConfigError(
+            f"the run {path} was not evaluated on the partition {partition}; "
+            f"`vapipe evaluate {path} --partition {partition} --out {path}` does it"
+        )
+    config, cache, environment, evaluation = (
+        _read(path / file)
+        for file in (
+            "config.json", "cache.json", "environment.json", f"evaluation-{partition}.json"
+        )
+    )  # fmt: skip
+    _require(path / "config.json", config, "head", "head_options", "window")
+    _require(path / "cache.json", cache, "path", "streams", "videos", "digest")
+    _require(path / f"evaluation-{partition}.json", evaluation, "ccc", "per_video", "frames")
+    folder = path / "predictions" / partition
+    return RunRecord(
+        name=name,
+        path=path,
+        config=config,
+        cache=cache,
+        environment=environment,
+        metrics=_read_lines(path / "metrics.jsonl"),
+        evaluation=evaluation,
+        predictions={v: _read_predictions(folder, v) for v in evaluation["per_video"]},
+        gates=read_gates(path, partition),
+        points=read_points(path, partition),
+    )
+
+
+def _read(file: Path) -> dict[str, Any]:
+    try:
+        value = json.loads(file.read_text())
+        if not isinstance(value, dict):
+            raise ValueError("no JSON object")
+    except (OSError, ValueError) as error:
+        raise _damaged(file, error) from error
+    return value
+
+
+def _require(file: Path, value: Mapping[str, Any], *names: str) -> None:
+    lacking = [name for name in names if name not in value]
+    if lacking:
+        raise _damaged(file, ValueError(f"without {', '.join(lacking)}"))
+
+
+def _read_lines(file: Path) -> list[dict[str, Any]]:
+    try:
+        records = [json.loads(line) for line in file.read_text().splitlines()]
+        for record in records:
+            record["network"], record["epoch"], record["ccc"]["mean"], record["loss"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise _damaged(file, error) from error
+    return records
+
+
+def _read_predictions(folder: Path, video: str) -> np.ndarray:
+    """[T, 2] of one video, as `write_predictions` wrote them."""
+    file = folder / f"{file_name(video)}.csv"
+    try:
+        with file.open() as handle:
+            header = handle.readline().strip()
+            if header != f"row,pts,{','.join(TARGETS)}":
+                raise ValueError(f"its first line is {header[:40]!r}")
+            table = np.loadtxt(handle, delimiter=",", ndmin=2)
+        if table.shape[1] != 4 or not np.isfinite(table).all():
+            raise ValueError(f"{table.shape[1]} columns, or values that are no numbers")
+        if not np.array_equal(table[:, 0], np.arange(len(table))):
+            raise ValueError("rows are missing or not in order")
+    except (OSError, ValueError) as error:
+        raise _damaged(file, error) from error
+    return table[:, 2:].astype(np.float32)
+
+
+def _damaged(file: Path, error: Exception) -> ConfigError:
+    return ConfigError(
+        f"cannot read {file} ({type(error).__name__}: {error}); it was written with the run: "
+        "restore it, or fit again"
+    )
