@@ -88,7 +88,7 @@ if TYPE_CHECKING:
 @click.option(
     "--jobs",
     type=click.IntRange(1),
-    help="Processes; 1 stays in this one [default: one per 3 minutes of video, up to the cores].",
+    help="Processes; 1 stays in this one [default: by the length of the videos, up to the cores].",
 )
 @failure_options
 @batch_options
