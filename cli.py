@@ -6,6 +6,7 @@ Heavy packages are imported inside the commands, so that `vapipe --help` answers
 from __future__ import annotations
 
 import os
+from pathlib import Path
 from typing import Any
 
 import click
@@ -25,6 +26,7 @@ from .commands.runs import runs
 from .commands.submit import submit
 from .commands.sweep import sweep
 from .commands.weights import weights
+from .plugins import VARIABLE, name_plugins
 
 # Threads of torch that wait for each other sleep instead of spinning: on a machine that other
 # processes use too, spinning made small networks up to twenty times slower. Read when torch loads.
@@ -47,8 +49,17 @@ class _Program(click.Group):
 
 
 @click.group(cls=_Program, context_settings={"help_option_names": ["-h", "--help"]})
+@click.option(
+    "--plugin",
+    "plugins",
+    type=click.Path(path_type=Path),
+    multiple=True,
+    envvar=VARIABLE,
+    metavar="FILE",
+    help=f"Python file with encoders or heads of your own; repeat for more [also: {VARIABLE}].",
+)
 @click.version_option(__version__, "-V", "--version")
-def main() -> None:
+def main(plugins: tuple[Path, ...]) -> None:
     """Valence and arousal from faces and voices: extract features once, train heads in minutes.
 
     \b
@@ -56,6 +67,8 @@ def main() -> None:
     Your data:    vapipe extract --videos ./aff-wild2
                   vapipe fit --head grjca
     """
+    if plugins:
+        name_plugins(plugins)
 
 
 for command in (

@@ -174,10 +174,12 @@ def write_slurm_script(file: Path, context: click.Context, count: int) -> None:
     """Write the batch file that runs this very command in parts."""
     from ..cache.durable import write_bytes
     from ..extract.slurm import slurm_script
+    from ..plugins import named_plugins
 
     gpu = context.params["device"].startswith("cuda")
     jobs = context.params["jobs"] or (1 if gpu else _TASK_JOBS)
-    words = ["vapipe", "extract", *_repeated(context)]
+    plugins = [word for path, _ in named_plugins() for word in ("--plugin", path)]
+    words = ["vapipe", *plugins, "extract", *_repeated(context)]
     if context.params["jobs"] is None:
         words += ["--jobs", str(jobs)]
     text = slurm_script(words, count=count, jobs=jobs, gpu=gpu, folder=Path.cwd())

@@ -10,6 +10,7 @@ from typing import Any
 from ..cache.durable import canonical_json
 from ..cache.errors import ConfigError
 from ..cache.layout import DTYPES
+from ..plugins import plugin_digest
 from .encoders import Encoder, create_encoder, same_values
 from .faces.crops import CropConfig
 from .views import WHOLE, View
@@ -97,6 +98,8 @@ def bind(config: StreamConfig, crops: CropConfig, device: str) -> Stream:
         "encoder": encoder.identity(),
         "dtype": config.dtype,
     }
+    if code := plugin_digest(type(encoder).__module__):
+        identity["plugin"] = code
     if encoder.modality == "visual":
         identity["crops"] = crops.identity()
         if config.view != WHOLE:

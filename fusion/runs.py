@@ -24,6 +24,7 @@ from ..cache.durable import refusals_named, safe_name, slug, write_bytes, write_
 from ..cache.errors import ConfigError
 from ..cache.store import FeatureStore
 from ..device import choose_device, describe_device
+from ..plugins import named_plugins
 from .card import make_card
 from .config import TARGETS, FitConfig
 from .data import Plan, fingerprint
@@ -162,6 +163,7 @@ def _environment(device: torch.device) -> dict[str, Any]:
         **{name: version(name) for name in ("torch", "numpy", "h5py", "safetensors")},
         "platform": platform.platform(),
         "device": describe_device(device),
+        "plugins": dict(named_plugins()),
     }
 
 

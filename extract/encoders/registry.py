@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 from ...cache.errors import ConfigError
+from ...plugins import load_plugins
 from .base import Encoder
 
 _ENCODERS: dict[str, type[Encoder]] = {}
@@ -43,11 +44,13 @@ def register_family(prefix: str) -> Callable[[_E], _E]:
 
 def list_encoders() -> list[str]:
     """Names of all encoders, sorted; families have members of their own."""
+    load_plugins()
     return sorted(_ENCODERS)
 
 
 def list_families() -> list[str]:
     """Prefixes of all families, sorted."""
+    load_plugins()
     return sorted(_FAMILIES)
 
 
@@ -93,6 +96,7 @@ def encoder_options(name: str) -> list[str]:
 
 def _find(name: str) -> tuple[type[Encoder], list[str]]:
     """The class of a name, and the member where it is a family."""
+    load_plugins()
     prefix, colon, member = name.partition(":")
     encoder = _FAMILIES.get(prefix) if colon and member else _ENCODERS.get(name)
     if encoder is None:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from ...cache.errors import ConfigError
+from ...plugins import load_plugins
 from .base import ROLES, Head
 
 _HEADS: dict[str, type[Head]] = {}
@@ -52,6 +53,8 @@ def register_head(name: str) -> Callable[[H], H]:
     """Class decorator that makes a head available as `name`."""
 
     def enter(head: H) -> H:
+        if name in _HEADS:
+            raise ValueError(f"head `{name}` is already {_HEADS[name].__qualname__}")
         _HEADS[name] = head
         return head
 
@@ -60,10 +63,12 @@ def register_head(name: str) -> Callable[[H], H]:
 
 def list_heads() -> list[str]:
     """Names of all heads, sorted."""
+    load_plugins()
     return sorted(_HEADS)
 
 
 def _find(name: str) -> type[Head]:
+    load_plugins()
     if name in _HEADS:
         return _HEADS[name]
     near = difflib.get_close_matches(name.lower(), _HEADS, n=3, cutoff=0.5)
