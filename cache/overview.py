@@ -22,6 +22,7 @@ from .layout import check_cache, feature_folder, read_current
 from .odd_times import Odd, odd_times
 from .reading import ShardReader
 from .status import CacheStatus, owner_states, summarise
+from .timeline import usable
 
 STATES = ("complete", "missing", "stale", "damaged")
 
@@ -41,7 +42,13 @@ class Cell(NamedTuple):
     reason: str = ""
     nbytes: int = 0
 
+    @property
+    def usable(self) -> int:
+        """Rows that can be used."""
+        return sum(rows for code, rows in self.codes.items() if code in _USABLE)
 
+
+_USABLE = frozenset(np.flatnonzero(usable(np.arange(256))).tolist())
 _MISSING = Cell("missing", {})
 
 
@@ -54,6 +61,7 @@ class Unit:
         modality: "visual", "audio", or "" where no shard is left to tell.
         config: what the key is the digest of; {} where no shard is left to tell.
         group: its places, None where there are none.
+        label: its name; with the key where several of one name are shown.
     """
 
     stream: str
@@ -61,6 +69,7 @@ class Unit:
     modality: str
     config: Mapping[str, Any]
     group: Group | None
+    label: str
 
 
 class VideoFacts(NamedTuple):
@@ -184,21 +193,18 @@ def look_over(root: Path, progress: Callable[[int], None] = lambda total: None) 
 
 def _units(catalog: Catalog, current: Mapping[str, str]) -> tuple[list[Unit], int]:
     """The streams shown, by name, and how many older ones are not."""
-    shown = [
-        Unit(stream, key, folder.provenance["modality"], folder.provenance["config"], group)
-        for (stream, key), group in catalog.features.items()
-        for folder in [group.folder]
-        if current.get(stream, key) == key
-    ]
-    known = {(unit.stream, unit.key) for unit in shown}
-    lost = [
-        Unit(stream, key, "", {}, None)
-        for stream, key in current.items()
-        if (stream, key) not in known
-    ]
-    return sorted([*shown, *lost], key=lambda u: (u.stream, u.key)), len(catalog.features) - len(
-        shown
-    )
+    shown = [unit for unit in catalog.features if current.get(unit[0], unit[1]) == unit[1]]
+    older = len(catalog.features) - len(shown)
+    lost = [unit for unit in current.items() if unit not in catalog.features]
+    names = Counter(stream for stream, _ in [*shown, *lost])
+    units = []
+    for stream, key in sorted([*shown, *lost]):
+        group = catalog.features.get((stream, key))
+        provenance = group.folder.provenance if group else {}
+        label = stream if names[stream] == 1 else f"{stream}@{key[:8]}"
+        modality, config = provenance.get("modality", ""), provenance.get("config", {})
+        units.append(Unit(stream, key, modality, config, group, label))
+    return units, older
 
 
 class _Reading:
@@ -302,11 +308,3 @@ def _damaged_cells(
             if reason:
                 # Where no shard tells the modality, a video's rows count for all its subjects.
                 yield (item if unit.modality == "" else owner), Cell("damaged", {}, reason)
-
-
-def count_codes(cells: Iterable[Cell]) -> Counter[int]:
-    """Rows of each validity code over the complete ones of some cells."""
-    total: Counter[int] = Counter()
-    for cell in cells:
-        total.update(cell.codes)
-    return total

@@ -47,10 +47,10 @@ const Cache = (() => {
     return found;
   }
 
-  function bar(parts, whole, wide) {
+  function bar(parts, whole) {
     return el(
       "div",
-      { class: wide ? "bar wide" : "bar", "aria-hidden": "true" },
+      { class: "bar", "aria-hidden": "true" },
       Object.entries(parts)
         .filter(([, n]) => n)
         .map(([kind, n]) => el("span", { class: kind, style: `width:${(100 * n) / whole}%` })),
@@ -74,7 +74,9 @@ const Cache = (() => {
     return kinds.filter((k) => parts[k]).map((k) => `${percent(parts[k], whole)} ${word[k]}`).join(", ");
   }
 
-  function histogram(rows) {
+  // Bars from [[name, number], ...], without the empty ones at the beginning.
+  function histogram(bins) {
+    const rows = bins.slice(bins.findIndex(([, n]) => n));
     const most = Math.max(1, ...rows.map(([, n]) => n));
     return el(
       "dl",
@@ -217,7 +219,7 @@ const Cache = (() => {
     }
     const between = (i) => `${duration(bounds[i])} to ${duration(bounds[i + 1])}`;
     at("lengths").append(
-      el("p", {}, `From ${duration(least)} to ${duration(most)}; half are shorter than ${duration(median)}.`),
+      el("p", {}, `From ${duration(least)} to ${duration(most)}; the median is ${duration(median)}.`),
       el(
         "div",
         { class: "pair" },
@@ -238,7 +240,7 @@ const Cache = (() => {
       found.length
         ? table("Videos whose times are unusual; rows keep to them all the same", ["what", "videos"],
             found.map(([kind, n]) => [kind, count(n)]))
-        : el("p", {}, "None: constant rates, no gaps, all begin at zero."),
+        : el("p", {}, "None: constant rates, no gaps, first frames within 0.1 s of zero."),
     );
   }
 
@@ -271,6 +273,12 @@ const Cache = (() => {
     );
   }
 
+  // What holds for all sheets alike is said once.
+  const common = () => {
+    const notes = new Set(data.sheets.map(({ note }) => note));
+    return notes.size === 1 && data.sheets.length > 1 ? data.sheets[0].note : "";
+  };
+
   function sheet(each, number) {
     const faces = each.faces.map(([row, time, code, source]) => {
       const name = data.codes[code] || `code ${code}`;
@@ -284,8 +292,8 @@ const Cache = (() => {
       );
     });
     const lanes = Object.entries(each.codes).map(([stream, text]) => [
-      el("p", { class: "lane" }, `${stream}: ` + inWords(shares([...text].map((l) => [{ d: 1, t: 2, u: 4, m: 0 }[l], 1])))),
-      ribbon(text),
+      el("p", { class: "lane" }, `${stream}: ${inWords(shares(Object.entries(each.counts[stream])))}`),
+      new Set(text).size > 1 ? ribbon(text) : null,
     ]);
     return el(
       "article",
@@ -293,7 +301,7 @@ const Cache = (() => {
       el("h3", {}, each.item),
       el("p", { class: "lane" }, `${count(each.rows)} frames, ${duration(each.seconds)}`),
       faces.length ? el("ul", { class: "faces" }, faces) : "",
-      each.note ? el("p", { class: "notice" }, each.note) : "",
+      each.note && !common() ? el("p", { class: "notice" }, each.note) : "",
       lanes.flat(),
       each.sound
         ? [
@@ -320,6 +328,7 @@ const Cache = (() => {
               "stripes below show validity over the whole time."
             : "Stripes show validity over the whole time."),
       ),
+      common() ? el("p", { class: "notice" }, `No faces: ${common()}.`) : "",
       legend(kindNames),
       el("div", { class: "sheets" }, data.sheets.map(sheet)),
     );

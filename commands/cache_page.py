@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from .. import __version__
-from ..cache.overview import STATES, ItemFacts, Overview, VideoFacts
+from ..cache.overview import STATES, Cell, ItemFacts, Overview, VideoFacts
 from ..cache.timeline import Valid
 from ..extract.contact import FACES, REACH, Sheet
 from ..page import Asset, Page, pack_array
@@ -20,6 +20,7 @@ LISTED = 100_000  # items in the table at most; each takes some 60 to 100 bytes 
 _PROBLEMS = 200  # lines in the list of problems at most
 _RATES = 8  # frame rates counted one by one
 _BINS = 10  # of histograms
+_STEPS_S = (0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200)
 _DAMAGED_FILE = "damaged file"  # a kind of oddity beside those of the times
 
 
@@ -54,6 +55,7 @@ def make_page(
         unknown: names of video files that the cache does not know.
     """
     items = _listed(overview.items)
+    by_id = {item.id: item for item in overview.items}
     texts = _Texts()
     data = {
         "cache": overview.status.path,
@@ -68,7 +70,7 @@ def make_page(
         "rates": _rates(overview.videos.values()),
         "odd": dict(Counter(k for v in overview.videos.values() for k, _ in _odd(v)).most_common()),
         "partitions": _partitions(overview.items),
-        "sheets": [_sheet(sheet) for sheet in sheets],
+        "sheets": [_sheet(sheet, by_id[sheet.item], overview) for sheet in sheets],
         "faces": {"of": faces_of, "each": FACES, "reach": REACH},
         "states": STATES,
     }
@@ -120,7 +122,7 @@ def _streams(overview: Overview) -> list[dict[str, Any]]:
         states = Counter(cell.state for cell in cells)
         result.append(
             {
-                "name": unit.stream,
+                "name": unit.label,
                 "key": unit.key[:16],
                 "modality": unit.modality or "unknown",
                 "dim": stored.dim if stored else 0,
@@ -129,15 +131,15 @@ def _streams(overview: Overview) -> list[dict[str, Any]]:
                 "shards": stored.shards if stored else 0,
                 "states": {state: states[state] for state in STATES},
                 "codes": {str(code): rows for code, rows in sorted(codes.items())},
-                "found": _found([cell.codes for cell in cells if cell.codes]),
+                "found": _found([cell for cell in cells if cell.codes]),
             }
         )
     return result
 
 
-def _found(cells: Sequence[Mapping[int, int]]) -> list[int]:
+def _found(cells: Sequence[Cell]) -> list[int]:
     """Items by tenths of usable rows; the last tenth holds those that are usable throughout."""
-    shares = [sum(n for c, n in cell.items() if 0 < c < 128) / sum(cell.values()) for cell in cells]
+    shares = [cell.usable / sum(cell.codes.values()) for cell in cells]
     return np.histogram(shares, _BINS, (0, 1))[0].tolist()
 
 
@@ -161,8 +163,7 @@ def _histogram(seconds: Sequence[float]) -> dict[str, Any]:
     if not seconds:
         return {"bounds": [], "counts": [], "least": 0, "median": 0, "most": 0}
     most = max(seconds)
-    nice = [factor * 10.0**power for power in range(-2, 6) for factor in (1, 2, 5)]
-    step = next(each for each in nice if most / each < _BINS)
+    step = next(each for each in _STEPS_S if most / each < _BINS or each == _STEPS_S[-1])
     bounds = np.arange(int(most // step) + 2) * step
     return {
         "bounds": bounds.tolist(),
@@ -224,7 +225,7 @@ def _table(
             for code, number in cell.codes.items():
                 counts[row, place[code], column] = number
     labelled = [-1 if item.labelled is None else item.labelled for item in items]
-    blocks = {
+    blocks: dict[str, np.ndarray] = {
         "states": states,
         "reasons": reasons,
         "counts": counts,
@@ -265,13 +266,15 @@ def _media(video: VideoFacts) -> str:
     return f"{picture.get('codec')} {picture.get('width')} x {picture.get('height')}, {heard}"
 
 
-def _sheet(sheet: Sheet) -> dict[str, Any]:
+def _sheet(sheet: Sheet, item: ItemFacts, overview: Overview) -> dict[str, Any]:
+    counts = {unit.label: cell.codes for unit, cell in zip(overview.units, item.cells, strict=True)}
     return {
         "item": sheet.item,
         "rows": sheet.rows,
         "seconds": sheet.seconds,
         "note": sheet.note,
         "codes": dict(sheet.codes),
+        "counts": {label: counts[label] for label in sheet.codes},
         "sound": _embedded(sheet.sound),
         "faces": [[face.row, face.time, face.code, _embedded(face.jpeg)] for face in sheet.faces],
     }

@@ -48,7 +48,7 @@ Cache.table = (async () => {
       cell: (i) => (labelled[i] < 0 ? "none" : percent(labelled[i], frames[i])),
     },
     ...streams.map((stream, u) => ({ name: stream.name, key: (i) => rate(u, i), cell: (i) => cell(u, i) })),
-    { name: "odd times", key: (i) => oddOf(i).length, cell: (i) => oddOf(i).map(([kind]) => kind).join(", ") || "–" },
+    { name: "odd times", wraps: true, key: (i) => oddOf(i).length, cell: (i) => oddOf(i).map(([kind]) => kind).join(", ") || "–" },
     { name: "size", key: (i) => nbytes[i], cell: (i) => size(nbytes[i]) },
   ];
 
@@ -58,7 +58,7 @@ Cache.table = (async () => {
     const where = state(u, i);
     if (where !== "complete") return el("span", { class: "state" }, `${signs[where]} ${where}`);
     const parts = shares(codesOf(u, i));
-    return [`${percent(frames[i] - parts.unusable, frames[i])} usable`, bar(parts, frames[i])];
+    return [percent(frames[i] - parts.unusable, frames[i]), bar(parts, frames[i])];
   }
 
   // -- filters ------------------------------------------------------------------------------------
@@ -149,7 +149,7 @@ Cache.table = (async () => {
       "tr",
       {},
       el("th", { scope: "row" }, button),
-      columns.slice(1).map((column) => el("td", {}, column.cell(i))),
+      columns.slice(1).map((column) => el("td", { class: column.wraps ? "wraps" : null }, column.cell(i))),
     );
     button.addEventListener("click", () => {
       const open = button.getAttribute("aria-expanded") === "true";
@@ -192,7 +192,7 @@ Cache.table = (async () => {
 
   const field = (name, input) => el("label", {}, name, input);
   section.append(
-    el("p", {}, "Press a heading to sort, an item for its details." +
+    el("p", {}, "Under a stream stands the share of usable rows. Press a heading to sort, an item for its details." +
       (N < data.totals.items ? ` Only ${count(N)} of ${count(data.totals.items)} items are listed: those with most that is not complete.` : "")),
     el("div", { class: "filters" }, field("Name contains", search), field("Show", show), field("Partition", parts)),
     el("div", { class: "pages" }, told, back, on),

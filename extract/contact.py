@@ -61,8 +61,8 @@ class Sheet:
         seconds: duration.
         faces: `FACES` rows of the first `REACH`, or fewer of a short video; () where none are cut.
         note: why there are no faces, or what is odd about them.
-        codes: stream -> its codes over the whole time, a letter for each of at most `_BINS` bins:
-            d detected, t tracked, u usable otherwise, m missing; the commonest of the bin.
+        codes: label of a stream -> its codes over the whole time, a letter for each of at most
+            `_BINS` bins: d detected, t tracked, u usable otherwise, m missing; the commonest.
         sound: JPEG of the log-mel energies over the whole time, low bands below; b"" for none.
     """
 
@@ -130,9 +130,8 @@ def choose_items(overview: Overview, unit: Unit | None, count: int) -> list[Item
     column = overview.units.index(unit or overview.units[0])
 
     def found(item: ItemFacts) -> tuple[float, float, str]:
-        codes = item.cells[column].codes
-        good = sum(rows for code, rows in codes.items() if usable(np.uint8(code)))
-        return good / item.video.rows, codes.get(Valid.DETECTED, 0) / item.video.rows, item.id
+        cell, rows = item.cells[column], item.video.rows
+        return cell.usable / rows, cell.codes.get(Valid.DETECTED, 0) / rows, item.id
 
     whole = [item for item in overview.items if item.cells[column].state == "complete"]
     return sorted(whole, key=found)[:count]
@@ -228,8 +227,9 @@ def _cut(
             codes[item].append(batch.codes[item])
             for row in (row for row in wanted if batch.start <= row < stop):
                 place = row - batch.start
-                code, crop = batch.codes[item][place], batch.crops[item][place]
-                faces[item].append(Face(row, float(pts[row]), int(code), _encode(crop, code)))
+                code = batch.codes[item][place : place + 1]
+                jpeg = _encode(batch.crops[item][place]) if usable(code).all() else b""
+                faces[item].append(Face(row, float(pts[row]), int(code[0]), jpeg))
         if stop > wanted[-1]:
             break
     name = f"{crops.unit.stream}@{crops.unit.key}"
@@ -253,10 +253,8 @@ def _differing(made: np.ndarray, stored: np.ndarray) -> str:
     )
 
 
-def _encode(crop: np.ndarray, code: np.uint8) -> bytes:
-    """A crop [S, S, 3] as JPEG; empty where the row has none."""
-    if not usable(code):
-        return b""
+def _encode(crop: np.ndarray) -> bytes:
+    """A crop [S, S, 3] as a small JPEG."""
     image = Image.fromarray(crop)
     if image.width > _SIDE:
         image = image.resize((_SIDE, _SIDE), Image.Resampling.LANCZOS)
@@ -277,7 +275,7 @@ def _from_cache(store: FeatureStore, overview: Overview, item: ItemFacts) -> She
         if cell.state != "complete":
             continue
         name = f"{unit.stream}@{unit.key}"
-        codes[unit.stream] = _letters(store.status(item.id, name))
+        codes[unit.label] = _letters(store.status(item.id, name))
         encoder = unit.config.get("encoder", {})
         if not sound and isinstance(encoder, Mapping) and encoder.get("name") == "logmel":
             sound = _strip(store.read(item.id, name), store.valid(item.id, name), encoder)
