@@ -32,6 +32,10 @@ class Tab:
             selector, "gd => gd.data.map(trace => (trace.x || trace.y || trace.z).length)"
         )
 
+    def wait(self, condition: str) -> None:
+        """Wait until a JavaScript expression holds; a page's policy forbids playwright's `eval`."""
+        self.page.wait_for_function(f"() => {condition}")
+
     def wide(self) -> int:
         """Pixels by which the page is wider than its window."""
         return self.page.evaluate(

@@ -4,7 +4,7 @@ const Trajectories = (() => {
   const { data } = Page;
   const { byId, of, dashes, plain, short, runColor } = Report;
   const GAP = -32768;
-  const HEIGHT = { curve: 190, lane: 24, gate: 92, gap: 26, legend: 18, top: 34, bottom: 40 };
+  const HEIGHT = { curve: 190, lane: 24, gate: 92, gap: 26, legend: 18, top: 34, bottom: 46 };
   const recent = new Map();
 
   // -- series -----------------------------------------------------------------------------------
@@ -69,7 +69,7 @@ const Trajectories = (() => {
 
   function bands(video, series, axis, low, high) {
     const at = (row) => (row < video.rows ? series.times[row] : video.end);
-    return video.lanes.filter((lane) => !lane.usable).map((lane) => {
+    return video.lanes.map((lane) => {
       const x = [], y = [];
       for (let i = 0; i < lane.spans.length; i += 2) {
         const [a, b] = [at(lane.spans[i]), at(lane.spans[i + 1])];
@@ -189,7 +189,7 @@ const Trajectories = (() => {
         margin: { l: 40, r: 8, t: HEIGHT.top, b: HEIGHT.bottom },
         legend: { orientation: "h", x: 1, xanchor: "right", y: 1, yanchor: "bottom", itemclick: false, itemdoubleclick: false },
         xaxis: Page.axis({
-          anchor: last, title: { text: "seconds", standoff: 4 }, zeroline: false,
+          anchor: last, title: { text: "seconds", standoff: 8 }, zeroline: false,
           range: [series.times[0], video.end], hoverformat: ".2f",
         }),
       }),

@@ -30,7 +30,7 @@ def require_agreement(record: RunRecord, truth: Sequence[VideoTruth]) -> None:
         stored = record.evaluation["ccc"][target]
         if not abs(found - stored) <= _AGREES:
             raise ConfigError(
-                f"the predictions in {record.path} have a {target} CCC of {found:.4f}, its "
+                f"the predictions in {record.path} have a CCC of {found:.4f} for {target}, its "
                 f"evaluation says {stored:.4f}: its files were changed, or the annotation was; "
                 "evaluate the partition again, or fit again"
             )

@@ -26,9 +26,9 @@ const Plane = (() => {
         },
       ],
       layout: Page.layout({
-        height: 300, margin: { l: 44, r: 8, t: 8, b: 38 },
-        xaxis: Page.axis({ range: [-1, 1], title: { text: "valence", standoff: 4 }, fixedrange: true, nticks: 5 }),
-        yaxis: Page.axis({ range: [-1, 1], title: { text: "arousal", standoff: 4 }, fixedrange: true, nticks: 5 }),
+        height: 306, margin: { l: 44, r: 8, t: 8, b: 44 },
+        xaxis: Page.axis({ range: [-1, 1], title: { text: "valence", standoff: 6 }, fixedrange: true, nticks: 5 }),
+        yaxis: Page.axis({ range: [-1, 1], title: { text: "arousal", standoff: 6 }, fixedrange: true, nticks: 5 }),
       }),
     };
   }

@@ -23,8 +23,9 @@ def pack_values(values: np.ndarray) -> tuple[str, float]:
         for values in [-1, 1].
     """
     finite = np.isfinite(values)
-    step = max(1.0, float(np.abs(values[finite]).max(initial=0.0))) / _STEPS
-    whole = np.where(finite, np.rint(np.where(finite, values, 0) / step), GAP)
+    exact = np.where(finite, values, 0).astype(np.float64)
+    step = max(1.0, float(np.abs(exact).max())) / _STEPS
+    whole = np.where(finite, np.rint(exact / step), GAP)
     return pack_array(whole.T.astype(np.int16)), step
 
 

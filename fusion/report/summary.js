@@ -54,7 +54,7 @@ const Report = (() => {
       kinds.push("gain");
     });
     for (const { head, published } of publishedHeads()) {
-      rows.push([`${head}, published`, ...columns.map((name) => figure(published[name]))]);
+      rows.push([`${head} on Aff-Wild2, published`, ...columns.map((name) => figure(published[name]))]);
       kinds.push("other");
     }
     const caption = "CCC over all annotated frames" +
@@ -111,7 +111,7 @@ const Report = (() => {
       return trace;
     });
     others.forEach(({ head, published }, i) => traces.push({
-      type: "scatter", mode: "markers", name: plain(`${head}, published`),
+      type: "scatter", mode: "markers", name: plain(`${head} on Aff-Wild2, published`),
       x: columns.map((name) => published[name]),
       y: columns.map((_, row) => place(row, data.runs.length + i)),
       marker: { symbol: "x-thin", size: 9, line: { width: 2, color: Page.color("--soft") } },
@@ -122,8 +122,8 @@ const Report = (() => {
     return {
       data: traces,
       layout: Page.layout({
-        height: 90 + 3 * (22 + 16 * lines), margin: { l: 62, r: 12, t: 36, b: 34 },
-        xaxis: Page.axis({ range: [lowest - 0.03, 1], title: { text: "CCC", standoff: 4 }, fixedrange: true }),
+        height: 100 + 3 * (22 + 16 * lines), margin: { l: 62, r: 12, t: 36, b: 44 },
+        xaxis: Page.axis({ range: [lowest - 0.03, 1], title: { text: "CCC", standoff: 8 }, fixedrange: true }),
         yaxis: Page.axis({
           range: [2.6, -0.6], tickvals: [0, 1, 2], ticktext: columns, showgrid: false,
           zeroline: false, fixedrange: true,
@@ -189,8 +189,8 @@ const Report = (() => {
       data: traces,
       layout: Page.layout({
         height: 300,
-        xaxis: Page.axis({ title: { text: "videos, sorted", standoff: 4 }, showgrid: false, zeroline: false }),
-        yaxis: Page.axis({ title: { text: "difference of CCC", standoff: 4 }, zerolinewidth: 2 }),
+        xaxis: Page.axis({ title: { text: "videos, sorted", standoff: 8 }, showgrid: false, zeroline: false }),
+        yaxis: Page.axis({ title: { text: "difference of CCC", standoff: 8 }, zerolinewidth: 2 }),
       }),
     };
   }
@@ -221,9 +221,9 @@ const Report = (() => {
       data: traces,
       layout: Page.layout({
         height: 420, hovermode: "x",
-        xaxis: Page.axis({ title: { text: "epoch", standoff: 4 }, anchor: "y2", zeroline: false }),
-        yaxis: Page.axis({ domain: [0.5, 1], title: { text: "CCC", standoff: 4 } }),
-        yaxis2: Page.axis({ domain: [0, 0.42], title: { text: "loss", standoff: 4 }, rangemode: "tozero" }),
+        xaxis: Page.axis({ title: { text: "epoch", standoff: 8 }, anchor: "y2", zeroline: false }),
+        yaxis: Page.axis({ domain: [0.5, 1], title: { text: "CCC", standoff: 8 } }),
+        yaxis2: Page.axis({ domain: [0, 0.42], title: { text: "loss", standoff: 8 }, rangemode: "tozero" }),
       }),
     };
   }
@@ -273,8 +273,8 @@ const Report = (() => {
       data: traces,
       layout: Page.layout({
         height: 300, hovermode: "x", margin: { l: 48, r: 12, t: 60, b: 40 },
-        xaxis: Page.axis({ title: { text: data.kinds[kind], standoff: 4 }, zeroline: false }),
-        yaxis: Page.axis({ title: { text: "CCC", standoff: 4 } }),
+        xaxis: Page.axis({ title: { text: data.kinds[kind], standoff: 8 }, zeroline: false }),
+        yaxis: Page.axis({ title: { text: "CCC", standoff: 8 } }),
       }),
     };
   }

@@ -16,10 +16,9 @@ from ..config import FitConfig
 from ..data import Plan, fingerprint
 from .records import RunRecord
 
-# Code -> what it means for a reader. Codes of rows as they should be are not shown.
+# Code of an unusable row -> what it means for a reader.
 REASONS = {
     Valid.MISSING: "unknown",
-    Valid.TRACKED: "face carried from neighbours",
     Valid.NO_FACE: "no face",
     Valid.NO_CROP: "no face crop",
     Valid.NO_AUDIO: "no audio",
@@ -29,18 +28,16 @@ REASONS = {
 
 @dataclass(frozen=True)
 class Lane:
-    """Stretches of a video in which something is not as it should be.
+    """Stretches of a video in which something is missing.
 
     Attributes:
         label: what, for a reader.
         kind: `visual`, `audio` or `labels`.
-        usable: whether the rows were used all the same.
         spans: [n, 2] rows, from and to (exclusive).
     """
 
     label: str
     kind: str
-    usable: bool
     spans: np.ndarray
 
 
@@ -107,10 +104,10 @@ def read_truth(
         timeline, labels = store.timeline(video), store.labels(video)
         lanes = []
         for stream in streams:
-            lanes += _lanes(store.modality(stream), stream, store.status(video, stream))
+            lanes += _lanes(store.modality(stream), store.status(video, stream))
         unlabelled = ~np.isfinite(labels).all(axis=1)
         if unlabelled.any():
-            lanes.append(Lane("not annotated", "labels", False, spans_of(unlabelled)))
+            lanes.append(Lane("not annotated", "labels", spans_of(unlabelled)))
         found.append(
             VideoTruth(
                 video, timeline.pts, timeline.fps, labels, _merge(lanes), store.source(video)
@@ -167,9 +164,9 @@ def _streams(record: RunRecord, store: FeatureStore) -> dict[str, str]:
     return dict(zip(record.cache["streams"], run_stream_names(record), strict=True))
 
 
-def _lanes(modality: str, stream: str, codes: np.ndarray) -> list[Lane]:
+def _lanes(modality: str, codes: np.ndarray) -> list[Lane]:
     return [
-        Lane(reason, modality, 0 < code < 128, spans_of(codes == code))
+        Lane(reason, modality, spans_of(codes == code))
         for code, reason in REASONS.items()
         if (codes == code).any()
     ]

@@ -233,7 +233,6 @@ def _describe_lane(lane: Lane, rows: int) -> dict[str, Any]:
     return {
         "label": lane.label,
         "kind": lane.kind,
-        "usable": lane.usable,
         "rows": int((lane.spans[:, 1] - lane.spans[:, 0]).sum()),
         "spans": lane.spans.ravel().tolist(),
     }

@@ -126,10 +126,10 @@ def test_the_theme_follows_the_system_and_the_button(package, tmp_path, browser:
     tab.page.focus("#theme")
     tab.page.keyboard.press("Enter")  # system -> light
     assert tab.page.text_content("#theme") == "Theme: light"
-    tab.page.wait_for_function(f"{line} !== '{dark[0]}'")
+    tab.wait(f"{line} !== '{dark[0]}'")
     assert tab.page.evaluate(ground) != dark[1]
     tab.page.emulate_media(color_scheme="light")
     tab.page.keyboard.press("Enter")  # light -> dark
-    tab.page.wait_for_function(f"{line} === '{dark[0]}'")
+    tab.wait(f"{line} === '{dark[0]}'")
     assert (tab.page.evaluate(line), tab.page.evaluate(ground)) == dark
     assert tab.complaints == []
