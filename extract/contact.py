@@ -10,6 +10,7 @@ import io
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -286,19 +287,22 @@ def _letters(codes: np.ndarray) -> str:
     kinds = np.where(usable(codes), 1, 0)  # of "mutd": 0 missing, 1 usable, 2 tracked, 3 detected
     kinds[codes == Valid.TRACKED] = 2
     kinds[codes == Valid.DETECTED] = 3
-    bins = np.array_split(kinds, min(_BINS, len(kinds)))
-    return "".join("mutd"[int(np.bincount(each).argmax())] for each in bins)
+    return "".join("mutd"[int(np.bincount(kinds[rows]).argmax())] for rows in _bins(kinds, _BINS))
+
+
+def _bins(rows: np.ndarray, most: int) -> list[slice]:
+    """At most so many stretches of equal length, or as near as can be."""
+    bounds = np.linspace(0, len(rows), min(most, len(rows)) + 1).astype(int).tolist()
+    return [slice(start, stop) for start, stop in pairwise(bounds)]
 
 
 def _strip(features: np.ndarray, valid: np.ndarray, encoder: Mapping[str, Any]) -> bytes:
     """Log-mel rows [T, bands] as a picture: time to the right, bands upwards, black if unheard."""
     quiet = float(np.log(encoder.get("eps", 1e-6)))
-    width = min(_STRIP[0], len(features))
+    columns = _bins(features, _STRIP[0])
     height = min(_STRIP[1], features.shape[1])
-    levels = np.full((width, height), quiet)
-    bounds = np.linspace(0, len(features), width + 1).astype(int)
-    for column in range(width):
-        rows = slice(bounds[column], bounds[column + 1])
+    levels = np.full((len(columns), height), quiet)
+    for column, rows in enumerate(columns):
         heard = np.asarray(features[rows], np.float32)[valid[rows] > 0]
         if len(heard):
             bands = np.array_split(heard.mean(axis=0), height)
