@@ -7,20 +7,25 @@ threads hands its tasks to a process of its own, with the limits and the answers
 from __future__ import annotations
 
 import multiprocessing
+import pickle
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import islice
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 from .cache.errors import ConfigError
+from .plugins import name_plugins, named_plugins
 from .workers import Crew, Death, Engine, Limits
 
 if TYPE_CHECKING:
     from distributed import Client
 
 _ANSWER_S = 15.0  # a scheduler that has not answered by then is not there
+_AHEAD = 100  # tasks beyond those that can run at once that the scheduler is given
+_RETURNS = 10  # how often a task comes back to be sent again, each time after several lost workers
 
 
 @contextmanager
@@ -42,7 +47,11 @@ def open_dask(
         resources = {"GPU": 1} if gpu else None
 
         def run(work: Callable[[Any], Any], tasks: Iterable[Any]) -> Iterator[tuple[Any, Any]]:
-            envelopes = [_Envelope(work, task, limits.seconds(task)) for task in tasks]
+            plugins = named_plugins()
+            envelopes = (
+                (task, _Envelope(pickle.dumps((work, task)), limits.seconds(task), plugins))
+                for task in tasks
+            )
             yield from _share_out(client, envelopes, limits.memory, fresh, resources)
 
         yield run
@@ -82,51 +91,90 @@ def _connect(address: str) -> Iterator[Client]:
 
 @dataclass(frozen=True)
 class _Envelope:
-    """A task on its way to the process that works on it."""
+    """A task on its way to the process that works on it.
 
-    work: Callable[[Any], Any]
-    task: Any
+    Only that process opens it: the scheduler and the workers do not load what the work needs.
+    """
+
+    content: bytes  # work and task, pickled
     seconds: float
+    plugins: tuple[tuple[str, str], ...]  # as here; the files lie at the same paths everywhere
 
 
 def _share_out(
     client: Client,
-    envelopes: list[_Envelope],
+    envelopes: Iterator[tuple[Any, _Envelope]],
     memory: int | None,
     fresh: bool,
     resources: dict[str, int] | None,
 ) -> Iterator[tuple[Any, Any]]:
-    from distributed import as_completed
+    """Keep so many tasks with the scheduler that no worker waits; yield answers as they come.
 
-    futures = {
-        client.submit(_run_apart, each, memory, fresh, pure=False, resources=resources): each.task
-        for each in envelopes
-    }
+    Raises:
+        ConfigError: the scheduler has gone away.
+    """
+    from concurrent.futures import CancelledError
+
+    from distributed import KilledWorker, as_completed
+
+    sent: dict[Any, tuple[Any, _Envelope, int]] = {}
+    finished = as_completed()
+
+    def send(task: Any, envelope: _Envelope, returns: int = 0) -> None:
+        future = client.submit(_run_apart, envelope, memory, fresh, pure=False, resources=resources)
+        sent[future] = task, envelope, returns
+        finished.add(future)
+
+    def fill_up() -> int:
+        """The number of tasks with the scheduler at which to fill up again."""
+        most = 2 * sum(client.nthreads().values()) + _AHEAD
+        for task, envelope in islice(envelopes, max(0, most - len(sent))):
+            send(task, envelope)
+        return most // 2
+
     try:
-        for future in as_completed(list(futures)):
-            error = future.exception()
+        low = fill_up()
+        for future in finished:
+            try:
+                error = future.exception()
+            except CancelledError as gone:
+                raise ConfigError(
+                    f"the Dask scheduler has gone away ({gone}); what is finished stays: start it "
+                    "and its workers again, then run the same command"
+                ) from gone
+            task, envelope, returns = sent.pop(future)
+            if isinstance(error, KilledWorker) and returns < _RETURNS:
+                # Its process would have died in its place: who killed the workers was another.
+                send(task, envelope, returns + 1)
+                continue
             answer = future.result() if error is None else Death(f"Dask gave it up: {error}")
-            yield futures.pop(future), answer
+            if len(sent) < low:
+                low = fill_up()
+            yield task, answer if isinstance(answer, Death) else pickle.loads(answer)
     finally:
-        client.cancel(list(futures))
+        client.cancel(list(sent))
 
 
 _threads = threading.local()
 
 
-def _run_apart(envelope: _Envelope, memory: int | None, fresh: bool) -> Any:
+def _run_apart(envelope: _Envelope, memory: int | None, fresh: bool) -> bytes | Death:
     """On a worker: run a task in the process of this thread."""
     # Dask starts its workers as daemons, which may have no children; ours end with their parent.
     multiprocessing.current_process()._config["daemon"] = False  # type: ignore[attr-defined]
-    crew, its_memory = getattr(_threads, "crew", (None, None))
-    if crew is None or fresh or its_memory != memory:
+    made_for = memory, envelope.plugins  # a process loads its networks and plug-ins once
+    crew, its_own = getattr(_threads, "crew", (None, None))
+    if crew is None or fresh or its_own != made_for:
         if crew is not None:
             crew.dismiss()
         crew = Crew(1, limits=Limits(attrgetter("seconds"), memory), retries=0)
-        _threads.crew = crew, memory
+        _threads.crew = crew, made_for
     ((_, answer),) = crew.run(_open, [envelope])
     return answer
 
 
-def _open(envelope: _Envelope) -> Any:
-    return envelope.work(envelope.task)
+def _open(envelope: _Envelope) -> bytes:
+    if envelope.plugins:
+        name_plugins(path for path, _ in envelope.plugins)
+    work, task = pickle.loads(envelope.content)
+    return pickle.dumps(work(task))

@@ -39,28 +39,28 @@ class Part:
         return f"{self.number}/{self.count}"
 
 
-def partition(videos: Sequence[Video], part: Part) -> tuple[Video, ...]:
-    """The videos of one part: the longest first, each to the part that has least so far.
+def partition(videos: Sequence[Video], count: int) -> list[list[Video]]:
+    """Deal the videos out to parts: the longest first, each to the part that has least so far.
 
     Every caller with the same files gets the same parts; no part is longer than 4/3 of what the
     best partition could do (Graham 1969, longest processing time first).
     """
     lengths = [(announced(video.path)[0], video) for video in videos]
-    loads = [(0.0, number) for number in range(1, part.count + 1)]
-    mine = []
+    loads = [(0.0, number) for number in range(count)]
+    parts: list[list[Video]] = [[] for _ in range(count)]
     for length, video in sorted(lengths, key=lambda pair: (-pair[0], pair[1].id)):
         seconds, number = loads[0]
         heapq.heapreplace(loads, (seconds + length, number))
-        if number == part.number:
-            mine.append(video)
-    return tuple(mine)
+        parts[number].append(video)
+    return parts
 
 
 def take_part(dataset: Dataset, part: Part) -> Dataset:
     """The data set with the videos of one part; its problems are left to the first part."""
+    mine = partition(dataset.videos, part.count)[part.number - 1]
     return replace(
         dataset,
-        videos=tuple(sorted(partition(dataset.videos, part), key=lambda video: video.id)),
+        videos=tuple(sorted(mine, key=lambda video: video.id)),
         problems=dataset.problems if part.number == 1 else (),
     )
 

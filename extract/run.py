@@ -90,7 +90,7 @@ def run_extraction(
     with ExitStack() as scope:
         crew = scope.enter_context(ExitStack())  # ends before suspects run, which need its memory
         engine = crew.enter_context(engines[0]())
-        streams = describe_streams(settings, engine)
+        streams = describe_streams(settings, engine, policy.retries)
         for one, other in doubled(streams):
             warn(
                 f"streams {one} and {other} are the same network on the same input; "
@@ -199,13 +199,21 @@ def sensible_jobs(videos: Sequence[Video], device: str, streams: Sequence[Stream
     return max(1, min(cores, len(videos), int(seconds / worth)))
 
 
-def describe_streams(settings: Settings, engine: Engine) -> list[StreamFacts]:
+def describe_streams(settings: Settings, engine: Engine, retries: int = 0) -> list[StreamFacts]:
     """Have the engine load the streams' encoders and tell what they are.
+
+    Args:
+        settings: the streams.
+        engine: runs the loading.
+        retries: how often it is tried again where it kills its process, which others may have done.
 
     Raises:
         ConfigError: unknown encoder or option, missing weights, or the loading kills a process.
     """
-    ((_, answer),) = engine(_describe, [settings])
+    for _ in range(retries + 1):
+        ((_, answer),) = engine(_describe, [settings])
+        if not isinstance(answer, Death):
+            break
     if isinstance(answer, Death):
         raise ConfigError(
             f"a worker process died ({answer.cause}) while it loaded the encoders of "

@@ -59,8 +59,8 @@ class Unruly(AudioEncoder):
 
     def _spoil(self, place: bytes, other: bytes) -> None:
         """Change what this process is writing, as a stray pointer would."""
-        cache = self._notes.parent / "cache"
-        (partial,) = cache.glob(f"features/*/.*-{os.getpid()}-*.partial")
+        partials = (self._notes.parent / "cache").glob(f"features/*/.*-{os.getpid()}-*.partial")
+        partial = next(path for path in partials if place in path.read_bytes())
         with partial.open("r+b") as file:
             file.seek(file.read().index(place))
             file.write(other)

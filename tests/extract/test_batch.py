@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -17,9 +18,11 @@ from vapipe.cache import CacheError, ConfigError
 from vapipe.cache.verify import verify_cache
 from vapipe.cli import main
 from vapipe.extract import plan as plan_module
+from vapipe.extract import run as run_module
 from vapipe.extract.dataset import Dataset, Video
 from vapipe.extract.plan import Part, partition, take_part
 from vapipe.extract.runlog import open_log, read_logs
+from vapipe.workers import run_here
 
 LENGTHS = (10, 50, 20, 40, 30)  # frames
 
@@ -60,9 +63,9 @@ def test_parts_hold_every_video_once_and_are_balanced(lengths, count, random):
     videos = [Video(f"v{n}", Path(str(n)), ()) for n in range(len(lengths))]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(plan_module, "announced", lambda path: (lengths[int(path.name)], 0))
-        parts = [partition(videos, Part(n, count)) for n in range(1, count + 1)]
+        parts = partition(videos, count)
         random.shuffle(videos)
-        again = [partition(videos, Part(n, count)) for n in range(1, count + 1)]
+        again = partition(videos, count)
     assert parts == again
     assert sorted(v.id for part in parts for v in part) == sorted(v.id for v in videos)
     loads = [sum(lengths[int(video.path.name)] for video in part) for part in parts]
@@ -76,7 +79,7 @@ def test_the_longest_videos_are_dealt_out_first(monkeypatch):
     lengths = {"a": 1.0, "b": 1.0, "c": 2.0, "d": 5.0, "e": 5.0, "f": 4.0}
     monkeypatch.setattr(plan_module, "announced", lambda path: (lengths[path.name], 0))
     videos = [Video(name, Path(name), ()) for name in lengths]
-    parts = [[video.id for video in partition(videos, Part(n, 2))] for n in (1, 2)]
+    parts = [[video.id for video in part] for part in partition(videos, 2)]
     assert parts == [["d", "f"], ["e", "c", "a", "b"]]  # 9 s each
 
 
@@ -104,6 +107,30 @@ def test_three_parts_two_processes_or_one_give_the_same_bytes(videos, tmp_path, 
     assert (cache / "index.json").exists()
     extract(videos, tmp_path / "two", "--jobs", 2)
     assert tree(tmp_path / "two") == reference
+
+
+def test_where_several_work_the_longest_videos_begin(videos, tmp_path, monkeypatch):
+    """Of lengths told by the files, and then of those known to the cache."""
+    given = []
+
+    @contextmanager
+    def noting(jobs, **options):
+        def engine(work, tasks):
+            given.append([getattr(task, "video", None) for task in tasks])
+            return run_here(work, tasks)
+
+        yield engine
+
+    monkeypatch.setattr(run_module, "open_engine", noting)
+    extract(videos, tmp_path / "cache", "--jobs", 2, "--streams", "logmel")
+    shutil.rmtree(next((tmp_path / "cache").glob("features/logmel-*")))
+    monkeypatch.setattr(plan_module, "announced", None)  # not asked again
+    extract(videos, tmp_path / "cache", "--jobs", 2, "--streams", "logmel")
+    longest_first = sorted(range(len(LENGTHS)), key=lambda n: -LENGTHS[n])
+    loads, first, again_loads, again = given
+    assert loads == again_loads == [None]
+    assert [video.id for video in first] == [f"v{n}" for n in longest_first]
+    assert again == first
 
 
 def test_a_part_without_videos_is_done_at_once(videos, tmp_path):
