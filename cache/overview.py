@@ -52,7 +52,7 @@ _USABLE = frozenset(np.flatnonzero(usable(np.arange(256))).tolist())
 _MISSING = Cell("missing", {})
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Unit:
     """One stream under one key.
 

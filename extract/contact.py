@@ -92,12 +92,16 @@ class Crops:
 
 
 def choose_crops(overview: Overview) -> Crops:
-    """The cropping of the first visual stream that can be done again from videos."""
-    visual = [unit for unit in overview.units if unit.modality == "visual"]
-    if not visual:
+    """The cropping of the fullest visual stream that can be done again from videos."""
+    filled = {
+        unit: sum(item.cells[number].state == "complete" for item in overview.items)
+        for number, unit in enumerate(overview.units)
+        if unit.modality == "visual"
+    }
+    if not filled:
         return Crops(None, None, "the cache has no visual stream")
     refused = []
-    for unit in visual:
+    for unit in sorted(filled, key=lambda unit: -filled[unit]):
         try:
             return Crops(unit, _crops_of(unit))
         except ConfigError as error:
