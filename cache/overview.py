@@ -7,7 +7,7 @@ everything; features are never touched. A shard that cannot be read becomes a da
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -154,6 +154,7 @@ def look_over(root: Path, progress: Callable[[int], None] = lambda total: None) 
     """
     check_cache(root)
     catalog = open_catalog(root)
+    catalog.timelines = dict(catalog.timelines)  # each is looked up again for every stream
     status = summarise(root, catalog)
     units, older = _units(catalog, read_current(root))
     reading = _Reading(root, dict(status.damaged))
@@ -215,12 +216,14 @@ class _Reading:
         self.damaged = damaged
 
     def rows(
-        self, places: Mapping[str, Place], name: str, wanted: Iterable[str] | None = None
+        self, places: Mapping[str, Place], name: str
     ) -> Iterator[tuple[str, Place, np.ndarray | str]]:
-        """Each id with its place and rows, or in their stead the reason why there are none."""
+        """Each id with its place and rows, or in their stead the reason why there are none.
+
+        Quick where the rows of a shard come one after the other.
+        """
         reader: ShardReader | None = None
-        for owner in places if wanted is None else wanted:
-            place = places[owner]
+        for owner, place in places.items():
             try:
                 if reader is None or reader.path != place.path:
                     reader = None
@@ -253,14 +256,14 @@ def _video(video: str, place: Place, pts: np.ndarray | str) -> VideoFacts:
 def _labels(catalog: Catalog, reading: _Reading) -> Iterator[tuple[str, tuple[int | None, str]]]:
     """Item -> annotated rows, or None and the reason."""
     lengths = {item: catalog.timelines[video].rows for item, video in catalog.subjects()}
-    fitting = []
+    fitting = {}
     for item, place in catalog.labels.items():
         rows = lengths.get(item)
         if rows is not None and place.rows != rows:
             yield item, (None, f"{place.rows} label rows for {rows} frames; extract again")
         elif rows is not None:
-            fitting.append(item)
-    for item, _, values in reading.rows(catalog.labels, "labels", fitting):
+            fitting[item] = place
+    for item, _, values in reading.rows(fitting, "labels"):
         if isinstance(values, str):
             yield item, (None, values)
         else:
@@ -274,25 +277,22 @@ def _column(catalog: Catalog, unit: Unit, reading: _Reading) -> dict[str, Cell]:
     cells = dict(_damaged_cells(catalog, unit, folder))
     if unit.group is None:
         return cells
-    present = set()
-    for _, owner, state, reason in owner_states(catalog, unit.group):
-        if state == "present":
-            present.add(owner)
-            cells.pop(owner, None)  # a pack holds the rows of a damaged single shard
-        elif state == "stale":
-            cells[owner] = Cell("stale", {}, reason or "")
+    present = {}
+    for each in owner_states(catalog, unit.group):
+        if each.place is not None and each.misfit:
+            cells[each.owner] = Cell("stale", {}, each.misfit)
+        elif each.place is not None:
+            present[each.owner] = each.place
+            cells.pop(each.owner, None)  # a pack holds the rows of a damaged single shard
     row_bytes = unit.group.folder.dim * np.dtype(unit.group.folder.dtype).itemsize + 1
-    in_order = (owner for owner in unit.group if owner in present)  # of the shards
-    for owner, place, codes in reading.rows(unit.group, "valid", in_order):
+    in_order = {owner: present[owner] for owner in unit.group if owner in present}  # of the shards
+    for owner, place, codes in reading.rows(in_order, "valid"):
         if isinstance(codes, str):
             cells[owner] = Cell("damaged", {}, codes)
         else:
-            counts = np.bincount(codes, minlength=256)
-            cells[owner] = Cell(
-                "complete",
-                {int(code): int(counts[code]) for code in np.flatnonzero(counts)},
-                nbytes=place.rows * row_bytes,
-            )
+            counts = np.bincount(codes).tolist()
+            held = {code: count for code, count in enumerate(counts) if count}
+            cells[owner] = Cell("complete", held, nbytes=place.rows * row_bytes)
     return cells
 
 

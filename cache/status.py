@@ -6,11 +6,11 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 
-from .catalog import Catalog, Group
+from .catalog import Catalog, Group, Place
 from .index import open_catalog
 from .layout import check_cache, read_current
 from .verify import QUARANTINE
@@ -108,7 +108,7 @@ def summarise(root: Path, catalog: Catalog) -> CacheStatus:
 
 def _stream_status(catalog: Catalog, group: Group, current: bool) -> StreamStatus:
     folder = group.folder
-    counts = Counter(state for _, _, state, _ in owner_states(catalog, group))
+    counts = Counter(each.state for each in owner_states(catalog, group))
     path = catalog.root / folder.path
     return StreamStatus(
         stream=folder.stream,
@@ -125,17 +125,33 @@ def _stream_status(catalog: Catalog, group: Group, current: bool) -> StreamStatu
     )
 
 
-def owner_states(catalog: Catalog, group: Group) -> Iterator[tuple[str, str, State, str | None]]:
-    """Every (video, owner, state, why it is stale) of a stream.
+class OwnerState(NamedTuple):
+    """One owner of a stream: a subject for visual streams, a video for audio streams.
 
-    The owners of visual streams are the subjects of the videos, those of audio streams the videos.
+    Attributes:
+        video: whose rows, or whose subject's rows.
+        owner: its id.
+        place: where the rows lie, None where they are missing.
+        misfit: why rows that are there are stale, None where they are not.
     """
+
+    video: str
+    owner: str
+    place: Place | None
+    misfit: str | None
+
+    @property
+    def state(self) -> State:
+        """In a word."""
+        if self.place is None:
+            return "missing"
+        return "stale" if self.misfit else "present"
+
+
+def owner_states(catalog: Catalog, group: Group) -> Iterator[OwnerState]:
+    """Every owner that a stream should have, with what there is of it."""
     audio = group.folder.provenance["modality"] == "audio"
     for video, timeline in catalog.timelines.items():
         for owner in [video] if audio else timeline.facts["subjects"]:
             place = group.get(owner)
-            if place is None:
-                yield video, owner, "missing", None
-            else:
-                misfit = place.misfit(timeline)
-                yield video, owner, "stale" if misfit else "present", misfit
+            yield OwnerState(video, owner, place, place.misfit(timeline) if place else None)
