@@ -108,7 +108,7 @@ const Page = (() => {
       paper_bgcolor: "rgba(0,0,0,0)",
       plot_bgcolor: "rgba(0,0,0,0)",
       font: { family: getComputedStyle(document.body).fontFamily, size: 12, color: color("--ink") },
-      margin: { l: 48, r: 12, t: 28, b: 44 },
+      margin: { l: 58, r: 12, t: 28, b: 44 },
       hoverlabel: {
         bgcolor: color("--panel"), bordercolor: color("--rule"), font: { color: color("--ink") },
       },

@@ -36,9 +36,12 @@ const Plane = (() => {
   async function show() {
     byId("plane-table").append(Page.table(
       "Annotated frames: mean, deviation, least and greatest",
-      ["", ...data.targets.flatMap((t) => [`${t}: mean`, "deviation", "least", "greatest"])],
-      planes.map((plane) => [plane.name, ...data.targets.flatMap((t) =>
-        ["mean", "deviation", "least", "greatest"].map((what) => figure(plane.summary[t][what]).replace("-", "−")))]),
+      ["", "", "mean", "deviation", "least", "greatest"],
+      planes.flatMap((plane) => data.targets.map((target) => [
+        plane.name, target,
+        ...["mean", "deviation", "least", "greatest"].map((what) =>
+          figure(plane.summary[target][what]).replace("-", "−")),
+      ])),
     ));
     for (const [i, plane] of planes.entries()) {
       const holder = el("div", { class: "plot", id: `plot-plane-${i}`, role: "img", "aria-label": `density of ${plane.name}` });

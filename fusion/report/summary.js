@@ -59,7 +59,9 @@ const Report = (() => {
     }
     const caption = "CCC over all annotated frames" +
       (data.runs[0].evaluation.ccc_interval
-        ? "; brackets: 95 % bootstrap interval over video files" : "");
+        ? "; brackets: 95 % bootstrap interval over video files" +
+          (data.differences.length ? ", of a difference with the same files drawn for both" : "")
+        : "");
     const table = Page.table(caption, ["", ...columns], rows);
     table.querySelectorAll("tbody tr").forEach((row, i) => {
       if (kinds[i]) row.className = kinds[i];
@@ -148,19 +150,13 @@ const Report = (() => {
   function showDifference(open) {
     if (!data.differences.length) return null;
     byId("difference").hidden = byId("to-difference").hidden = false;
-    byId("difference-table").append(Page.table(
-      `CCC above that of ${data.runs[0].name}; brackets: 95 % bootstrap interval over the same ` +
-        "resampled video files for both runs",
-      ["", ...columns, "videos better, worse"],
-      data.differences.map((difference, i) => {
-        const gains = data.videos.map((video) => gain(video, i + 1, "mean"));
-        return [
-          data.runs[i + 1].name,
-          ...columns.map((name) => score(difference[name].value, difference[name].interval, signed)),
-          `${gains.filter((g) => g > 0).length}, ${gains.filter((g) => g !== null && g < 0).length}`,
-        ];
-      }),
-    ));
+    data.differences.forEach((_, i) => {
+      const gains = data.videos.map((video) => gain(video, i + 1, "mean"));
+      const [better, worse] = [gains.filter((g) => g > 0), gains.filter((g) => g !== null && g < 0)];
+      byId("difference-words").append(el("p", {},
+        `By its mean CCC ${data.runs[i + 1].name} is better than ${data.runs[0].name} in ` +
+        `${better.length} of ${data.videos.length} videos and worse in ${worse.length}.`));
+    });
     return Page.figure(byId("plot-difference"), differenceFigure).then((holder) => {
       holder.on("plotly_click", (event) => open(event.points[0].customdata[0]));
     });
@@ -189,7 +185,7 @@ const Report = (() => {
       data: traces,
       layout: Page.layout({
         height: 300,
-        xaxis: Page.axis({ title: { text: "videos, sorted", standoff: 8 }, showgrid: false, zeroline: false }),
+        xaxis: Page.axis({ title: { text: "videos, sorted", standoff: 8 }, showgrid: false, showticklabels: false, zeroline: false }),
         yaxis: Page.axis({ title: { text: "difference of CCC", standoff: 8 }, zerolinewidth: 2 }),
       }),
     };
@@ -272,7 +268,7 @@ const Report = (() => {
     return {
       data: traces,
       layout: Page.layout({
-        height: 300, hovermode: "x", margin: { l: 48, r: 12, t: 60, b: 40 },
+        height: 300, hovermode: "x", margin: { l: 58, r: 12, t: 60, b: 46 },
         xaxis: Page.axis({ title: { text: data.kinds[kind], standoff: 8 }, zeroline: false }),
         yaxis: Page.axis({ title: { text: "CCC", standoff: 8 } }),
       }),
