@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections import defaultdict
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -78,7 +78,8 @@ def find_dataset(
 
     Args:
         root: the folder of videos.
-        labels: folder of annotations; by default what is found below `root`.
+        labels: folder of annotations; by default what is found below `root`, or beside it where
+            it is a file: other data sets in folders next to a single clip are not its own.
         split: `video,partition` file; by default `split.csv` in `root`.
         ids: name videos by their file stem, or by their path below `root`.
 
@@ -95,7 +96,8 @@ def find_dataset(
             "in it and below"
         )
     base = root.parent if root.is_file() else root
-    annotations, layout = _find_annotations(base, labels, split)
+    places = ("",) if root.is_file() else ("", "*/", "*/*/")
+    annotations, layout = _find_annotations(base, labels or _default_labels(base, places), split)
     by_id = defaultdict(list)
     problems = []
     for path in paths:
@@ -163,9 +165,8 @@ def subjects_of(video: str, annotated: Collection[str]) -> tuple[Subject, ...]:
 
 
 def _find_annotations(
-    base: Path, labels: Path | None, split: Path | None
+    base: Path, folder: Path | None, split: Path | None
 ) -> tuple[dict[str, Annotation], str]:
-    folder = labels or _default_labels(base)
     partitions: dict[str, str] = {}
     files: dict[str, Path] = {}
     layout = "no annotations found"
@@ -193,11 +194,11 @@ def _find_annotations(
     }, layout
 
 
-def _default_labels(base: Path) -> Path | None:
-    """The one annotation folder below `base`, if any."""
+def _default_labels(base: Path, places: Sequence[str]) -> Path | None:
+    """The one annotation folder in `base`, or in folders of it that match the places, if any."""
     found = [
         path
-        for pattern in ("", "*/", "*/*/")
+        for pattern in places
         for name in _ANNOTATION_ROOTS
         for path in base.glob(pattern + name)
         if any((path / folder).is_dir() for folder in _PARTITION_FOLDERS)

@@ -6,13 +6,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from caches import add_video, make_cache
 
 from vapipe.cache import ConfigError, FeatureStore, Valid
 from vapipe.cache.pack import pack_cache
-from vapipe.fusion import FitConfig, Model
-from vapipe.fusion.heads import registry
+from vapipe.fusion import FitConfig
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -84,14 +82,3 @@ def test_the_configuration_of_the_documentation_is_one():
 def test_released_checkpoints_load_as_documented():
     with pytest.raises(ConfigError, match=r"missing: attention\.0\.joint\.bias"):
         exec(snippet("docs/heads.md", 1), {"state_dict": {}})
-
-
-def test_the_head_of_the_documentation_works_in_a_model(monkeypatch):
-    monkeypatch.setattr(registry, "_HEADS", dict(registry._HEADS))  # forgotten afterwards
-    exec(snippet("docs/heads.md", 2), {})
-    model = Model(
-        config=FitConfig(head="mean", tcn_channels={"video": (8,), "audio": (8,)}),
-        dims={"video": 5, "audio": 3},
-    )
-    out = model({"video": torch.zeros(2, 7, 5), "audio": torch.zeros(2, 7, 3)})
-    assert out.shape == (2, 7, 2)

@@ -1,33 +1,16 @@
 """Every command that README and documentation show runs as written, or says why it cannot here."""
 
-import contextlib
-import json
 import os
 import shutil
 from pathlib import Path
 
 import click
 import pytest
+import torch
 from docs_commands import PAGES, blocks, check, commands, is_vapipe, name, spans
-from plugged import forget_afterwards
+from docs_sandbox import ADDED, folder, made  # noqa: F401 (fixtures)
 from terminal import vapipe_
 
-from vapipe.extract.synthetic.demo_set import write_demo_set
-
-SMALL = {
-    "tcn_channels": {"video": [8, 8], "audio": [8, 8], "audio2": [8, 8]},
-    "window": 20,
-    "stride": 20,
-    "hidden": 8,
-    "targets": "joint",
-}
-_SMALL = [f"--set={key}={json.dumps(value).replace(': ', ' = ')}" for key, value in SMALL.items()]
-# Added to what is written, so that it takes a moment.
-ADDED = {
-    "extract": ["--jobs=1"],
-    "fit": [*_SMALL, "--set=epochs=1"],
-    "sweep": [*_SMALL, "--set=epochs=1", "--seeds=1", "--jobs=1"],
-}
 # Beginning of a command -> why the tests do not run it. Its words are parsed all the same.
 NOT_RUN = {
     "python3 -m venv": "makes an environment",
@@ -36,9 +19,20 @@ NOT_RUN = {
     "pytest": "runs the tests from inside the tests",
     "dask": "needs several nodes; tests/extract/test_dask.py has some on this machine",
     "vapipe evaluate vapipe-runs/* --ensemble ccc --partition test": "needs videos for testing",
+    "vapipe extract --videos ./aff-wild2 --streams resnet50,vggish": "needs weights",
     "vapipe weights add": "needs a file of 100 MB; tests/extract/test_weights_command.py has one",
     "vapipe demo": "takes minutes; tests/extract/test_synthetic.py makes its clips",
     "vapipe weights fetch": "needs the network",
+}
+# Pages that begin with no cache and no runs.
+ANEW = {"docs/your-data.md"}
+# What the Python of a page takes as given.
+GIVEN = {
+    "docs/heads.md": {
+        "x_v": torch.zeros(2, 300, 256),
+        "x_a": torch.zeros(2, 300, 128),
+        "mask": torch.ones(2, 300, dtype=torch.bool),
+    }
 }
 # What is written of other machines -> what stands for it here.
 HERE = {"/data/aff-wild2": "./aff-wild2", "/shared/cache": "./vapipe-cache"}
@@ -94,37 +88,6 @@ def test_what_is_not_run_is_shown_somewhere():
 # -- what is written runs --------------------------------------------------------------------------
 
 
-@pytest.fixture(scope="session")
-def made(tmp_path_factory):
-    """A folder with a small data set in the Aff-Wild2 layout, its cache and three runs."""
-    folder = tmp_path_factory.mktemp("docs") / "made"
-    videos = folder / "aff-wild2"
-    paths = write_demo_set(videos, train=5, validation=2, seconds=2, fps=10, jobs=1)
-    with contextlib.chdir(folder):
-        assert vapipe_("extract", "--videos", "aff-wild2", "--jobs", 1).exit_code == 0
-        for head in ("grjca", "jca", "lfan"):
-            assert vapipe_("fit", "--head", head, *ADDED["fit"]).exit_code == 0
-        shutil.copy(paths[0], "clip.mp4")
-        Path("clips").mkdir()
-        for path in paths[1:3]:
-            shutil.copy(path, Path("clips") / f"new-{path.name}")
-        rows = [f"{paths[-1].stem}/{frame:05d}.jpg,0,0\n" for frame in range(1, 21)]
-        Path("sample.txt").write_text("image_location,valence,arousal\n" + "".join(rows))
-    return folder
-
-
-@pytest.fixture
-def folder(made, tmp_path, monkeypatch):
-    """A copy of it; plug-ins that a page makes known are forgotten afterwards."""
-    copy = tmp_path / "folder"
-    shutil.copytree(made, copy)
-    monkeypatch.chdir(copy)
-    monkeypatch.setenv("PWD", str(copy))
-    monkeypatch.setenv("VAPIPE_WEIGHTS", str(copy / "weights"))
-    forget_afterwards(monkeypatch)
-    return copy
-
-
 def _spread(word):
     """The paths that a pattern of a shell stands for."""
     return sorted(map(str, Path().glob(word))) if word.endswith("/*") else [word]
@@ -148,11 +111,22 @@ def run(words, monkeypatch):
     assert result.exit_code == 0, f"{' '.join(words)}\n{result.stdout}\n{result.stderr}"
 
 
-@pytest.mark.parametrize("page", [p for p in PAGES if list(commands(p))], ids=name)
-def test_the_commands_of_a_page_run_in_order(page, folder, monkeypatch):
+def has_code(page):
+    return bool(list(commands(page))) or any(block.language == "python" for block in blocks(page))
+
+
+@pytest.mark.parametrize("page", [p for p in PAGES if has_code(p)], ids=name)
+def test_the_files_commands_and_python_of_a_page_work_in_order(page, folder, monkeypatch):  # noqa: F811
+    if name(page) in ANEW:
+        shutil.rmtree("vapipe-cache")
+        shutil.rmtree("vapipe-runs")
     for block in blocks(page):
         if block.title:
             Path(block.title).write_text(block.text)
     for words in commands(page):
         if why_not(words) is None:
             run(list(words), monkeypatch)
+    names = dict(GIVEN.get(name(page), {}))
+    for block in blocks(page):
+        if block.language == "python" and not block.title and "state_dict)" not in block.text:
+            exec(block.text, names)

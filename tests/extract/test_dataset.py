@@ -122,6 +122,13 @@ def test_an_empty_or_absent_folder_is_an_error(tmp_path):
         find_dataset(tmp_path / "absent")
 
 
+def test_data_sets_in_folders_beside_a_single_clip_are_not_its_own(tmp_path):
+    touch(tmp_path, "a.mp4", "one/VA_Set/Train_Set/b.txt", "two/VA_Set/Train_Set/c.txt")
+    assert find_dataset(tmp_path / "a.mp4").annotations == {}
+    touch(tmp_path, "VA_Set/Train_Set/a.txt")
+    assert list(find_dataset(tmp_path / "a.mp4").annotations) == ["a"]
+
+
 def test_an_absent_label_folder_or_two_annotation_sets_are_errors(tmp_path):
     touch(tmp_path, "a.mp4", "VA_Set/Train_Set/a.txt", "VA_Estimation_Challenge/Train_Set/a.txt")
     with pytest.raises(ConfigError, match=r"several annotation sets: .*choose with --labels"):
