@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -168,20 +169,46 @@ def _write_tables(out: Path, rows: Sequence[Row]) -> None:
 
 
 def _show_table(rows: Sequence[Row]) -> None:
-    from rich.console import Console
-    from rich.table import Table
-
     from ..fusion.published import NOTE
     from ..fusion.sweep_table import HEADINGS, STATISTICS, cells
 
-    filled = [cells(row) for row in rows]
-    shown = [i for i in range(len(HEADINGS)) if any(row[i] for row in filled)]
-    table: Any = Table(box=None, pad_edge=False)
-    for i in shown:
-        table.add_column(HEADINGS[i], justify="left" if i == 0 else "right")
-    for row in filled:
-        table.add_row(*(row[i] for i in shown))
-    Console(soft_wrap=not sys.stdout.isatty()).print(table, markup=False, highlight=False)
+    columns = [[HEADINGS[i], *(cells(row)[i] for row in rows)] for i in range(len(HEADINGS))]
+    known = [column for column in columns[1:] if any(column[1:])]
+    room = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+    for lines in lay_out([columns[0], *known], room):
+        click.echo("\n".join(lines) + "\n")
     click.echo(click.wrap_text(STATISTICS, 79))
     if any(row.published for row in rows):
         click.echo(click.wrap_text(NOTE, 79))
+
+
+def lay_out(columns: Sequence[Sequence[str]], room: int | None) -> list[list[str]]:
+    """Lay columns of text side by side, each right-aligned but the first.
+
+    Args:
+        columns: heading and cells, top to bottom.
+        room: characters in a line; columns beyond it go into a further table, which repeats the
+            first column. None for any.
+
+    Returns:
+        The lines of each table.
+    """
+    widths = [max(map(len, column)) for column in columns]
+    tables: list[list[int]] = []
+    used = 0
+    for i in range(1, len(columns)):
+        used += 2 + widths[i]
+        if not tables or (room is not None and used > room):
+            tables.append([0])
+            used = widths[0] + 2 + widths[i]
+        tables[-1].append(i)
+    return [
+        [
+            "  ".join(
+                columns[i][row].rjust(widths[i]) if i else columns[i][row].ljust(widths[i])
+                for i in table
+            ).rstrip()
+            for row in range(len(columns[0]))
+        ]
+        for table in tables
+    ]

@@ -148,9 +148,15 @@ def cells(row: Row) -> list[str]:
         *(_spread(row.mean[m], row.deviation[m]) for m in _MEASURES),
         f"[{row.interval[0]:.3f}, {row.interval[1]:.3f}]" if math.isfinite(row.interval[0]) else "",
         f"{row.difference:+.3f}{spread}" if math.isfinite(row.difference) else "",
-        f"{row.p:.3f}" if math.isfinite(row.p) else "",
+        _p_text(row.p),
         "/".join(f"{value:.3f}" for value in row.published) if row.published else "",
     ]
+
+
+def _p_text(p: float) -> str:
+    if not math.isfinite(p):
+        return ""
+    return f"{p:.3f}" if p >= 0.001 else "<0.001"
 
 
 def _spread(mean: float, deviation: float) -> str:
@@ -183,7 +189,7 @@ def to_markdown(rows: Sequence[Row]) -> str:
 
 def to_latex(rows: Sequence[Row]) -> str:
     """A tabular for \\input; needs the package booktabs."""
-    special = str.maketrans({c: f"\\{c}" for c in "&%$#_{}"} | {"±": "$\\pm$"})
+    special = str.maketrans({c: f"\\{c}" for c in "&%$#_{}"} | {"±": "$\\pm$", "<": "$<$"})
     body = [" & ".join(each.translate(special) for each in cells(row)) + " \\\\" for row in rows]
     return "\n".join(
         [

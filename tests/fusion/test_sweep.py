@@ -10,10 +10,13 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 from deadly_fit import DeadlyConfig
+from hypothesis import given
+from hypothesis import strategies as st
 from scipy import stats
 
 from vapipe.cache import ConfigError
 from vapipe.cli import main
+from vapipe.commands.sweep import lay_out
 from vapipe.fusion import FitConfig, fit, load_run
 from vapipe.fusion.published import PUBLISHED
 from vapipe.fusion.sweep import Result, plan_sweep, run_sweep
@@ -177,6 +180,32 @@ def test_the_tables_hold_the_same_numbers(planted, small, tmp_path):
     assert latex.count("\\\\") == 3
 
 
+def test_a_tiny_p_is_not_zero_in_any_format(planted, small, tmp_path):
+    units = plan(planted, small, tmp_path, seeds=(0, 1, 2))
+    scores = [(0.9, 0.9), (0.8, 0.8), (0.7, 0.7), (0.1, 0.1001), (0.0, 0.0), (-0.1, -0.1)]
+    rows = tabulate(results_of(units, scores), "concat")
+    assert 0 < rows[1].p < 1e-3
+    assert "| <0.001 |" in to_markdown(rows)
+    assert "$<$0.001" in to_latex(rows)
+    assert repr(rows[1].p) in to_csv(rows)
+
+
+@given(
+    widths=st.lists(st.integers(1, 30), min_size=2, max_size=9),
+    room=st.none() | st.integers(10, 120),
+)
+def test_columns_that_do_not_fit_beside_the_others_go_below(widths, room):
+    columns = [[f"{i:x}" * width, "x"] for i, width in enumerate(widths)]
+    tables = lay_out(columns, room)
+    assert [word for top, _ in tables for word in top.split()[1:]] == [c[0] for c in columns[1:]]
+    assert all(top.split()[0] == columns[0][0] for top, _ in tables)
+    for top, below in tables:
+        assert len(below.split()) == len(top.split())
+        alone = len(top.split()) == 2
+        assert room is None or alone or max(len(top), len(below)) <= room
+    assert room is not None or len(tables) == 1
+
+
 def test_the_command_prints_the_table_and_goes_on(planted, tmp_path):
     options = tmp_path / "options.toml"
     options.write_text(
@@ -191,6 +220,8 @@ def test_the_command_prints_the_table_and_goes_on(planted, tmp_path):
     assert first.exit_code == 0, first.output
     assert "8 fits in" in first.stdout
     assert first.stdout.count("CCC valence") == 8
+    heading = next(line for line in first.stdout.splitlines() if line.startswith("head "))
+    assert heading.split()[-3:] == ["difference", "p", "published"]  # not cut to 80 characters
     table = (tmp_path / "out" / "table.md").read_text()
     assert table.splitlines()[2].startswith("| concat | 4 |")
     shutil.rmtree(tmp_path / "out" / "rjca-fold1-seed1")
