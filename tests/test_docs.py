@@ -1,8 +1,10 @@
 """What the documentation shows works as written."""
 
+import importlib.util
 import re
 import tomllib
 from pathlib import Path
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
@@ -82,3 +84,23 @@ def test_the_configuration_of_the_documentation_is_one():
 def test_released_checkpoints_load_as_documented():
     with pytest.raises(ConfigError, match=r"missing: attention\.0\.joint\.bias"):
         exec(snippet("docs/heads.md", 1), {"state_dict": {}})
+
+
+def test_the_drawn_pictures_are_what_their_program_draws():
+    path = ROOT / "docs/pictures/draw.py"
+    spec = importlib.util.spec_from_file_location("draw", path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    assert {file.stem for file in path.parent.glob("*.svg")} == set(module.PICTURES)
+    for name, draw in module.PICTURES.items():
+        text = path.with_name(f"{name}.svg").read_text()
+        assert text == str(draw()), f"run `python docs/pictures/draw.py` ({name})"
+        assert len(text) < 10_000
+        ElementTree.fromstring(text)
+
+
+def test_the_picture_of_the_drift_says_what_was_measured():
+    drawn = re.findall(r"fps: ([+-][\d.]+)<", (ROOT / "docs/pictures/drift.svg").read_text())
+    measured = re.findall(r"\| ([+-][\d.]+) \|$", (ROOT / "docs/alignment.md").read_text(), re.M)
+    assert len(drawn) == 4
+    assert set(drawn) <= set(measured)
