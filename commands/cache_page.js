@@ -103,12 +103,15 @@ const Cache = (() => {
       ["cells complete", percent(totals.states.complete, cells)],
     ];
     const lacking = ["missing", "stale", "damaged"].filter((state) => totals.states[state]);
+    const next = [
+      totals.states.missing || totals.states.stale ? "vapipe extract makes what is missing or stale" : "",
+      totals.states.damaged ? "vapipe cache verify --repair sets what is damaged aside" : "",
+    ].filter(Boolean);
     const verdict = !totals.items
       ? "The cache holds no video yet; vapipe extract --videos DIR fills it."
       : lacking.length
         ? `Of ${count(cells)} cells (items x streams) ` +
-          lacking.map((state) => `${count(totals.states[state])} ${state}`).join(", ") +
-          "; vapipe extract makes what is missing or stale, vapipe cache verify --repair sets what is damaged aside."
+          `${lacking.map((state) => `${count(totals.states[state])} ${state}`).join(", ")}; ${next.join(", ")}.`
         : `Every one of ${count(cells)} cells (items x streams) is complete.`;
     const notes = [
       totals.older
