@@ -46,6 +46,17 @@ const Page = (() => {
     return el("pre", { tabindex: "0" }, JSON.stringify(value, null, 2));
   }
 
+  // -- what goes wrong ------------------------------------------------------------------------
+
+  // A page that fails half-way says so instead of looking complete.
+  function complain(reason) {
+    const words = `This page could not be drawn completely (${reason}). It needs a browser of 2024 or later.`;
+    document.getElementById("main").prepend(el("p", { class: "notice", role: "alert" }, words));
+  }
+
+  addEventListener("error", (event) => complain(event.message));
+  addEventListener("unhandledrejection", (event) => complain(event.reason));
+
   // -- arrays ---------------------------------------------------------------------------------
 
   const kinds = {

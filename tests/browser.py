@@ -49,11 +49,17 @@ class Browser:
 
     process: Any
 
-    def open(self, path: Path, *, width: int = 1280, height: int = 900, **options: Any) -> Tab:
-        """Open a file in a window of its own; `options` are those of a browser context."""
+    def open(
+        self, path: Path, *, width: int = 1280, height: int = 900, before: str = "", **options: Any
+    ) -> Tab:
+        """Open a file in a window of its own.
+
+        `before` is a script that runs first; `options` are those of a browser context.
+        """
         context = self.process.new_context(
             viewport={"width": width, "height": height}, **{"locale": "en-GB", **options}
         )
+        context.add_init_script(before)
         tab = Tab(context.new_page())
         tab.page.on("request", lambda request: tab.requests.append(request.url))
         tab.page.on("pageerror", lambda error: tab.complaints.append(str(error)))

@@ -20,7 +20,7 @@ SMALL = FitConfig(
     window=50,
     stride=40,
     batch=4,
-    epochs=3,
+    epochs=2,
     learning_rate=4e-3,
     warmup_epochs=1,
     hidden=8,
@@ -45,7 +45,7 @@ class Place:
 
 
 def make_place(folder: Path) -> Place:
-    """A cache of six videos, and the runs `first` (GRJCA) and `<b>other</b>` (LFAN)."""
+    """A cache of six videos, and the runs `first` (GRJCA) and `<b>other<b>` (LFAN, joint)."""
     media = folder / "media"
     (media / "batch #1 100%").mkdir(parents=True)
     clip = write_clip(
@@ -66,7 +66,11 @@ def make_place(folder: Path) -> Place:
     store = FeatureStore.open(root)
     runs = {"first": folder / "first", "other": folder / "<b>other<b>"}
     fit(store, SMALL, runs["first"])
-    fit(store, FitConfig.from_json(SMALL.to_json() | {"head": "lfan"}), runs["other"])
+    fit(
+        store,
+        FitConfig.from_json(SMALL.to_json() | {"head": "lfan", "targets": "joint"}),
+        runs["other"],
+    )
     return Place(store, media, runs)
 
 

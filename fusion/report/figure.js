@@ -92,7 +92,7 @@ const Trajectories = (() => {
     });
     return [
       trace(series.labels[t], "annotation",
-        { color: Page.color("--annotation"), width: 4.5 }, `annotation: ${target}`),
+        { color: Page.color("--annotation"), width: 3.6 }, `annotation: ${target}`),
       ...data.runs.map((run, r) => trace(series.runs[r][t], plain(short(run.name)),
         { color: runColor(r), width: r ? 1.8 : 1.5, dash: of(["solid", "dot", "dash", "dashdot"], r) },
         `run ${r}: ${target}`)),
@@ -170,7 +170,7 @@ const Trajectories = (() => {
         const { panel: gate } = panel;
         const columns = gate.columns.map((_, c) => series.gates[shown.run][gate.from + c]);
         const weights = gate.columns.length > 1;
-        traces.push(...bands(video, series, name, 0, weights ? 1 : Math.max(...columns[0])),
+        traces.push(...bands(video, series, name, 0, weights ? 1 : columns[0].reduce((a, b) => Math.max(a, b))),
           ...gateTraces(series, shown.run, gate, name, legend));
         layout[key] = Page.axis({ domain, fixedrange: true, nticks: 4, rangemode: "tozero", ...(weights ? { range: [0, 1] } : {}) });
         layout[legend] = {

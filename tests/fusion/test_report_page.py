@@ -218,6 +218,7 @@ def test_everything_can_be_reached_by_keyboard(page, browser: Browser):
     assert tab.page.evaluate("document.activeElement.textContent") == "Skip to the content"
     assert tab.page.evaluate("document.activeElement.getBoundingClientRect().left") >= 0
     keys.press("Enter")
+    assert tab.page.get_by_text("Skip the list").get_attribute("href") == "#video-name"
     reached = []
     for _ in range(40):
         keys.press("Tab")
@@ -302,10 +303,10 @@ def test_two_runs_are_shown_with_their_difference(both, place, browser: Browser)
         for column, target in enumerate(("valence", "arousal")):
             drawn = series(tab, f"run {index}: {target}")
             assert np.allclose(drawn, record.predictions["clip"][:, column], atol=2e-5)
-    tab.page.select_option("#gates", label="<b>other<b>, arousal network")
+    tab.page.select_option("#gates", label="<b>other<b>, joint network")
     tab.wait(
         "document.getElementById('plot-video').data.some(t => "
-        "t.meta === 'gate: arousal/audio/audio, head 2')"
+        "t.meta === 'gate: joint/audio/audio, head 2')"
     )
     legend = tab.page.text_content("#plot-video .legend")
     assert "<b>other<b>" in legend

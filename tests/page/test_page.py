@@ -133,3 +133,10 @@ def test_the_theme_follows_the_system_and_the_button(package, tmp_path, browser:
     tab.wait(f"{line} === '{dark[0]}'")
     assert (tab.page.evaluate(line), tab.page.evaluate(ground)) == dark
     assert tab.complaints == []
+
+
+def test_a_page_that_fails_half_way_says_so(package, tmp_path, browser: Browser):
+    write_page(tmp_path / "page.html", make())
+    tab = browser.open(tmp_path / "page.html", before="delete window.DecompressionStream")
+    notice = tab.page.wait_for_selector("[role=alert]")
+    assert "could not be drawn completely (ReferenceError: Decomp" in notice.text_content()
