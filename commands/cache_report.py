@@ -46,6 +46,8 @@ def cache_report(cache: Path, videos: Path | None, out: Path, sheets: int) -> No
 
     with progress_lines(1, "reading the cache") as step:
         overview = look_over(cache, lambda total: step(1 / total, "", "reading the cache"))
+    failures = {video: failure.reason for video, failure in read_failures(cache).items()}
+    unknown = not_extracted(videos, overview) if videos else []
     crops = choose_crops(overview)
     items = choose_items(overview, crops.unit, sheets)
     made = []
@@ -58,8 +60,8 @@ def cache_report(cache: Path, videos: Path | None, out: Path, sheets: int) -> No
         overview,
         made,
         faces_of=crops.unit.stream if crops.unit and faces else "",
-        failures={video: failure.reason for video, failure in read_failures(cache).items()},
-        unknown=not_extracted(videos, overview) if videos else [],
+        failures=failures,
+        unknown=unknown,
     )
     nbytes = write_page(out, page)
     click.echo(

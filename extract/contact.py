@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from ..cache.errors import ConfigError, MediaError
+from ..cache.errors import CacheError, ConfigError, MediaError
 from ..cache.overview import ItemFacts, Overview, Unit, VideoFacts
 from ..cache.store import FeatureStore
 from ..cache.timeline import Valid, usable
@@ -174,11 +174,14 @@ def make_sheets(
             try:
                 path = _file_of(facts, files, videos)
                 faces = _cut(store, facts, [item.id for item in group], path, crops)
-            except MediaError as error:
+            except (MediaError, CacheError) as error:
                 note = str(error)
         for item in group:
-            sheet = _from_cache(store, overview, item)
             cut, odd = faces.get(item.id, ((), note))
+            try:
+                sheet = _from_cache(store, overview, item)
+            except CacheError as error:  # a compressed shard whose features are damaged
+                sheet, odd = Sheet(item.id, item.video.rows, item.video.seconds), str(error)
             yield replace(sheet, faces=cut, note=odd)
 
 

@@ -5,6 +5,7 @@ import io
 import os
 import shutil
 
+import h5py
 import numpy as np
 import pytest
 from caches import add_video, make_cache
@@ -13,6 +14,7 @@ from PIL import Image
 
 from vapipe.cache import FeatureStore, Valid
 from vapipe.cache.overview import look_over
+from vapipe.cache.pack import pack_cache
 from vapipe.cache.timeline import usable
 from vapipe.extract import contact
 from vapipe.extract.contact import (
@@ -169,6 +171,24 @@ def test_other_codes_than_those_of_the_cache_are_told(cache, videos, monkeypatch
     sheet = sheets(cache, videos, "duo_left")["duo_left"]
     assert sheet.note.startswith(f"1 of {ROWS} frames have another validity here than in the cache")
     assert len(sheet.faces) == FACES
+
+
+def test_damage_inside_a_compressed_pack_is_told_and_the_others_go_on(tmp_path):
+    root = make_cache(tmp_path / "cache")
+    noise = np.random.default_rng(0)
+    for name in ("a", "b"):
+        add_video(root, name, {"onet": noise.normal(size=(2048, 256))})  # a chunk each
+    list(pack_cache(root, compress=True))
+    (path,) = (root / "features").glob("onet-*/@pack-*")
+    with h5py.File(path, locking=False) as file:
+        chunk = file["features"].id.get_chunk_info(0)
+    data = bytearray(path.read_bytes())
+    data[chunk.byte_offset + 600 : chunk.byte_offset + 900] = bytes(300)
+    path.write_bytes(data)
+    found = sheets(root, None)
+    assert found["a"].note.startswith(f"damaged shard {path}: `features` cannot be read")
+    assert found["a"].codes == {}
+    assert found["b"].codes == {"onet": "d" * 160}
 
 
 # -- croppings that cannot be done again -----------------------------------------------------------
