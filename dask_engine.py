@@ -113,44 +113,48 @@ def _share_out(
     Raises:
         ConfigError: the scheduler has gone away.
     """
-    from concurrent.futures import CancelledError
-
     from distributed import KilledWorker, as_completed
 
     sent: dict[Any, tuple[Any, _Envelope, int]] = {}
-    finished = as_completed()
+    finished = as_completed(with_results=True, raise_errors=False)
 
-    def send(task: Any, envelope: _Envelope, returns: int = 0) -> None:
-        future = client.submit(_run_apart, envelope, memory, fresh, pure=False, resources=resources)
-        sent[future] = task, envelope, returns
-        finished.add(future)
+    def send(batch: list[tuple[Any, _Envelope, int]]) -> None:
+        futures = client.map(
+            _run_apart,
+            [envelope for _, envelope, _ in batch],
+            memory=memory,
+            fresh=fresh,
+            pure=False,
+            resources=resources,
+        )
+        sent.update(zip(futures, batch, strict=True))
+        finished.update(futures)
 
     def fill_up() -> int:
         """The number of tasks with the scheduler at which to fill up again."""
         most = 2 * sum(client.nthreads().values()) + _AHEAD
-        for task, envelope in islice(envelopes, max(0, most - len(sent))):
-            send(task, envelope)
+        send([(*each, 0) for each in islice(envelopes, max(0, most - len(sent)))])
         return most // 2
 
     try:
         low = fill_up()
-        for future in finished:
-            try:
-                error = future.exception()
-            except CancelledError as gone:
+        for future, result in finished:
+            if future.cancelled():
                 raise ConfigError(
-                    f"the Dask scheduler has gone away ({gone}); what is finished stays: start it "
-                    "and its workers again, then run the same command"
-                ) from gone
+                    f"the Dask scheduler has gone away ({result}); what is finished stays: start "
+                    "it and its workers again, then run the same command"
+                )
             task, envelope, returns = sent.pop(future)
-            if isinstance(error, KilledWorker) and returns < _RETURNS:
-                # Its process would have died in its place: who killed the workers was another.
-                send(task, envelope, returns + 1)
-                continue
-            answer = future.result() if error is None else Death(f"Dask gave it up: {error}")
+            if future.status == "error":
+                _, error, _ = result
+                if isinstance(error, KilledWorker) and returns < _RETURNS:
+                    # Its process would have died in its place: who killed the workers was another.
+                    send([(task, envelope, returns + 1)])
+                    continue
+                result = Death(f"Dask gave it up: {error}")
             if len(sent) < low:
                 low = fill_up()
-            yield task, answer if isinstance(answer, Death) else pickle.loads(answer)
+            yield task, result if isinstance(result, Death) else pickle.loads(result)
     finally:
         client.cancel(list(sent))
 

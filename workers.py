@@ -247,7 +247,7 @@ def _serve(pipe: connection.Connection) -> None:
     signal.signal(signal.SIGINT, _interrupt_once)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)  # batch systems send it to all; the parent acts
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    with suppress(KeyboardInterrupt, EOFError, BrokenPipeError):
+    with suppress(KeyboardInterrupt, EOFError, ConnectionError):
         signal.pthread_sigmask(signal.SIG_UNBLOCK, _STOPS)
         while True:
             work, task = pipe.recv()

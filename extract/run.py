@@ -90,7 +90,8 @@ def run_extraction(
     with ExitStack() as scope:
         crew = scope.enter_context(ExitStack())  # ends before suspects run, which need its memory
         engine = crew.enter_context(engines[0]())
-        streams = describe_streams(settings, engine, policy.retries)
+        processes = jobs if scheduler is None else 1
+        streams = describe_streams(settings, engine, policy.retries, processes)
         for one, other in doubled(streams):
             warn(
                 f"streams {one} and {other} are the same network on the same input; "
@@ -199,19 +200,23 @@ def sensible_jobs(videos: Sequence[Video], device: str, streams: Sequence[Stream
     return max(1, min(cores, len(videos), int(seconds / worth)))
 
 
-def describe_streams(settings: Settings, engine: Engine, retries: int = 0) -> list[StreamFacts]:
+def describe_streams(
+    settings: Settings, engine: Engine, retries: int = 0, processes: int = 1
+) -> list[StreamFacts]:
     """Have the engine load the streams' encoders and tell what they are.
 
     Args:
         settings: the streams.
         engine: runs the loading.
         retries: how often it is tried again where it kills its process, which others may have done.
+        processes: how many of them load at the same time; each must, before its first video.
 
     Raises:
         ConfigError: unknown encoder or option, missing weights, or the loading kills a process.
     """
     for _ in range(retries + 1):
-        ((_, answer),) = engine(_describe, [settings])
+        answers = [answer for _, answer in engine(_describe, [settings] * processes)]
+        answer = next((each for each in answers if not isinstance(each, Death)), answers[0])
         if not isinstance(answer, Death):
             break
     if isinstance(answer, Death):

@@ -1,0 +1,77 @@
+"""However videos are extracted, by which processes and on which of them, the same bytes result."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from cluster import check_same, dask_cluster, finish, run, start, write_videos
+
+pytest.importorskip("distributed")
+
+
+def extract(videos: Path, cache: Path, *words: object) -> tuple[object, ...]:
+    return ("extract", "--videos", videos, "--cache", cache, *words)
+
+
+def serial(videos, cache, words, folder):
+    return [run(*extract(videos, cache, "--jobs", 1, *words))]
+
+
+def processes(videos, cache, words, folder):
+    return [run(*extract(videos, cache, "--jobs", 4, *words))]
+
+
+def dask(videos, cache, words, folder):
+    with dask_cluster(folder, workers=3) as cluster:
+        engine = ("--engine", "dask", "--scheduler", cluster.address)
+        return [run(*extract(videos, cache, *engine, *words))]
+
+
+def parts(videos, cache, words, folder):
+    """Three programs at the same time, as three nodes would run them."""
+    started = [
+        start(*extract(videos, cache, "--partition", f"{n}/3", "--jobs", 1, *words))
+        for n in (1, 2, 3)
+    ]
+    return [finish(process) for process in started]
+
+
+WAYS = [processes, dask, parts]
+
+
+@pytest.fixture(scope="module")
+def clips(tmp_path_factory):
+    return write_videos(tmp_path_factory.mktemp("clips"), (30, 12, 25, 18, 21))
+
+
+@pytest.fixture(scope="module")
+def reference(clips, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("serial")
+    ((code, text),) = serial(clips, folder / "cache", ("--faces", "frame"), folder)
+    assert code == 0, text
+    return folder / "cache"
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_every_way_writes_the_same_shards(way, clips, reference, tmp_path):
+    for code, text in way(clips, tmp_path / "cache", ("--faces", "frame"), tmp_path):
+        assert code == 0, text
+    check_same(tmp_path / "cache", reference)
+    code, text = run("cache", "verify", "--cache", tmp_path / "cache")
+    assert code == 0, text
+
+
+@pytest.mark.slow
+def test_every_way_writes_the_same_shards_of_real_clips(real_clips, tmp_path):
+    """Faces are searched: detection and following must not depend on the process either."""
+    ((code, text),) = serial(real_clips, tmp_path / "reference", (), tmp_path)
+    assert code == 0, text
+    for way in WAYS:
+        folder = tmp_path / way.__name__
+        folder.mkdir()
+        for code, text in way(real_clips, folder / "cache", (), folder):
+            assert code == 0, text
+        check_same(folder / "cache", tmp_path / "reference")
+        code, text = run("cache", "verify", "--cache", folder / "cache")
+        assert code == 0, text
