@@ -169,12 +169,12 @@ const Cache = (() => {
       legend(states),
       table(
         "Coverage: items in each stream",
-        ["stream", "", ...data.states, "rows", "on disk", "key"],
+        ["stream", "share", ...data.states, "rows", "on disk", "key"],
         data.streams.map((each) => [
           each.name,
           bar(each.states, whole(each)),
           ...data.states.map((state) => count(each.states[state])),
-          each.dim ? `${each.dim} x ${each.dtype}` : "–",
+          each.dim ? `${each.dim} x ${each.dtype}, ${each.modality}` : "–",
           `${size(each.nbytes)} in ${some(each.shards, "shard")}`,
           each.key,
         ]),
@@ -183,7 +183,7 @@ const Cache = (() => {
       legend(kindNames),
       table(
         "Rows of complete items by validity",
-        ["stream", "", "detected", "tracked", "usable otherwise", "missing", "reasons"],
+        ["stream", "share", "detected", "tracked", "usable otherwise", "missing", "reasons"],
         data.streams.map((each) => {
           const codes = Object.entries(each.codes);
           const parts = shares(codes);

@@ -124,7 +124,7 @@ def _streams(overview: Overview) -> list[dict[str, Any]]:
             {
                 "name": unit.label,
                 "key": unit.key[:16],
-                "modality": unit.modality or "unknown",
+                "modality": unit.modality,
                 "dim": stored.dim if stored else 0,
                 "dtype": stored.dtype if stored else "",
                 "nbytes": stored.nbytes if stored else 0,
