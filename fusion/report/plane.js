@@ -40,7 +40,7 @@ const Plane = (() => {
       planes.flatMap((plane) => data.targets.map((target) => [
         plane.name, target,
         ...["mean", "deviation", "least", "greatest"].map((what) =>
-          figure(plane.summary[target][what]).replace("-", "−")),
+          figure(plane.summary[target][what])),
       ])),
     ));
     for (const [i, plane] of planes.entries()) {

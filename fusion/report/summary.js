@@ -14,7 +14,8 @@ const Report = (() => {
   const plain = (text) =>
     String(text).replace(/&/g, "&amp;").replace(/</g, "&lt;").replace(/>/g, "&gt;");
   const short = (text, most = 32) => (text.length > most ? text.slice(0, most - 1) + "…" : text);
-  const figure = (value) => (value === null || value === undefined ? "–" : value.toFixed(3));
+  const figure = (value) =>
+    value === null || value === undefined ? "–" : value.toFixed(3).replace("-", "−");
   const signed = (value) => (value < 0 ? "−" : "+") + Math.abs(value).toFixed(3);
   const count = (value) => value.toLocaleString("en");
 

@@ -28,7 +28,7 @@ const Videos = (() => {
       if (value === null) return el("span", { class: "measure" }, "–");
       const width = Math.min(Math.abs(value), value < 0 ? 0.25 : 1) * 80;
       const place = value < 0 ? 20 - width : 20;
-      return el("span", { class: "measure" }, figure(value).replace("-", "−"),
+      return el("span", { class: "measure" }, figure(value),
         el("span", { class: "bar", "aria-hidden": "true" },
           el("span", { class: `run-${r}`, style: `left: ${place}%; width: ${width}%` })));
     });
@@ -48,7 +48,7 @@ const Videos = (() => {
           return el("span", { class: "measure" }, value === null ? "–" : signed(value));
         })) : null);
     });
-    byId("video-list").replaceChildren(el("table", {},
+    byId("video-list").replaceChildren(el("table", { class: comparing ? "comparing" : null },
       el("caption", {}, comparing
         ? `CCC of each video: ${data.runs.map((run) => run.name).join(", then ")}`
         : "CCC of each video"),
@@ -108,7 +108,7 @@ const Videos = (() => {
     placeCursor();
   }
 
-  const figureOrGap = (value) => (Number.isNaN(value) ? "–" : figure(value).replace("-", "−"));
+  const figureOrGap = (value) => (Number.isNaN(value) ? "–" : figure(value));
 
   // Move the cursor and the clip; a little after the frame began, so that this frame is shown.
   function seek(row) {

@@ -22,6 +22,7 @@ from .series import describe_gates, describe_metrics, pack_gates, pack_times, pa
 from .truth import Lane, VideoTruth, open_cache, read_truth, run_stream_names
 
 _SCRIPTS = ("summary.js", "figure.js", "videos.js", "plane.js", "main.js")
+_NOTES = 5  # at most so many videos without a file are named
 
 
 @dataclass(frozen=True)
@@ -71,7 +72,10 @@ def write_report(
     for record in records:
         require_agreement(record, truth)
     truth = sorted(truth, key=lambda item: _badness(records, item.video))
-    found, notes = find_media(media, truth) if media else ({}, [])
+    found, lacking = find_media(media, truth) if media else ({}, [])
+    notes = lacking[:_NOTES]
+    if len(lacking) > _NOTES:
+        notes.append(f"and {len(lacking) - _NOTES} more videos without their file")
     blocks: dict[str, str] = {}
     videos = []
     for number, item in enumerate(truth):

@@ -237,6 +237,18 @@ def test_files_are_found_by_name_and_size_and_linked_relatively(run, planted, tm
     assert found == {"video6": "../clips%20%26%20more%20%232/video6.mp4", "video7": None}
 
 
+def test_many_missing_files_are_counted(run, planted, tmp_path, monkeypatch):
+    words = ("evaluate", run, "--partition", "train", "--out", run, "--cache", planted.root)
+    assert vapipe_(*words, "--device", "cpu").exit_code == 0
+    (tmp_path / "video0.mp4").write_bytes(bytes(1000))
+    written = write_report([run], run / "r.html", partition="train", media=tmp_path)
+    assert sorted(note[:6] for note in written.notes) == [f"video{n}" for n in range(1, 6)]
+    monkeypatch.setattr("vapipe.fusion.report.write._NOTES", 3)
+    written = write_report([run], run / "r.html", partition="train", media=tmp_path)
+    assert len(written.notes) == 4
+    assert written.notes[3] == "and 2 more videos without their file"
+
+
 @pytest.mark.parametrize("name", ["a:b.mp4", "100%.mp4", "é ü?.mp4", "a#b&c<d>.mp4", "\udcff.mp4"])
 def test_addresses_lead_back_to_the_file(tmp_path, name):
     url = media_url(tmp_path / "media" / name, tmp_path / "page.html")
