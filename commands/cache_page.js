@@ -119,7 +119,11 @@ const Cache = (() => {
         : null,
       totals.quarantine ? `${some(totals.quarantine, "shard")} in quarantine.` : null,
     ].filter(Boolean);
-    const held = [...document.scripts].reduce((sum, script) => sum + script.textContent.length, 0);
+    const held = el("span", {});
+    addEventListener("load", () => {
+      const parts = [...document.scripts, ...document.querySelectorAll("style")];
+      held.textContent = size(parts.reduce((sum, part) => sum + part.textContent.length, 0));
+    });
     at("summary").append(
       el("dl", { class: "figures" }, figures.map(([name, value]) => el("div", {}, el("dt", {}, name), el("dd", {}, value)))),
       el("p", {}, verdict),
@@ -128,8 +132,9 @@ const Cache = (() => {
         "p",
         { class: "soft" },
         `Made ${data.made} by vapipe ${data.version} from headers, validity codes, times and labels; ` +
-          "features were not read (vapipe cache verify checks every byte). " +
-          `This page holds ${size(held)}: ${count(data.listed)} of ${some(totals.items, "item")} listed, ` +
+          "features were not read (vapipe cache verify checks every byte). This page holds ",
+        held,
+        `: ${count(data.listed)} of ${some(totals.items, "item")} listed, ` +
           `${some(data.sheets.length, "contact sheet")}.`,
       ),
     );

@@ -1,5 +1,6 @@
 """The page about a cache tells the right figures in a real browser, offline, whatever the names."""
 
+import re
 import shutil
 
 import numpy as np
@@ -10,6 +11,7 @@ from terminal import vapipe_
 from vapipe.cache import Timeline, Valid
 from vapipe.cache.layout import features_path, write_current, write_labels, write_timeline
 from vapipe.commands import cache_page
+from vapipe.extract.failures import Circumstances, Failure, write_failure
 
 ROWS = 20
 HARM = "<img src=x onerror=alert(1)>"
@@ -110,6 +112,11 @@ def test_the_summary_counts_right(tab):
         "logmel": ["57", "5", "2", "0"],
         HARM: ["4", "60", "0", "0"],
     }
+
+
+def test_the_page_states_its_size(tab, page):
+    (told,) = re.findall(r"This page holds ([\d.]+) KiB: 64 of 64 items", text(tab, "summary"))
+    assert float(told) * 1024 == pytest.approx(page.stat().st_size, rel=0.1)
 
 
 def test_detection_is_counted_over_all_rows(tab):
@@ -242,6 +249,36 @@ def test_no_cache_is_an_error_that_says_what_to_do(tmp_path):
     assert "is not a vapipe cache" in result.stderr
     assert "vapipe extract --videos DIR" in result.stderr
     assert not (tmp_path / "page.html").exists()
+
+
+def test_videos_that_failed_are_listed_with_their_reason(browser, tmp_path):
+    root = make_cache(tmp_path / "cache")
+    for name in (HARM, "cut"):
+        write_failure(
+            root, Failure(name, "v.mp4", f"{name}: ends early", Circumstances({}, {}, "", ""))
+        )
+    out = tmp_path / "page.html"
+    assert vapipe_("cache", "report", "--cache", root, "--out", out).exit_code == 0
+    tab = browser.open(out)
+    assert "Videos that could not be extracted: 2" in text(tab, "problems")
+    assert rows(tab, "problems") == {name: [f"{name}: ends early"] for name in (HARM, "cut")}
+    assert tab.complaints == []
+
+
+def test_a_damaged_note_of_a_failure_is_an_error(tmp_path):
+    root = make_cache(tmp_path / "cache")
+    (root / "failures").mkdir()
+    (root / "failures" / "x.json").write_text("{")
+    result = vapipe_("cache", "report", "--cache", root, "--out", tmp_path / "page.html")
+    assert result.exit_code == 1
+    assert "cannot read" in result.stderr
+    assert "delete it" in result.stderr
+
+
+def test_a_folder_of_videos_that_is_not_there_is_a_wrong_option(root, tmp_path):
+    result = vapipe_("cache", "report", "--cache", root, "--videos", tmp_path / "none")
+    assert result.exit_code == 2
+    assert "does not exist" in result.stderr
 
 
 def test_a_page_that_cannot_be_written_is_an_error(root, tmp_path):
