@@ -9,7 +9,14 @@ const Trajectories = (() => {
 
   // -- series -----------------------------------------------------------------------------------
 
-  function scaled(whole, rows, step) {
+  // Undo differences along time, in place; sums wrap around as the differences did.
+  function summed(whole, rows) {
+    for (let i = 0; i < whole.length; i++) if (i % rows) whole[i] += whole[i - 1];
+    return whole;
+  }
+
+  function scaled(steps, rows, step) {
+    const whole = summed(steps, rows);
     return Array.from({ length: whole.length / rows }, (_, column) => {
       const values = new Float32Array(rows);
       for (let i = 0; i < rows; i++) {
@@ -29,9 +36,9 @@ const Trajectories = (() => {
   async function gatesOf(index, r) {
     const video = data.videos[index], range = video.gates[r];
     if (!range) return null;
-    const whole = await Page.array(`v${index}-gates${r}`, "uint8");
+    const whole = summed(await Page.array(`v${index}-gates${r}`, "uint8"), video.rows);
     return range.low.map((low, column) => {
-      const values = new Float32Array(video.rows), step = (range.high[column] - low) / 255;
+      const values = new Float32Array(video.rows), step = (range.high[column] - low) / data.gateSteps;
       for (let i = 0; i < video.rows; i++) values[i] = low + step * whole[column * video.rows + i];
       return values;
     });
@@ -120,7 +127,7 @@ const Trajectories = (() => {
       type: "scatter", mode: "lines", x: series.times, y: series.gates[run][panel.from + c],
       yaxis: axis, name: plain(name), legend, meta: `gate: ${panel.network}/${panel.gate}/${name}`,
       line: { color: Page.color(`--series-${(c % 6) + 1}`), width: 1.4, dash: of(dashes, c) },
-      hovertemplate: "%{y:.3f}",
+      hovertemplate: "%{y:.2f}",
     }));
   }
 

@@ -11,6 +11,7 @@ from ...page import pack_array
 from ..gates import GateGroup, Gates
 
 GAP = -32768  # in int16 series: no value
+GATE_STEPS = 100  # a gate is drawn some 90 pixels high
 _STEPS = 32767
 _JITTER = 1e-4  # seconds by which times may differ from a constant rate to be stored as one
 
@@ -19,14 +20,14 @@ def pack_values(values: np.ndarray) -> tuple[str, float]:
     """Pack values [T, C], NaN where there is none.
 
     Returns:
-        The block, int16 [C, T] with `GAP` for NaN, and what one step is worth: at most 3.1e-5
-        for values in [-1, 1].
+        The block, differences of int16 [C, T] with `GAP` for NaN, and what one step is worth: at
+        most 3.1e-5 for values in [-1, 1].
     """
     finite = np.isfinite(values)
     exact = np.where(finite, values, 0).astype(np.float64)
     step = max(1.0, float(np.abs(exact).max())) / _STEPS
     whole = np.where(finite, np.rint(exact / step), GAP)
-    return pack_array(whole.T.astype(np.int16)), step
+    return _pack_steps(whole.T.astype(np.int16)), step
 
 
 def pack_times(pts: np.ndarray) -> tuple[str | None, dict[str, float]]:
@@ -39,16 +40,24 @@ def pack_times(pts: np.ndarray) -> tuple[str | None, dict[str, float]]:
 
 
 def pack_gates(values: np.ndarray) -> tuple[str, list[float], list[float]]:
-    """Pack gates [T, C] column by column, each in 256 steps of its own range.
+    """Pack gates [T, C] column by column, each in hundredths of its own range.
 
     Returns:
-        The block, uint8 [C, T], and the least and greatest value of each column.
+        The block, differences of uint8 [C, T], and the least and greatest value of each column.
     """
     exact = values.astype(np.float64)
     low, high = exact.min(axis=0), exact.max(axis=0)
     spread = np.where(high > low, high - low, 1.0)
-    whole = np.rint((exact - low) / spread * 255).astype(np.uint8)
-    return pack_array(np.ascontiguousarray(whole.T)), low.tolist(), high.tolist()
+    whole = np.rint((exact - low) / spread * GATE_STEPS).astype(np.uint8)
+    return _pack_steps(whole.T), low.tolist(), high.tolist()
+
+
+def _pack_steps(whole: np.ndarray) -> str:
+    """Pack whole numbers [C, T] as differences along time, which are small and so deflate well.
+
+    They wrap around, and so do the sums that undo them.
+    """
+    return pack_array(np.diff(whole, axis=1, prepend=whole.dtype.type(0)))
 
 
 def describe_gates(gates: Gates, head: str, variant: str, roles: Sequence[str]) -> list[dict]:

@@ -18,7 +18,14 @@ from ..published import NOTE
 from .measures import BINS, density, difference, require_agreement, summary
 from .media import find_media, media_url
 from .records import RunRecord, read_record
-from .series import describe_gates, describe_metrics, pack_gates, pack_times, pack_values
+from .series import (
+    GATE_STEPS,
+    describe_gates,
+    describe_metrics,
+    pack_gates,
+    pack_times,
+    pack_values,
+)
 from .truth import Lane, VideoTruth, open_cache, read_truth, run_stream_names
 
 _SCRIPTS = ("summary.js", "figure.js", "videos.js", "plane.js", "main.js")
@@ -95,6 +102,7 @@ def write_report(
         "plane": _describe_plane(records, truth),
         "kinds": {kind: about for kind, (_, about) in KINDS.items()},
         "published": NOTE,
+        "gateSteps": GATE_STEPS,
         "media": media is not None,
     }
     package = __package__ or ""
