@@ -64,6 +64,8 @@ def test_the_cache_format_lists_every_validity_code():
 
 def test_links_between_pages_hold():
     for page in [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]:
+        pictures = re.findall(r'<img src="(.*?)"', page.read_text())
+        assert all((page.parent / picture).exists() for picture in pictures), page.name
         prose = re.sub(r"^```.*?^```", "", page.read_text(), flags=re.M | re.S)
         for link in re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", prose):
             if not link.startswith("http"):

@@ -1,5 +1,6 @@
 """The documentation as a site: it builds without a warning, is whole, and needs no network."""
 
+import importlib
 import os
 import re
 import subprocess
@@ -113,6 +114,13 @@ def test_no_page_loads_anything_from_the_network(site, pages):
     assert not fetched
     # The theme would fetch a library for such diagrams.
     assert not [path for path in pages if 'class="mermaid"' in path.read_text()]
+
+
+@pytest.mark.parametrize("room", ["cache", "extract", "fusion"])
+def test_every_public_name_is_in_the_reference(site, pages, room):
+    public = importlib.import_module(f"vapipe.{room}").__all__
+    listed = {place.rpartition(".")[2] for place in pages[site / f"api/{room}.html"].places}
+    assert [name for name in public if name not in listed] == []
 
 
 def test_what_pages_load_is_there(site, pages):
