@@ -10,7 +10,8 @@ from fusion_caches import smooth_walk
 
 from vapipe.cache import FeatureStore, Timeline, Valid
 from vapipe.cache.layout import write_labels, write_timeline
-from vapipe.fusion import FitConfig, fit
+from vapipe.fusion import Corruption, FitConfig, evaluate, fit
+from vapipe.fusion.robustness import record_points
 
 ROWS = 200
 FACES, SILENCE, UNLABELLED = (30, 70), (100, 140), (150, 175)  # rows that lack something
@@ -45,7 +46,7 @@ class Place:
 
 
 def make_place(folder: Path) -> Place:
-    """A cache of six videos, and the runs `first` (GRJCA) and `<b>other<b>` (LFAN, joint)."""
+    """A cache of six videos; runs `first` (GRJCA) and `<b>other<b>` (LFAN, joint; with a curve)."""
     media = folder / "media"
     (media / "batch #1 100%").mkdir(parents=True)
     clip = write_clip(
@@ -71,6 +72,9 @@ def make_place(folder: Path) -> Place:
         FitConfig.from_json(SMALL.to_json() | {"head": "lfan", "targets": "joint"}),
         runs["other"],
     )
+    damages = [Corruption("drop-audio", share) for share in (1.0, 0.0, 0.5)]
+    points = [evaluate(runs["other"], store, device="cpu", corruption=d) for d in damages]
+    record_points(runs["other"], points)
     return Place(store, media, runs)
 
 

@@ -311,6 +311,11 @@ def test_two_runs_are_shown_with_their_difference(both, place, browser: Browser)
     legend = tab.page.text_content("#plot-video .legend")
     assert "<b>other<b>" in legend
     assert tab.page.query_selector("video") is None
+    curve = tab.page.eval_on_selector("#plot-drop-audio", "gd => gd.data.map(t => [t.x, t.y])")
+    assert [x for x, _ in curve] == [[0, 0.5, 1]] * 3
+    recorded = {p["corruption"]["severity"]: p["ccc"] for p in other.points}
+    assert curve[2][1] == [recorded[share]["mean"] for share in (0, 0.5, 1)]
+    assert "first has no curves stored" in tab.page.inner_text("#robustness-note")
     tab.page.select_option("#order", "largest loss first")
     assert tab.complaints == []
     assert tab.requests == [both.as_uri()]

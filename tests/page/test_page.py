@@ -140,3 +140,25 @@ def test_a_page_that_fails_half_way_says_so(package, tmp_path, browser: Browser)
     tab = browser.open(tmp_path / "page.html", before="delete window.DecompressionStream")
     notice = tab.page.wait_for_selector("[role=alert]")
     assert "could not be drawn completely (ReferenceError: Decomp" in notice.text_content()
+
+
+def luminance(color: str) -> float:
+    """Relative luminance of `rgb(r, g, b)` (WCAG 2.2)."""
+    parts = np.array([int(part) for part in re.findall(r"\d+", color)[:3]]) / 255
+    linear = np.where(parts <= 0.04045, parts / 12.92, ((parts + 0.055) / 1.055) ** 2.4)
+    return float(linear @ [0.2126, 0.7152, 0.0722])
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_words_and_lines_stand_out_from_the_paper_in_both_themes(
+    package, tmp_path, browser: Browser, theme
+):
+    write_page(tmp_path / "page.html", make(plotly=False, scripts=[]))
+    tab = browser.open(tmp_path / "page.html", color_scheme=theme)
+    for ground in ("--paper", "--panel", "--notice"):
+        for name, least in {
+            "--ink": 7, "--soft": 4.5, "--accent": 4.5, **{f"--series-{n}": 3 for n in range(1, 7)}
+        }.items():  # fmt: skip
+            pair = [luminance(tab.page.evaluate(f"Page.color('{c}')")) for c in (ground, name)]
+            contrast = (max(pair) + 0.05) / (min(pair) + 0.05)
+            assert contrast >= least, (ground, name, contrast)
