@@ -1,13 +1,16 @@
 """Every command that README and documentation show runs as written, or says why it cannot here."""
 
 import os
+import re
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import click
 import pytest
 import torch
-from docs_commands import PAGES, blocks, check, commands, is_vapipe, name, spans
+from docs_commands import PAGES, ROOT, blocks, check, commands, is_vapipe, name, spans
 from docs_sandbox import ADDED, folder, made  # noqa: F401 (fixtures)
 from terminal import vapipe_
 
@@ -130,3 +133,18 @@ def test_the_files_commands_and_python_of_a_page_work_in_order(page, folder, mon
     for block in blocks(page):
         if block.language == "python" and not block.title and "state_dict)" not in block.text:
             exec(block.text, names)
+
+
+def test_the_head_of_the_page_passes_the_tests_of_all_heads(tmp_path):
+    (block,) = [b for b in blocks(ROOT / "docs/own-head.md") if b.title]
+    (tmp_path / block.title).write_text(block.text)
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "tests/fusion/test_registry.py", "-k", "gated-sum"],
+        cwd=ROOT,
+        env={**os.environ, "VAPIPE_PLUGINS": str(tmp_path / block.title)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout
+    assert int(re.search(r"(\d+) passed", done.stdout)[1]) > 20
