@@ -377,6 +377,22 @@ def test_runs_of_other_videos_or_annotations_are_not_compared(run, fitted, tmp_p
         write_report([run, run], tmp_path / "page.html")
 
 
+def test_runs_on_two_caches_are_compared_if_the_annotations_are_the_same(
+    run, planted, small, tmp_path
+):
+    from vapipe.cache.layout import write_labels
+
+    copy = shutil.copytree(planted.root, tmp_path / "copy")
+    config = dataclasses.replace(small, epochs=1)
+    same = fit(FeatureStore.open(copy), config, tmp_path / "same").run_dir
+    assert write_report([run, same], tmp_path / "page.html").videos == 2
+    labels = 0.9 * planted.labels("video6")
+    write_labels(copy, "video6", labels, partition="validation", source={})
+    changed = fit(FeatureStore.open(copy), config, tmp_path / "changed").run_dir
+    with pytest.raises(ConfigError, match=r"video6 is annotated differently in .* name one cache"):
+        write_report([run, changed], tmp_path / "page.html")
+
+
 def test_a_full_disk_or_a_forbidden_place_is_one_message(run, tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(CacheError, match="cannot write"):
