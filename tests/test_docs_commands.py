@@ -5,6 +5,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import click
@@ -13,6 +14,9 @@ import torch
 from docs_commands import PAGES, ROOT, blocks, check, commands, is_vapipe, name, spans
 from docs_sandbox import ADDED, folder, made  # noqa: F401 (fixtures)
 from terminal import vapipe_
+
+from vapipe.extract.options import choose_options
+from vapipe.fusion import FitConfig
 
 # Beginning of a command -> why the tests do not run it. Its words are parsed all the same.
 NOT_RUN = {
@@ -133,6 +137,17 @@ def test_the_files_commands_and_python_of_a_page_work_in_order(page, folder, mon
     for block in blocks(page):
         if block.language == "python" and not block.title and "state_dict)" not in block.text:
             exec(block.text, names)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name)
+def test_every_configuration_shown_is_one(page, tmp_path):
+    for block in blocks(page):
+        if block.language == "toml":
+            (tmp_path / "shown.toml").write_text(block.text)
+            if {"streams", "crops"} & tomllib.loads(block.text).keys():
+                choose_options(None, None, tmp_path / "shown.toml")
+            else:
+                FitConfig.load(tmp_path / "shown.toml").resolved()
 
 
 def test_the_head_of_the_page_passes_the_tests_of_all_heads(tmp_path):

@@ -82,6 +82,14 @@ def test_every_page_of_the_folder_is_in_the_site(site):
     assert not missing
 
 
+def test_every_page_is_in_the_navigation_once(pages, site):
+    text = (ROOT / "mkdocs.yml").read_text().partition("\nnav:\n")[2]
+    named = re.findall(r"^\s+- (?:\w+: )?(\S+\.md)$", text, re.M)
+    assert sorted(named) == sorted(set(named))
+    built = {p.relative_to(site).with_suffix(".md").as_posix() for p in pages}
+    assert set(named) == built - {"404.md"}
+
+
 def test_every_link_and_every_anchor_holds(site, pages):
     broken = []
     for path, page in pages.items():
