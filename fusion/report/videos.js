@@ -34,12 +34,16 @@ const Videos = (() => {
     });
   }
 
+  // Long names break after their separators.
+  const breakable = (name) =>
+    name.split(/(?<=[_./-])(?=.)/).flatMap((part, i) => (i ? [el("wbr"), part] : [part]));
+
   function showList() {
     const indices = data.videos.map((_, i) => i).sort(orders[byId("order").value]);
     const head = ["video", ...data.targets, ...(comparing ? ["difference"] : [])];
     const rows = indices.map((i) => {
       const video = data.videos[i];
-      const link = el("a", { href: `#video-${i}` }, video.id);
+      const link = el("a", { href: `#video-${i}` }, breakable(video.id));
       return el("tr", { "data-video": i, "aria-current": i === state.index ? "true" : null },
         el("th", { scope: "row" }, link),
         data.targets.map((target) => el("td", {}, measure(video.ccc.map((ccc) => ccc[target])))),
