@@ -106,3 +106,14 @@ def test_the_picture_of_the_drift_says_what_was_measured():
     measured = re.findall(r"\| ([+-][\d.]+) \|$", (ROOT / "docs/alignment.md").read_text(), re.M)
     assert len(drawn) == 4
     assert set(drawn) <= set(measured)
+
+
+def test_the_figures_of_the_readme_are_those_of_the_benchmarks():
+    table = (ROOT / "README.md").read_text().split("## Measured")[1].split("## ")[0]
+    cells = [row.split("|")[2] for row in table.splitlines() if row.startswith("| ")][1:]
+    figures = [
+        figure for cell in cells for figure in re.findall(r"\d+(?:\.\d+)?(?: ± [\d.]+)?", cell)
+    ]
+    assert len(figures) > 6
+    measured = (ROOT / "docs/benchmarks.md").read_text()
+    assert [f for f in figures if not re.search(rf"(?<![\d.]){re.escape(f)}(?!\d)", measured)] == []

@@ -160,6 +160,14 @@ def test_batch_files_name_them(plug_in, videos, tmp_path):
     assert shlex.split(line)[:5] == ["exec", "srun", "vapipe", "--plugin", str(file)]
 
 
+def test_a_name_that_is_not_known_says_how_one_of_ones_own_is_found():
+    result = vapipe_("heads", "first")
+    assert result.exit_code == 1
+    assert "a head of your own is found with `vapipe --plugin FILE`" in result.stderr
+    with pytest.raises(ConfigError, match="of your own is found with `vapipe --plugin FILE`"):
+        create_encoder("process")
+
+
 # -- what can go wrong -----------------------------------------------------------------------------
 
 

@@ -60,7 +60,7 @@ def stages() -> Picture:
     p.text(80, 88, "videos", at="middle")
     p.arrow(140, 74, 254)
     p.text(196, 64, "vapipe extract", FACE, "middle")
-    p.text(196, 94, "once, hours", GREY, "middle")
+    p.text(196, 94, "once", GREY, "middle")
     p.box(262, 24, 150, 102, PALE, GREY)
     p.text(337, 44, "cache", at="middle")
     for number in range(9):
@@ -71,7 +71,7 @@ def stages() -> Picture:
         p.arrow(418, y, 540)
         p.box(548, y - 9, 150, 18, PALE, GREY)
         p.text(556, y + 5, ("GRJCA", "TAGF, three seeds", "voice alone", "your own head")[number])
-    p.text(480, 140, "vapipe fit: again and again, minutes", GREY, "middle")
+    p.text(480, 140, "vapipe fit: as often as you like", GREY, "middle")
     return p
 
 

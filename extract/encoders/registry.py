@@ -103,7 +103,10 @@ def _find(name: str) -> tuple[type[Encoder], list[str]]:
         near = difflib.get_close_matches(name, _ENCODERS, n=3)
         hint = f"did you mean {' or '.join(near)}? " if near else ""
         known = [*list_encoders(), *(f"{family}:NAME" for family in list_families())]
-        raise ConfigError(f"no encoder `{name}`; {hint}known are: {', '.join(known)}")
+        raise ConfigError(
+            f"no encoder `{name}`; {hint}known are: {', '.join(known)}; an encoder of your own is "
+            "found with `vapipe --plugin FILE`"
+        )
     return encoder, [member] if colon else []
 
 

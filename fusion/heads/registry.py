@@ -73,7 +73,10 @@ def _find(name: str) -> type[Head]:
         return _HEADS[name]
     near = difflib.get_close_matches(name.lower(), _HEADS, n=3, cutoff=0.5)
     hint = f" Did you mean {' or '.join(near)}?" if near else ""
-    raise ConfigError(f"no head is called `{name}`.{hint} There are: {', '.join(list_heads())}")
+    raise ConfigError(
+        f"no head is called `{name}`.{hint} There are: {', '.join(list_heads())}; a head of your "
+        "own is found with `vapipe --plugin FILE`"
+    )
 
 
 def describe_head(name: str) -> HeadInfo:
