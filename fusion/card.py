@@ -51,7 +51,7 @@ def make_card(path: Path, *, parameters: int, digest: str) -> str:
         "## Files",
         "config.json (every option), cache.json (features, items, digests), environment.json, "
         "metrics.jsonl (one line per epoch), evaluation-*.json, predictions/ (one CSV per video), "
-        "model.safetensors (best weights).",
+        "gates-*.safetensors (the head's gates, frame by frame), model.safetensors (best weights).",
     ]
     return "\n\n".join(blocks) + "\n"
 
