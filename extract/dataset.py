@@ -113,7 +113,7 @@ def find_dataset(
     ]
     single = {video: same[0] for video, same in by_id.items() if len(same) == 1}
     videos = tuple(
-        Video(video, path, subjects_of(video, annotations.keys() - (by_id.keys() - {video})))
+        Video(video, path, subjects_of(video, _own(video, annotations, by_id)))
         for video, path in sorted(single.items())
     )
     followed = {subject.id for video in videos for subject in video.subjects}
@@ -148,6 +148,13 @@ def _is_text(path: Path) -> bool:
 
 def _relative_id(path: Path, base: Path) -> str:
     return path.relative_to(base).with_suffix("").as_posix()
+
+
+def _own(video: str, annotated: Collection[str], videos: Collection[str]) -> set[str]:
+    """The annotated items that can be of a video: its id, or its id with a side."""
+    sided = [f"{video}_{side}" for side in _OTHER_SIDE]
+    names = [video, *(name for name in sided if name not in videos)]
+    return {name for name in names if name in annotated}
 
 
 def subjects_of(video: str, annotated: Collection[str]) -> tuple[Subject, ...]:

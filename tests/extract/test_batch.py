@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -17,9 +18,10 @@ from hypothesis import strategies as st
 from vapipe.cache import CacheError, ConfigError
 from vapipe.cache.verify import verify_cache
 from vapipe.cli import main
+from vapipe.extract import dataset as dataset_module
 from vapipe.extract import plan as plan_module
 from vapipe.extract import run as run_module
-from vapipe.extract.dataset import Dataset, Video
+from vapipe.extract.dataset import Dataset, Video, find_dataset
 from vapipe.extract.plan import Part, partition, take_part
 from vapipe.extract.runlog import open_log, read_logs
 from vapipe.workers import run_here
@@ -137,6 +139,19 @@ def test_a_part_without_videos_is_done_at_once(videos, tmp_path):
     result = extract(videos, tmp_path / "cache", "--partition", "9/9")
     assert result.exit_code == 0
     assert "part 9/9: 0 of them" in result.stdout
+
+
+def test_the_time_to_find_videos_grows_with_their_number_only(tmp_path, monkeypatch):
+    """Processor time; comparing all with all took a minute."""
+    paths = [tmp_path / f"v{number:05d}.mp4" for number in range(20_000)]
+    monkeypatch.setattr(dataset_module, "video_files", lambda root: iter(paths))
+    (tmp_path / "labels").mkdir()
+    (tmp_path / "labels/v00007_left.csv").touch()
+    began = time.process_time()
+    found = find_dataset(tmp_path)
+    assert time.process_time() - began < 10
+    assert len(found.videos) == 20_000
+    assert [subject.id for subject in found.videos[7].subjects] == ["v00007_left"]
 
 
 # -- the plan --------------------------------------------------------------------------------------
