@@ -174,12 +174,12 @@ def dask_cluster(
 class Killer:
     """Kills a random process every few seconds, as chance (a seed) has it.
 
-    Between two kills at least one shard is finished: on a slow machine a process takes longer to
+    Before each kill at least one more video is done: on a slow machine a process takes longer to
     start than the pause, and no program gets anywhere if none of its processes ever does.
 
     Attributes:
         victims: who may be killed now.
-        cache: where the shards appear.
+        cache: whose log tells what is done.
         seed: of the choice and the times.
         pause: at least and at most so many seconds between two kills.
         kills: seconds since the start of each kill.
@@ -204,9 +204,9 @@ class Killer:
 
     def _kill(self, done: threading.Event) -> None:
         chance = random.Random(self.seed)
-        began, finished = time.monotonic(), 0
+        began, before = time.monotonic(), 0
         while not done.wait(chance.uniform(*self.pause)):
-            while len(list(self.cache.rglob("*.h5"))) <= finished and not done.wait(0.05):
+            while videos_done(self.cache) <= before and not done.wait(0.05):
                 pass
             victims = sorted(self.victims())
             if victims and not done.is_set():
@@ -215,7 +215,13 @@ class Killer:
                 except ProcessLookupError:
                     continue
                 self.kills.append(round(time.monotonic() - began, 1))
-                finished = len(list(self.cache.rglob("*.h5")))
+                before = videos_done(self.cache)
+
+
+def videos_done(cache: Path) -> int:
+    """How many videos a cache's logs call extracted."""
+    logs = (path.read_text() for path in cache.glob("log/*.jsonl"))
+    return sum(text.count('"outcome": "extracted"') for text in logs)
 
 
 def shards(cache: Path) -> dict[str, bytes]:
