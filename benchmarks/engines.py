@@ -1,0 +1,261 @@
+"""What engines and planning cost: `python benchmarks/engines.py units paths planning CLIPS...`.
+
+`units`: 10,000 tasks that do nothing. `paths`: whole extractions of tiny videos by an encoder that
+does nothing. `planning`: 60,000 videos in 5 streams. CLIPS: real videos in one process and in two,
+each video several times, so that starting and loading weigh little.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import gc
+import os
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as in cli.py
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
+
+import numpy as np
+from clips import PAL, Sound, constant_times, write_clip
+
+from vapipe.cache.header import Item
+from vapipe.cache.index import open_catalog, write_index
+from vapipe.cache.layout import DTYPES, create_cache, feature_folder, write_current
+from vapipe.cache.shard import write_shard
+from vapipe.cache.timeline import Timeline, Valid
+from vapipe.dask_engine import open_dask
+from vapipe.extract.dataset import Dataset, find_dataset
+from vapipe.extract.encoders import AudioEncoder, register_encoder
+from vapipe.extract.faces.crops import CropConfig
+from vapipe.extract.plan import partition, plan
+from vapipe.extract.run import run_extraction
+from vapipe.extract.runlog import read_logs
+from vapipe.extract.streams import StreamConfig, StreamFacts, bind
+from vapipe.extract.survey import survey
+from vapipe.extract.video import Settings, describe_source
+from vapipe.workers import Engine, Limits, open_engine
+
+UNITS, VIDEOS, STREAMS, NODES = 10_000, 60_000, 5, 100
+
+
+@register_encoder("nothing")
+class Nothing(AudioEncoder):
+    """Zeros, without a look at the sound."""
+
+    def __init__(self, *, device: str = "cpu") -> None:
+        self.dim = 4
+
+    def identity(self) -> dict[str, Any]:  # noqa: D102
+        return {"name": "nothing", "precision": "float32"}
+
+    def encode(  # noqa: D102
+        self, blocks: Iterable[Any], timeline: Timeline
+    ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        rows = len(timeline)
+        yield np.zeros((rows, 4), np.float32), np.full(rows, Valid.AUDIO, np.uint8)
+
+
+def timed(what: str, work: Callable[[], Any], units: int = 0) -> Any:
+    """Run, and print how long it took in all or per unit."""
+    gc.collect()
+    began = time.perf_counter()
+    result = work()
+    seconds = time.perf_counter() - began
+    told = f"{seconds / units * 1e6:,.0f} us each" if units else f"{seconds:.2f} s"
+    print(f"{what}: {told}", flush=True)
+    return result
+
+
+# -- units -----------------------------------------------------------------------------------------
+
+
+def exhaust(engine: Engine, count: int) -> None:
+    """Have an engine do nothing so many times."""
+    answers = dict(engine(abs, range(count)))
+    if answers != {number: number for number in range(count)}:
+        raise SystemExit("an engine lost a task")
+
+
+def time_units() -> None:
+    from distributed import LocalCluster
+
+    def report(name: str, engine: Engine) -> None:
+        exhaust(engine, 10)  # starts what must be started
+        timed(f"{UNITS} tasks, {name}", lambda: exhaust(engine, UNITS), UNITS)
+
+    limits = Limits(lambda task: 1000.0)
+    with open_engine(1) as engine:
+        report("this process", engine)
+    with open_engine(2, limits=limits) as engine:
+        report("2 processes", engine)
+    with (
+        LocalCluster(2, threads_per_worker=1, protocol="tcp", dashboard_address=None) as cluster,
+        open_dask(cluster.scheduler_address, limits) as engine,
+    ):
+        report("Dask, 2 workers", engine)
+
+
+# -- whole extractions -----------------------------------------------------------------------------
+
+
+def link_videos(folder: Path, count: int) -> Path:
+    """So many names of one clip of 20 frames."""
+    clip = folder / "clip.mp4"
+    if not clip.exists():
+        write_clip(clip, times=constant_times(PAL, 20), sound=Sound())
+    videos = folder / f"videos{count}"
+    videos.mkdir()
+    for number in range(count):
+        os.link(clip, videos / f"v{number:05d}.mp4")
+    return videos
+
+
+def time_paths(folder: Path) -> None:
+    """Seconds of one more video: those of 420 less those of 20, by 400."""
+    streams = (StreamConfig("nothing", "nothing"),)
+    few, many = (find_dataset(link_videos(folder, count)) for count in (20, 420))
+    for jobs in (1, 2):
+        walls = []
+        for dataset in (few, many):
+            cache = folder / f"cache{jobs}-{len(dataset.videos)}"
+            settings = Settings(cache, streams, CropConfig())
+            began = time.perf_counter()
+            outcomes = list(run_extraction(dataset, settings, jobs=jobs))
+            walls.append(time.perf_counter() - began)
+            if any(outcome.status != "extracted" for outcome in outcomes):
+                raise SystemExit(f"{outcomes[0]}")
+        each = (walls[1] - walls[0]) / 400
+        inside = [unit["seconds"] for run in read_logs(settings.cache) for unit in run.units]
+        print(f"a tiny video, {jobs} process(es): {each * 1e3:.1f} ms; of these in extract_video "
+              f"{np.mean(inside) / jobs * 1e3:.1f} ms")  # fmt: skip
+    timed("found complete", lambda: list(run_extraction(many, settings)), 420)
+
+
+# -- planning --------------------------------------------------------------------------------------
+
+
+def fill(root: Path, dataset: Dataset, streams: list[StreamFacts]) -> None:
+    """A cache in which all is there, in one shard per folder."""
+    create_cache(root)
+    source = describe_source(dataset.videos[0].path)
+    ids = [video.id for video in dataset.videos]
+    facts = [
+        {"fps": 25.0, "subjects": [i], "source": {**source, "name": f"{i}.mp4"}, "media": {}}
+        for i in ids
+    ]
+    with write_shard(
+        root / "timeline/@pack-000.h5",
+        kind="timeline",
+        items=[Item(i, 1, fact) for i, fact in zip(ids, facts, strict=True)],
+        arrays={"pts": ("<f8", ())},
+    ) as shard:
+        shard.append(pts=np.zeros(len(ids)))
+    for stream in streams:
+        with write_shard(
+            root / "features" / feature_folder(stream.config.name, stream.key) / "@pack-000.h5",
+            kind="features",
+            stream=stream.config.name,
+            key=stream.key,
+            items=[Item(i, 1, {"source": {"sha256": source["sha256"]}}) for i in ids],
+            arrays={"features": (DTYPES["float16"], (1,)), "valid": ("|u1", ())},
+        ) as shard:
+            shard.append(features=np.zeros((len(ids), 1)), valid=np.zeros(len(ids)))
+    write_current(root, {stream.config.name: stream.key for stream in streams})
+    write_index(root)
+
+
+def time_planning(folder: Path) -> None:
+    videos = link_videos(folder, VIDEOS)
+    configs = tuple(
+        StreamConfig(f"s{bands}", "logmel", (("bands", bands),))
+        for bands in range(40, 40 + STREAMS)
+    )
+    streams = [bind(config, CropConfig(), "cpu").facts() for config in configs]
+    print(f"{VIDEOS} videos, {STREAMS} streams")
+    dataset = timed("finding the videos", lambda: find_dataset(videos))
+    known, unknown = folder / "known", folder / "unknown"
+    fill(known, dataset, streams)
+    create_cache(unknown)
+    timed(f"lengths from the headers, {NODES} parts", lambda: partition(dataset.videos, NODES))
+    catalog = timed("listing the cache", lambda: open_catalog(known))
+    tasks = timed("plan, all there", lambda: plan(dataset, streams, catalog))
+    timed("survey of it", lambda: survey(streams, catalog, tasks, {}, []))
+    other = [*streams[:-1], dataclasses.replace(streams[-1], key="0" * 64)]
+    tasks = timed("plan, one stream missing", lambda: plan(dataset, other, catalog))
+    timed("survey of it", lambda: survey(other, catalog, tasks, {}, []))
+    nothing = open_catalog(unknown)
+    tasks = timed("plan, nothing there", lambda: plan(dataset, streams, nothing))
+    timed("survey of it", lambda: survey(streams, nothing, tasks, {}, []))
+    settings = Settings(known, configs, CropConfig())
+    timed("a run that finds all there", lambda: list(run_extraction(dataset, settings)))
+    config = folder / "streams.toml"
+    config.write_text(
+        "".join(f"[streams.{c.name}]\nencoder = 'logmel'\nbands = {c.name[1:]}\n" for c in configs)
+    )
+    for cache in (known, unknown):
+        command = [sys.executable, "-c", "from vapipe.cli import main; main()", "extract"]
+        command += ["--videos", videos, "--cache", cache, "--config", config, "--dry-run"]
+        call = lambda command=command: subprocess.run(command, check=True)  # noqa: E731
+        timed(f"vapipe extract --dry-run, {cache.name}, imports included", call)
+
+
+# -- real clips ------------------------------------------------------------------------------------
+
+
+def time_clips(clips: list[Path], seconds: float, copies: int, folder: Path) -> None:
+    """Wall and processor time of one process and of two, as benchmarks/extract.py runs them."""
+    from extract import STREAMS as ENCODERS
+    from extract import cut, save_weights
+
+    rows = sum(cut(clip, folder / "clips", seconds) for clip in clips)
+    for path in list((folder / "clips").iterdir()):
+        for number in range(1, copies):
+            os.link(path, path.with_stem(f"{path.stem}-{number}"))
+    save_weights(folder, list(ENCODERS))
+    script = Path(__file__).with_name("extract.py")
+    walls = []
+    for jobs in (1, 2):
+        command = [sys.executable, script, "--part", "vapipe", "--folder", folder]
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        began = time.perf_counter()
+        subprocess.run([*map(str, command), "--jobs", str(jobs)], check=True, capture_output=True)
+        walls.append(time.perf_counter() - began)
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        processor = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+        runs = read_logs(folder / "cache")
+        inside = sum(unit["seconds"] for unit in runs[0].units)
+        span = runs[0].last - runs[0].start["time"]
+        print(f"{rows * copies} frames, {jobs} process(es): {walls[-1]:.1f} s, processor "
+              f"{processor:.1f} s; {inside:.1f} s in videos, within {span:.1f} s", flush=True)  # fmt: skip
+        subprocess.run(["rm", "-r", str(folder / "cache")], check=True)
+    print(f"speed-up {walls[0] / walls[1]:.2f}")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("what", nargs="+", help="units, paths, planning, or real videos")
+    parser.add_argument("--seconds", type=float, default=4.0, help="of every clip, from its start")
+    parser.add_argument("--copies", type=int, default=2, help="how often every clip is extracted")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as name:
+        if "units" in options.what:
+            time_units()
+        if "paths" in options.what:
+            time_paths(Path(name))
+        if "planning" in options.what:
+            time_planning(Path(name))
+        clips = [Path(word) for word in options.what if word not in ("units", "paths", "planning")]
+        if clips:
+            time_clips(clips, options.seconds, options.copies, Path(name))
+
+
+if __name__ == "__main__":
+    main()
