@@ -35,8 +35,20 @@ const Page = (() => {
         "table",
         {},
         el("caption", {}, caption),
-        el("thead", {}, el("tr", {}, head.map((cell) => el("th", { scope: "col" }, cell)))),
-        el("tbody", {}, rows.map((row) => el("tr", {}, cells(row)))),
+        el(
+          "thead",
+          {},
+          el(
+            "tr",
+            {},
+            head.map((cell) => el("th", { scope: "col" }, cell)),
+          ),
+        ),
+        el(
+          "tbody",
+          {},
+          rows.map((row) => el("tr", {}, cells(row))),
+        ),
       ),
     );
   }
@@ -60,8 +72,13 @@ const Page = (() => {
   // -- arrays ---------------------------------------------------------------------------------
 
   const kinds = {
-    int8: Int8Array, uint8: Uint8Array, int16: Int16Array, uint16: Uint16Array,
-    int32: Int32Array, float32: Float32Array, float64: Float64Array,
+    int8: Int8Array,
+    uint8: Uint8Array,
+    int16: Int16Array,
+    uint16: Uint16Array,
+    int32: Int32Array,
+    float32: Float32Array,
+    float64: Float64Array,
   };
 
   // The values of a block, as a promise of a typed array.
@@ -121,7 +138,9 @@ const Page = (() => {
       font: { family: getComputedStyle(document.body).fontFamily, size: 12, color: color("--ink") },
       margin: { l: 58, r: 12, t: 28, b: 44 },
       hoverlabel: {
-        bgcolor: color("--panel"), bordercolor: color("--rule"), font: { color: color("--ink") },
+        bgcolor: color("--panel"),
+        bordercolor: color("--rule"),
+        font: { color: color("--ink") },
       },
       legend: { orientation: "h", x: 0, xanchor: "left", y: 1, yanchor: "bottom" },
       ...more,
@@ -130,8 +149,12 @@ const Page = (() => {
 
   function axis(more) {
     return {
-      gridcolor: color("--grid"), zerolinecolor: color("--rule"), linecolor: color("--rule"),
-      tickcolor: color("--rule"), automargin: false, ...more,
+      gridcolor: color("--grid"),
+      zerolinecolor: color("--rule"),
+      linecolor: color("--rule"),
+      tickcolor: color("--rule"),
+      automargin: false,
+      ...more,
     };
   }
 
@@ -140,11 +163,13 @@ const Page = (() => {
   // Run plotly, once, after the page as it is has been painted: that takes a second or two.
   function plotly() {
     loading ??= new Promise((resolve) => {
-      requestAnimationFrame(() => setTimeout(() => {
-        const source = document.getElementById("plotly");
-        source.replaceWith(el("script", {}, source.textContent));
-        resolve(Plotly);
-      }));
+      requestAnimationFrame(() =>
+        setTimeout(() => {
+          const source = document.getElementById("plotly");
+          source.replaceWith(el("script", {}, source.textContent));
+          resolve(Plotly);
+        }),
+      );
     });
     return loading;
   }

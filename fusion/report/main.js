@@ -7,25 +7,38 @@
   function showProvenance() {
     for (const run of data.runs) {
       byId("provenance-list").append(
-        el("details", {}, el("summary", {}, `${run.name}: what it was trained on`),
-          table("Streams", ["role", "stream", "channels", "modality", "key"],
-            run.streams.map((s) => [s.role, s.stream, String(s.dim), s.modality, s.key])),
-          table("Cache", ["", ""], [
-            ["path", run.cache.path], ["digest", run.cache.digest],
-            ...Object.entries(run.trained).map(([part, n]) => [`${part} videos`, String(n)]),
-          ])),
+        el(
+          "details",
+          {},
+          el("summary", {}, `${run.name}: what it was trained on`),
+          table(
+            "Streams",
+            ["role", "stream", "channels", "modality", "key"],
+            run.streams.map((s) => [s.role, s.stream, String(s.dim), s.modality, s.key]),
+          ),
+          table(
+            "Cache",
+            ["", ""],
+            [
+              ["path", run.cache.path],
+              ["digest", run.cache.digest],
+              ...Object.entries(run.trained).map(([part, n]) => [`${part} videos`, String(n)]),
+            ],
+          ),
+        ),
         ...Object.entries(run.provenance).map(([file, value]) =>
-          el("details", {}, el("summary", {}, `${run.name}: ${file}`), code(value))),
+          el("details", {}, el("summary", {}, `${run.name}: ${file}`), code(value)),
+        ),
       );
     }
   }
 
   showProvenance();
-  await Report.showHeadline();
+  await Scores.showHeadline();
   await Videos.start();
-  await Report.showDifference(Videos.go);
+  await Scores.showDifference(Videos.go);
   await Plane.show();
-  await Report.showLearning();
-  await Report.showRobustness();
+  await Curves.showLearning();
+  await Curves.showRobustness();
   document.body.dataset.ready = "yes";
 })();

@@ -1,12 +1,13 @@
 "use strict";
 // The list of videos, and the one that is open: player, cursor, values, trajectories.
 const Videos = (() => {
-  const { data } = Page;
-  const { el } = Page;
-  const { byId, figure, signed, mean, gain, count, plain, short, of } = Report;
+  const { data, el } = Page;
+  const { byId, figure, signed, gain, count, short } = Report;
   const comparing = data.runs.length > 1;
   const state = { index: null, series: null, row: 0, player: null, shown: null };
-  const plot = byId("plot-video"), slider = byId("frame"), cursor = byId("cursor");
+  const plot = byId("plot-video"),
+    slider = byId("frame"),
+    cursor = byId("cursor");
 
   // -- the list ---------------------------------------------------------------------------------
 
@@ -28,9 +29,16 @@ const Videos = (() => {
       if (value === null) return el("span", { class: "measure" }, "–");
       const width = Math.min(Math.abs(value), value < 0 ? 0.25 : 1) * 80;
       const place = value < 0 ? 20 - width : 20;
-      return el("span", { class: "measure" }, figure(value),
-        el("span", { class: "bar", "aria-hidden": "true" },
-          el("span", { class: `run-${r}`, style: `left: ${place}%; width: ${width}%` })));
+      return el(
+        "span",
+        { class: "measure" },
+        figure(value),
+        el(
+          "span",
+          { class: "bar", "aria-hidden": "true" },
+          el("span", { class: `run-${r}`, style: `left: ${place}%; width: ${width}%` }),
+        ),
+      );
     });
   }
 
@@ -44,20 +52,46 @@ const Videos = (() => {
     const rows = indices.map((i) => {
       const video = data.videos[i];
       const link = el("a", { href: `#video-${i}` }, breakable(video.id));
-      return el("tr", { "data-video": i, "aria-current": i === state.index ? "true" : null },
+      return el(
+        "tr",
+        { "data-video": i, "aria-current": i === state.index ? "true" : null },
         el("th", { scope: "row" }, link),
         data.targets.map((target) => el("td", {}, measure(video.ccc.map((ccc) => ccc[target])))),
-        comparing ? el("td", {}, data.differences.map((_, d) => {
-          const value = gain(video, d + 1, "mean");
-          return el("span", { class: "measure" }, value === null ? "–" : signed(value));
-        })) : null);
+        comparing
+          ? el(
+              "td",
+              {},
+              data.differences.map((_, d) => {
+                const value = gain(video, d + 1, "mean");
+                return el("span", { class: "measure" }, value === null ? "–" : signed(value));
+              }),
+            )
+          : null,
+      );
     });
-    byId("video-list").replaceChildren(el("table", { class: comparing ? "comparing" : null },
-      el("caption", {}, comparing
-        ? `CCC of each video: ${data.runs.map((run) => run.name).join(", then ")}`
-        : "CCC of each video"),
-      el("thead", {}, el("tr", {}, head.map((cell) => el("th", { scope: "col" }, cell)))),
-      el("tbody", {}, rows)));
+    byId("video-list").replaceChildren(
+      el(
+        "table",
+        { class: comparing ? "comparing" : null },
+        el(
+          "caption",
+          {},
+          comparing
+            ? `CCC of each video: ${data.runs.map((run) => run.name).join(", then ")}`
+            : "CCC of each video",
+        ),
+        el(
+          "thead",
+          {},
+          el(
+            "tr",
+            {},
+            head.map((cell) => el("th", { scope: "col" }, cell)),
+          ),
+        ),
+        el("tbody", {}, rows),
+      ),
+    );
   }
 
   function markCurrent() {
@@ -72,7 +106,8 @@ const Videos = (() => {
   // The frame that is shown at a time: the last one that began before.
   function rowAt(seconds) {
     const { times } = state.series;
-    let low = 0, high = times.length - 1;
+    let low = 0,
+      high = times.length - 1;
     while (low < high) {
       const middle = (low + high + 1) >> 1;
       if (times[middle] <= seconds + 1e-6) low = middle;
@@ -98,17 +133,57 @@ const Videos = (() => {
     slider.value = row;
     const { times, labels, runs } = state.series;
     const lines = data.targets.map((target, t) => [
-      target, figureOrGap(labels[t][row]), ...runs.map((run) => figureOrGap(run[t][row]))]);
+      target,
+      figureOrGap(labels[t][row]),
+      ...runs.map((run) => figureOrGap(run[t][row])),
+    ]);
     const missing = data.videos[state.index].lanes
-      .filter(({ spans }) => spans.some((from, i) => i % 2 === 0 && from <= row && row < spans[i + 1]))
+      .filter(({ spans }) =>
+        spans.some((from, i) => i % 2 === 0 && from <= row && row < spans[i + 1]),
+      )
       .map((lane) => lane.label);
-    const words = `${times[row].toFixed(2)} s, frame ${row}` + (missing.length ? `: ${missing.join(", ")}` : "");
-    byId("readout").replaceChildren(el("table", {},
-      el("caption", {}, words),
-      el("thead", {}, el("tr", {}, ["", "annotation", ...data.runs.map((run) => run.name)].map((cell) => el("th", { scope: "col" }, cell)))),
-      el("tbody", {}, lines.map(([name, ...cells]) => el("tr", {}, el("th", { scope: "row" }, name), cells.map((cell) => el("td", {}, cell)))))));
-    slider.setAttribute("aria-valuetext", `${words}. ` + lines.map(([name, label, ...rest]) =>
-      `${name}: annotated ${label}, predicted ${rest.join(", ")}`).join("; "));
+    const words =
+      `${times[row].toFixed(2)} s, frame ${row}` +
+      (missing.length ? `: ${missing.join(", ")}` : "");
+    byId("readout").replaceChildren(
+      el(
+        "table",
+        {},
+        el("caption", {}, words),
+        el(
+          "thead",
+          {},
+          el(
+            "tr",
+            {},
+            ["", "annotation", ...data.runs.map((run) => run.name)].map((cell) =>
+              el("th", { scope: "col" }, cell),
+            ),
+          ),
+        ),
+        el(
+          "tbody",
+          {},
+          lines.map(([name, ...cells]) =>
+            el(
+              "tr",
+              {},
+              el("th", { scope: "row" }, name),
+              cells.map((cell) => el("td", {}, cell)),
+            ),
+          ),
+        ),
+      ),
+    );
+    slider.setAttribute(
+      "aria-valuetext",
+      `${words}. ` +
+        lines
+          .map(
+            ([name, label, ...rest]) => `${name}: annotated ${label}, predicted ${rest.join(", ")}`,
+          )
+          .join("; "),
+    );
     placeCursor();
   }
 
@@ -128,10 +203,18 @@ const Videos = (() => {
     state.player = null;
     if (!data.media) return;
     if (!video.media) {
-      place.append(el("p", { class: "soft" }, `No file for ${video.file} in the folder of --media.`));
+      place.append(
+        el("p", { class: "soft" }, `No file for ${video.file} in the folder of --media.`),
+      );
       return;
     }
-    const player = el("video", { src: video.media, controls: true, preload: "metadata", playsinline: true, "aria-label": `clip ${video.file}` });
+    const player = el("video", {
+      src: video.media,
+      controls: true,
+      preload: "metadata",
+      playsinline: true,
+      "aria-label": `clip ${video.file}`,
+    });
     const follow = () => {
       if (state.player !== player || !state.series) return;
       const row = rowAt(player.currentTime);
@@ -143,8 +226,11 @@ const Videos = (() => {
     };
     player.addEventListener("play", keepUp);
     for (const event of ["timeupdate", "seeking", "seeked"]) player.addEventListener(event, follow);
-    player.addEventListener("error", () => place.append(
-      el("p", { class: "notice" }, `This browser cannot play ${video.file}.`)), { once: true });
+    player.addEventListener(
+      "error",
+      () => place.append(el("p", { class: "notice" }, `This browser cannot play ${video.file}.`)),
+      { once: true },
+    );
     state.player = player;
     place.append(player);
   }
@@ -156,8 +242,13 @@ const Videos = (() => {
     select.replaceChildren(el("option", { value: "" }, "none"));
     data.runs.forEach((run, r) => {
       for (const network of new Set((run.gates || []).map((gate) => gate.network))) {
-        select.append(el("option", { value: `${r}:${network}` },
-          `${comparing ? `${short(run.name)}, ` : ""}${network} network`));
+        select.append(
+          el(
+            "option",
+            { value: `${r}:${network}` },
+            `${comparing ? `${short(run.name)}, ` : ""}${network} network`,
+          ),
+        );
       }
     });
     select.value = (select.options[1] || select.options[0]).value;
@@ -165,10 +256,22 @@ const Videos = (() => {
     const note = byId("gates-note");
     for (const run of data.runs) {
       if (run.gates === null) {
-        note.append(el("p", { class: "notice" }, `${run.name} has no gates stored. This stores them: `,
-          el("code", {}, run.gatesCommand)));
+        note.append(
+          el(
+            "p",
+            { class: "notice" },
+            `${run.name} has no gates stored. This stores them: `,
+            el("code", {}, run.gatesCommand),
+          ),
+        );
       } else if (!run.gates.length) {
-        note.append(el("p", { class: "soft" }, `Head ${run.head} of ${run.name} has no gates of single frames.`));
+        note.append(
+          el(
+            "p",
+            { class: "soft" },
+            `Head ${run.head} of ${run.name} has no gates of single frames.`,
+          ),
+        );
       }
     }
   }
@@ -192,8 +295,15 @@ const Videos = (() => {
     byId("video-name").textContent = video.id;
     byId("video-facts").textContent =
       `${count(video.rows)} frames, ${(video.end - video.start).toFixed(1)} s at ${video.fps.toFixed(2)} fps, ` +
-      `${count(video.annotated)} annotated. ` + data.runs.map((run, r) =>
-        `${comparing ? `${run.name}: ` : ""}CCC ` + data.targets.map((target) => `${target} ${figure(video.ccc[r][target])}`).join(", ")).join("; ") + ".";
+      `${count(video.annotated)} annotated. ` +
+      data.runs
+        .map(
+          (run, r) =>
+            `${comparing ? `${run.name}: ` : ""}CCC ` +
+            data.targets.map((target) => `${target} ${figure(video.ccc[r][target])}`).join(", "),
+        )
+        .join("; ") +
+      ".";
     state.series = null;
     showPlayer(video);
     slider.max = video.rows - 1;
@@ -230,8 +340,11 @@ const Videos = (() => {
     byId("gates").addEventListener("change", () => state.series && draw());
     byId("previous").addEventListener("click", () => step(-1));
     byId("next").addEventListener("click", () => step(1));
-    byId("whole").addEventListener("click", () => Plotly.relayout(plot,
-      { "xaxis.range": [state.series.times[0], data.videos[state.index].end] }));
+    byId("whole").addEventListener("click", () =>
+      Plotly.relayout(plot, {
+        "xaxis.range": [state.series.times[0], data.videos[state.index].end],
+      }),
+    );
     slider.addEventListener("input", () => state.series && seek(Number(slider.value)));
     addEventListener("hashchange", () => {
       const index = fromAddress();

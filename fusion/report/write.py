@@ -28,7 +28,15 @@ from .series import (
 )
 from .truth import Lane, VideoTruth, open_cache, read_truth, run_stream_names
 
-_SCRIPTS = ("summary.js", "figure.js", "videos.js", "plane.js", "main.js")
+_SCRIPTS = (
+    "report.js",
+    "scores.js",
+    "curves.js",
+    "figure.js",
+    "videos.js",
+    "plane.js",
+    "main.js",
+)
 _NOTES = 5  # at most so many videos without a file are named
 
 
