@@ -12,6 +12,7 @@ import dataclasses
 import gc
 import os
 import resource
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -64,14 +65,20 @@ class Nothing(AudioEncoder):
 
 
 def timed(what: str, work: Callable[[], Any], units: int = 0) -> Any:
-    """Run, and print how long it took in all or per unit."""
+    """Run, and print the wall and processor time, in seconds or per unit."""
     gc.collect()
-    began = time.perf_counter()
+    began, busy = time.perf_counter(), _processor()
     result = work()
-    seconds = time.perf_counter() - began
-    told = f"{seconds / units * 1e6:,.0f} us each" if units else f"{seconds:.2f} s"
-    print(f"{what}: {told}", flush=True)
+    spent = time.perf_counter() - began, _processor() - busy
+    told = [f"{s / units * 1e6:,.0f} us" if units else f"{s:.2f} s" for s in spent]
+    print(f"{what}: {told[0]}, processor {told[1]}", flush=True)
     return result
+
+
+def _processor() -> float:
+    """Processor seconds of this process and of those that it waited for."""
+    usages = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return sum(usage.ru_utime + usage.ru_stime for usage in usages)
 
 
 # -- units -----------------------------------------------------------------------------------------
@@ -224,18 +231,20 @@ def time_clips(clips: list[Path], seconds: float, copies: int, folder: Path) -> 
     walls = []
     for jobs in (1, 2):
         command = [sys.executable, script, "--part", "vapipe", "--folder", folder]
-        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        busy = _processor()
         began = time.perf_counter()
         subprocess.run([*map(str, command), "--jobs", str(jobs)], check=True, capture_output=True)
         walls.append(time.perf_counter() - began)
-        after = resource.getrusage(resource.RUSAGE_CHILDREN)
-        processor = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+        busy = _processor() - busy
         runs = read_logs(folder / "cache")
         inside = sum(unit["seconds"] for unit in runs[0].units)
         span = runs[0].last - runs[0].start["time"]
-        print(f"{rows * copies} frames, {jobs} process(es): {walls[-1]:.1f} s, processor "
-              f"{processor:.1f} s; {inside:.1f} s in videos, within {span:.1f} s", flush=True)  # fmt: skip
-        subprocess.run(["rm", "-r", str(folder / "cache")], check=True)
+        print(
+            f"{rows * copies} frames, {jobs} process(es): {walls[-1]:.1f} s, processor {busy:.1f} "
+            f"s; {inside:.1f} s in videos, within {span:.1f} s",
+            flush=True,
+        )
+        shutil.rmtree(folder / "cache")
     print(f"speed-up {walls[0] / walls[1]:.2f}")
 
 
