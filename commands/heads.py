@@ -55,7 +55,9 @@ def _explain(info: HeadInfo) -> None:
     for option, default in info.options.items():
         click.echo(f"option {option} = {default!r}")
     if info.options:
-        click.echo("Set options with --set head_options.NAME=VALUE, or in a file under [head_options].")
+        click.echo(
+            "Set options with --set head_options.NAME=VALUE, or in a file under [head_options]."
+        )
 
 
 def _streams(info: HeadInfo) -> str:
