@@ -270,7 +270,7 @@ def test_heads_are_listed_and_explained():
     assert max(map(len, listed.splitlines())) <= 80
     line = next(line for line in listed.splitlines() if line.startswith("rjca"))
     assert line.split() == ["rjca", "2-4", "1,117,168"]
-    assert "M = 2; options dropout, temperature" in listed
+    assert "M = 2; options dropout, tanh, mixing, normalize" in listed
     explained = vapipe_("heads", "lfan").stdout
     assert "published with regressor = 'linear'" in explained
     assert "option width = 32" in explained
