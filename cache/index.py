@@ -9,7 +9,6 @@ from __future__ import annotations
 import gc
 import json
 import time
-from dataclasses import asdict
 from pathlib import Path
 
 from .catalog import Catalog, Folder, list_folder, shard_folders
@@ -42,7 +41,7 @@ def write_index(root: Path) -> None:
     """
     time.sleep(2 * _RACY_SECONDS)
     catalog = open_catalog(root)
-    folders = [asdict(folder) for folder in catalog.folders]
+    folders = [vars(folder) for folder in catalog.folders]
     write_bytes(root / INDEX, canonical_json({"format": _FORMAT, "folders": folders}))
 
 
