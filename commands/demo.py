@@ -14,6 +14,7 @@ from .console import device_option, progress_lines
 from .evaluate import show_evaluation
 from .extract import extraction_settings, show_extraction
 from .fit import fit_and_show
+from .report import show_report
 
 # Narrower networks and shorter steps than the papers': the data set is a thousandth of Aff-Wild2.
 DEMO_FIT = {
@@ -39,7 +40,7 @@ DEMO_FIT = {
 @click.option("--seed", default=0, show_default=True, help="Of the clips and of the fit.")
 @device_option
 def demo(folder: Path, head: str, seed: int, device: str) -> None:
-    """Try everything on a small synthetic data set: extract, fit, evaluate.
+    """Try everything on a small synthetic data set: extract, fit, evaluate, report.
 
     Needs no download and no data; takes a few minutes on two cores.
     """
@@ -83,9 +84,12 @@ def demo(folder: Path, head: str, seed: int, device: str) -> None:
 
     click.echo(f"\n$ vapipe evaluate {run} --cache {cache}")
     show_evaluation(evaluate(run, store, device=device))
+
+    click.echo(f"\n$ vapipe report {run} --media {videos}")
+    show_report([run], run / "report.html", media=videos)
     click.echo(f"\nthe demo took {time.perf_counter() - began:.0f} s; the data is synthetic")
     click.echo(
-        "next: one modality alone, for comparison\n"
+        "next: open the report in a browser; then one modality alone, for comparison\n"
         f"  vapipe fit --head concat --stream audio=logmel --config {options} --cache {cache}\n"
         f"  vapipe fit --head concat --stream video=onet --config {options} --cache {cache}"
     )

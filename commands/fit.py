@@ -216,4 +216,6 @@ def _show_result(result: FitResult) -> None:
     click.echo(f"{result.parameters:,} parameters; computed on {result.device}")
     show_evaluation(result.evaluation)
     click.echo(f"run: {result.run_dir} ({result.seconds:.1f} s)")
-    click.echo(f"next: vapipe predict {result.run_dir} CLIP --overlay")
+    click.echo(
+        f"next: vapipe report {result.run_dir}  or  vapipe predict {result.run_dir} CLIP --overlay"
+    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import click
@@ -44,10 +45,22 @@ def report(
     One HTML file that needs no network: scores, learning curves, every video's trajectories with
     the gates of the head and what was missing, densities, robustness, provenance.
     """
-    from ..fusion.report import write_report
-
     if out is None:
         out = runs[0] / "report.html" if len(runs) == 1 else Path("vapipe-report.html")
+    show_report(runs, out, partition=partition, media=media, cache=cache)
+
+
+def show_report(
+    runs: Sequence[Path],
+    out: Path,
+    *,
+    partition: str = "validation",
+    media: Path | None = None,
+    cache: Path | None = None,
+) -> None:
+    """Write a report and say what is in it."""
+    from ..fusion.report import write_report
+
     written = write_report(runs, out, partition=partition, media=media, cache=cache)
     for note in written.notes:
         click.echo(f"note: {note}")
