@@ -141,8 +141,8 @@ def _share_out(
         for future, result in finished:
             if future.cancelled():
                 raise ConfigError(
-                    f"the Dask scheduler has gone away ({result}); what is finished stays: start "
-                    "it and its workers again, then run the same command"
+                    "the Dask scheduler has gone away; what is finished stays: start it and its "
+                    "workers again, then run the same command"
                 )
             task, envelope, returns = sent.pop(future)
             if future.status == "error":

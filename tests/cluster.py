@@ -84,10 +84,12 @@ class Cluster:
 
     Attributes:
         address: of the scheduler.
+        scheduler: its process.
         parents: the processes of `dask worker`, which watch over the workers and restart them.
     """
 
     address: str
+    scheduler: subprocess.Popen[bytes]
     parents: list[subprocess.Popen[bytes]]
 
     def workers(self) -> list[int]:
@@ -143,7 +145,7 @@ def dask_cluster(
         return process
 
     try:
-        launch(
+        scheduler = launch(
             prefixes[0], "scheduler", "--host", host, "--port", "0",
             "--no-dashboard", "--scheduler-file", str(file),
         )  # fmt: skip
@@ -158,7 +160,7 @@ def dask_cluster(
                    str(folder / f"worker-{number}"))
             for number, prefix in enumerate(prefixes)
         ]  # fmt: skip
-        yield Cluster(address, parents)
+        yield Cluster(address, scheduler, parents)
     finally:
         for process in reversed(started):
             process.terminate()

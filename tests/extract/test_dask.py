@@ -8,6 +8,7 @@ import time
 import pytest
 from click.testing import CliRunner
 from clips import PAL, Sound, constant_times, write_clip
+from cluster import dask_cluster
 from unruly import Deeds, tries
 
 from vapipe.cache import ConfigError
@@ -24,17 +25,22 @@ from vapipe.workers import Limits
 
 ROWS = 20
 distributed = pytest.importorskip("distributed")
+dask = pytest.importorskip("dask")
 
 
 @pytest.fixture(scope="module")
 def cluster():
-    with distributed.LocalCluster(
-        n_workers=2,
-        threads_per_worker=1,
-        protocol="tcp",
-        dashboard_address=None,
-        memory_limit=0,
-    ) as cluster:
+    """Its scheduler gives a task up as soon as one worker has died over it."""
+    with (
+        dask.config.set({"distributed.scheduler.allowed-failures": 0}),
+        distributed.LocalCluster(
+            n_workers=2,
+            threads_per_worker=1,
+            protocol="tcp",
+            dashboard_address=None,
+            memory_limit=0,
+        ) as cluster,
+    ):
         yield cluster
 
 
@@ -115,11 +121,24 @@ def test_a_dask_worker_that_is_killed_costs_nothing(videos, tmp_path, cluster):
 
     killer = threading.Thread(target=kill, daemon=True)
     killer.start()
-    outcomes = run(videos, cache, streams, scheduler=cluster.scheduler_address)
+    policy = Policy(retries=0)  # what Dask gives up is no failure of a video
+    outcomes = run(videos, cache, streams, policy=policy, scheduler=cluster.scheduler_address)
     killer.join(30)
     assert not killer.is_alive()
     assert {outcome.status for outcome in outcomes.values()} == {"extracted"}
     assert tree(cache) == tree(tmp_path / "serial")
+
+
+def test_a_scheduler_that_is_killed_ends_the_run_with_a_message(tmp_path):
+    with (
+        dask_cluster(tmp_path, workers=1) as killed,
+        open_dask(killed.address, Limits(lambda task: 100.0)) as engine,
+    ):
+        answers = engine(time.sleep, [0, 60])
+        assert next(answers) == (0, None)
+        killed.scheduler.kill()
+        with pytest.raises(ConfigError, match="scheduler has gone away; what is finished stays"):
+            next(answers)
 
 
 def test_no_scheduler_is_one_message(videos, tmp_path, monkeypatch):
