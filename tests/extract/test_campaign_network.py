@@ -67,7 +67,10 @@ def many(tmp_path_factory):
 @pytest.mark.slow
 @pytest.mark.parametrize("seconds", [0, 10, 60])
 def test_a_cut_between_the_hosts_costs_nothing(many, tmp_path, seconds):
-    """After 30 s without a sign of life TCP gives a connection up; shorter cuts are waited out."""
+    """After 30 s without a sign of life TCP gives a connection up; shorter cuts are waited out.
+
+    A worker that has lost its scheduler ends, and its nanny with it: the other host does the rest.
+    """
     cache = tmp_path / "cache"
     with (
         two_hosts() as (hosts, cable),
