@@ -5,7 +5,6 @@ Heavy packages are imported inside the commands, so that `vapipe --help` answers
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any
 
@@ -27,10 +26,6 @@ from .commands.submit import submit
 from .commands.sweep import sweep
 from .commands.weights import weights
 from .plugins import VARIABLE, name_plugins
-
-# Threads of torch that wait for each other sleep instead of spinning: on a machine that other
-# processes use too, spinning made small networks up to twenty times slower. Read when torch loads.
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 
 class _Program(click.Group):

@@ -6,7 +6,7 @@ import subprocess
 import pytest
 from browser import browser  # noqa: F401  (a fixture for all)
 
-# As in cli.py: threads that wait sleep, so that tests stay quick beside other processes.
+# As vapipe does: threads that wait sleep. Here, since tests may import torch first.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 
