@@ -62,7 +62,7 @@ def dca(head, x, exists, mutation=""):
     if head.before is not None and mutation != "no BiLSTM before":
         states = {role: both_ways(head.before[role], rows, frames) for role, rows in x.items()}
         x = {
-            role: [own.get(i, [0.0] * head.attended[role]) for i in range(len(exists))]
+            role: [own.get(i, [0.0] * head.gate[role].in_features) for i in range(len(exists))]
             for role, own in states.items()
         }
     steps = recur(head, x, exists, mutation)
