@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import re
+import shutil
 from pathlib import Path
 
 import pytest
@@ -15,12 +16,13 @@ from vapipe.fusion.corrupt import KINDS
 
 @pytest.fixture(scope="module")
 def runs(planted, small, fitted, tmp_path_factory):
-    """Two runs, the second with a long name and without sound."""
+    """Two runs that commands may write into, the second with a long name and without sound."""
     folder = tmp_path_factory.mktemp("command") / "a-run-with-a-long-name"
+    first = shutil.copytree(fitted.run_dir, folder.parent / fitted.run_dir.name)
     config = dataclasses.replace(
         small, epochs=3, head="concat", head_options={}, streams={"video": "onet"}
     )
-    return fitted.run_dir, fit(planted, config, folder).run_dir
+    return first, fit(planted, config, folder).run_dir
 
 
 @pytest.fixture
