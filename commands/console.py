@@ -36,6 +36,16 @@ def device_option(command: Callable[..., Any]) -> Callable[..., Any]:
     )(command)
 
 
+def partition_option(command: Callable[..., Any]) -> Callable[..., Any]:
+    """`--partition`, of the videos that runs are looked at on."""
+    return click.option(
+        "--partition",
+        type=click.Choice(["train", "validation", "test"]),
+        default="validation",
+        show_default=True,
+    )(command)
+
+
 def unless_default(cache: Path) -> str:
     """` --cache DIR` for a suggested command, where it is not the default."""
     return "" if cache == Path(DEFAULT_CACHE) else f" --cache {cache}"

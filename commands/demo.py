@@ -50,6 +50,7 @@ def demo(folder: Path, head: str, seed: int, device: str) -> None:
     from ..extract.synthetic.demo_set import DESCRIPTION, write_demo_set
     from ..fusion.config import FitConfig
     from ..fusion.evaluate import evaluate
+    from ..fusion.report import write_report
 
     began = time.perf_counter()
     videos, cache = folder / "videos", folder / "cache"
@@ -86,7 +87,7 @@ def demo(folder: Path, head: str, seed: int, device: str) -> None:
     show_evaluation(evaluate(run, store, device=device))
 
     click.echo(f"\n$ vapipe report {run} --media {videos}")
-    show_report([run], run / "report.html", media=videos)
+    show_report(write_report([run], run / "report.html", media=videos))
     click.echo(f"\nthe demo took {time.perf_counter() - began:.0f} s; the data is synthetic")
     click.echo(
         "next: open the report in a browser; then one modality alone, for comparison\n"

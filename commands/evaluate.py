@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from ..cache.durable import safe_name, slug
-from .console import cache_option, device_option
+from .console import cache_option, device_option, partition_option
 
 if TYPE_CHECKING:
     from ..cache.store import FeatureStore
@@ -22,12 +22,7 @@ _LABEL, _CELL, _WIDTH = 15, 22, 80  # columns of text
 
 @click.command()
 @click.argument("runs", metavar="RUN...", nargs=-1, required=True, type=click.Path(path_type=Path))
-@click.option(
-    "--partition",
-    type=click.Choice(["train", "validation", "test"]),
-    default="validation",
-    show_default=True,
-)
+@partition_option
 @click.option(
     "--ensemble",
     type=click.Choice(["mean", "ccc", "best"]),

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
+
+from .console import partition_option
+
+if TYPE_CHECKING:
+    from ..fusion.report import Written
 
 
 @click.command()
@@ -15,12 +20,7 @@ import click
     type=click.Path(path_type=Path, dir_okay=False),
     help="The page [default: RUN/report.html; vapipe-report.html for several runs].",
 )
-@click.option(
-    "--partition",
-    type=click.Choice(["train", "validation", "test"]),
-    default="validation",
-    show_default=True,
-)
+@partition_option
 @click.option(
     "--media",
     type=click.Path(path_type=Path),
@@ -45,23 +45,15 @@ def report(
     One HTML file that needs no network: scores, learning curves, every video's trajectories with
     the gates of the head and what was missing, densities, robustness, provenance.
     """
-    if out is None:
-        out = runs[0] / "report.html" if len(runs) == 1 else Path("vapipe-report.html")
-    show_report(runs, out, partition=partition, media=media, cache=cache)
-
-
-def show_report(
-    runs: Sequence[Path],
-    out: Path,
-    *,
-    partition: str = "validation",
-    media: Path | None = None,
-    cache: Path | None = None,
-) -> None:
-    """Write a report and say what is in it."""
     from ..fusion.report import write_report
 
-    written = write_report(runs, out, partition=partition, media=media, cache=cache)
+    if out is None:
+        out = runs[0] / "report.html" if len(runs) == 1 else Path("vapipe-report.html")
+    show_report(write_report(runs, out, partition=partition, media=media, cache=cache))
+
+
+def show_report(written: Written) -> None:
+    """Say what is in a report, and what is missing from it."""
     for note in written.notes:
         click.echo(f"note: {note}")
     click.echo(

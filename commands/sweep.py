@@ -172,7 +172,7 @@ def _show_table(rows: Sequence[Row]) -> None:
     from ..fusion.published import NOTE
     from ..fusion.sweep_table import HEADINGS, STATISTICS, cells
 
-    columns = [[HEADINGS[i], *(cells(row)[i] for row in rows)] for i in range(len(HEADINGS))]
+    columns = list(zip(HEADINGS, *map(cells, rows), strict=True))
     known = [column for column in columns[1:] if any(column[1:])]
     room = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
     for lines in lay_out([columns[0], *known], room):

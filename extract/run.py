@@ -50,9 +50,6 @@ _LIGHT = ("onet", "logmel")
 _WORTH_A_PROCESS_LARGE_S = 12.0  # ... and with a large network, which takes ten times as long
 
 
-_FAULTS = {MediaError: "media", SpoiltShardError: "unexpected"}  # of what a video fails
-
-
 def run_extraction(
     dataset: Dataset,
     settings: Settings,
@@ -248,7 +245,11 @@ def _attempt(settings: Settings, task: Task) -> Outcome:
     try:
         outcome = extract_video(task, settings, bind_all(settings))
     except VapipeError as error:
-        fault = _FAULTS.get(type(error), "set-up")
+        fault = "set-up"
+        if isinstance(error, MediaError):
+            fault = "media"
+        elif isinstance(error, SpoiltShardError):
+            fault = "unexpected"
         outcome = Outcome(task.video.id, "failed", problems=(str(error),), fault=fault)
     except Exception as error:
         reason = f"{task.video.path}: unexpected {type(error).__name__}: {error}"

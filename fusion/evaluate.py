@@ -18,7 +18,7 @@ from .data import require_streams
 from .ensemble import combine, ensemble_weights, require_same_videos
 from .feed import Feed
 from .gates import Gates
-from .runs import Run, load_run, write_evaluation
+from .runs import Run, find_streams, load_run, write_evaluation
 from .scoring import Evaluation, predict, predict_gated, score
 from .smooth import check_smoothing, smooth
 
@@ -256,19 +256,11 @@ def run_streams(run: Run, store: FeatureStore) -> dict[str, str]:
     Raises:
         ConfigError: the cache holds such a stream only under other keys, or not at all.
     """
-    names = {}
-    for role, facts in run.streams.items():
-        stored = store.keys(facts["stream"])
-        if facts["key"] not in stored:
-            found = ", ".join(key[:8] for key in stored) or "none"
-            raise ConfigError(
-                f"the run {run.path} was trained on stream {facts['stream']} with key "
-                f"{facts['key'][:8]}; {store.root} holds keys: {found}. A key changes with the "
-                "encoder, its weights and its options: extract with those of the run, or fit "
-                "again on what is there"
-            )
-        names[role] = f"{facts['stream']}@{facts['key']}"
-    return names
+    advice = (
+        "A key changes with the encoder, its weights and its options: extract with those of the "
+        "run, or fit again on what is there"
+    )
+    return find_streams(run.path, run.streams, store, advice)
 
 
 def _require_struck(runs: Mapping[str, Run], store: FeatureStore, corruption: Corruption) -> None:

@@ -128,15 +128,6 @@ class Network(nn.Module):
     ) -> Tensor:
         return self.regressor(self.head(self.encode(streams, valid, mask), mask, gates), mask)
 
-    def gates(
-        self,
-        streams: Mapping[str, Tensor],
-        valid: Mapping[str, Tensor] | None = None,
-        mask: Tensor | None = None,
-    ) -> dict[str, Tensor]:
-        """The head's gates by name, [B, L, ...]."""
-        return self.head.gates(self.encode(streams, valid, mask), mask)
-
     def encode(
         self,
         streams: Mapping[str, Tensor],

@@ -243,6 +243,33 @@ def used_keys(runs: Path) -> set[tuple[str, str]]:
     return keys
 
 
+def find_streams(
+    path: Path, streams: Mapping[str, Mapping[str, Any]], store: FeatureStore, advice: str
+) -> dict[str, str]:
+    """Role -> `stream@key` of the very streams that the run at `path` was trained on.
+
+    Args:
+        path: for the message.
+        streams: role -> what cache.json says of it.
+        store: where they are looked for.
+        advice: the end of the message.
+
+    Raises:
+        ConfigError: the cache holds such a stream only under other keys, or not at all.
+    """
+    names = {}
+    for role, facts in streams.items():
+        stored = store.keys(facts["stream"])
+        if facts["key"] not in stored:
+            found = ", ".join(key[:8] for key in stored) or "none"
+            raise ConfigError(
+                f"the run {path} was trained on stream {facts['stream']} with key "
+                f"{facts['key'][:8]}; {store.root} holds keys: {found}. {advice}"
+            )
+        names[role] = f"{facts['stream']}@{facts['key']}"
+    return names
+
+
 def require_configs(run: Run) -> list[dict[str, Any]]:
     """What is recorded of a run's streams, with their configurations; in the order of the roles.
 

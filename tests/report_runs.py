@@ -1,5 +1,7 @@
 """A cache with awkward names, gaps and a real clip, and runs fitted on it, for tests of reports."""
 
+import zlib
+from base64 import b64decode
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -102,3 +104,13 @@ def _add(
         add_features(root, video, stream, features, modality=modality, codes=codes)
     labels[slice(*UNLABELLED)] = np.nan
     write_labels(root, video, labels, partition=partition, source={})
+
+
+def unpack(block: str, kind: str) -> np.ndarray:
+    return np.frombuffer(zlib.decompress(b64decode(block)), np.dtype(kind).newbyteorder("<"))
+
+
+def undo(block: str, kind: str, columns: int) -> np.ndarray:
+    """[T, columns] of a block that holds differences along time, as the page sums them."""
+    steps = unpack(block, kind).reshape(columns, -1)
+    return np.cumsum(steps, axis=1, dtype=steps.dtype).T

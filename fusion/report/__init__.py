@@ -4,6 +4,6 @@ Gathering (`records`, `truth`, `measures`), packing (`series`, `write`), and the
 style and scripts. The frame of the page is `vapipe.page`.
 """
 
-from .write import write_report
+from .write import Written, write_report
 
-__all__ = ["write_report"]
+__all__ = ["Written", "write_report"]

@@ -14,6 +14,7 @@ from ...cache.store import FeatureStore
 from ...cache.timeline import Valid
 from ..config import FitConfig
 from ..data import Plan, fingerprint
+from ..runs import find_streams
 from .records import RunRecord
 
 # Code of an unusable row -> what it means for a reader.
@@ -82,7 +83,11 @@ def open_cache(record: RunRecord, folder: Path | None) -> FeatureStore:
             "Annotations and times come from it; where it has moved, name its folder with --cache"
         ) from error
     _require_videos(record, store)
-    streams = _streams(record, store)
+    advice = (
+        "Its validity codes are needed: extract the stream as it was, or name the cache that has "
+        "it with --cache"
+    )
+    streams = find_streams(record.path, record.cache["streams"], store, advice)
     config = dataclasses.replace(FitConfig.from_json(record.config), streams=streams)
     videos = record.cache["videos"]
     plan = Plan(config, {}, videos["train"], videos["validation"], [], [])
@@ -144,24 +149,6 @@ def _require_videos(record: RunRecord, store: FeatureStore) -> None:
                 f"{store.rows(video)} frames in {store.root}; name the cache that the run was "
                 "trained on with --cache, or fit again"
             )
-
-
-def _streams(record: RunRecord, store: FeatureStore) -> dict[str, str]:
-    """Role -> `stream@key`.
-
-    Raises:
-        ConfigError: the cache holds other keys, or none.
-    """
-    for facts in record.cache["streams"].values():
-        stored = store.keys(facts["stream"])
-        if facts["key"] not in stored:
-            raise ConfigError(
-                f"the run {record.path} was trained on stream {facts['stream']} with key "
-                f"{facts['key'][:8]}; {store.root} holds keys: "
-                f"{', '.join(key[:8] for key in stored) or 'none'}. Its validity codes are needed: "
-                "extract the stream as it was, or name the cache that has it with --cache"
-            )
-    return dict(zip(record.cache["streams"], run_stream_names(record), strict=True))
 
 
 def _lanes(modality: str, codes: np.ndarray) -> list[Lane]:

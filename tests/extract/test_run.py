@@ -7,7 +7,6 @@ import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import deadly
 import numpy as np
@@ -19,11 +18,10 @@ from clips import PAL, Sound, constant_times, write_clip
 from vapipe.cache import ConfigError, FeatureStore, Valid
 from vapipe.cache.verify import verify_cache
 from vapipe.cli import main
-from vapipe.extract import run as run_module
-from vapipe.extract.dataset import Video, find_dataset
+from vapipe.extract.dataset import find_dataset
 from vapipe.extract.faces.crops import CropConfig
 from vapipe.extract.options import Options, choose_options
-from vapipe.extract.run import bind_all, run_extraction, sensible_jobs
+from vapipe.extract.run import bind_all, run_extraction
 from vapipe.extract.streams import StreamConfig
 from vapipe.extract.video import Settings
 
@@ -287,30 +285,6 @@ def test_encoders_whose_loading_kills_processes_end_the_run_with_a_message(video
 def test_errors_of_loading_are_the_same_from_a_worker(videos, tmp_path):
     with pytest.raises(ConfigError, match="no encoder `logmell`; did you mean logmel"):
         run(videos, tmp_path / "cache", streams="logmell", jobs=2)
-
-
-@pytest.mark.parametrize(
-    ("seconds", "encoder", "cores", "jobs"),
-    [
-        ([5.0] * 9, "onet", 8, 1),  # starting processes would take longer than the work
-        ([150.0] * 3, "logmel", 8, 2),
-        ([5.0] * 9, "resnet50", 8, 3),
-        ([300.0], "resnet50", 8, 1),  # one video is never shared out
-        ([3600.0] * 20, "onet", 4, 4),
-        ([], "onet", 4, 1),
-    ],
-)
-def test_as_many_processes_as_the_work_is_worth(monkeypatch, seconds, encoder, cores, jobs):
-    monkeypatch.setattr(run_module.os, "sched_getaffinity", lambda _: set(range(cores)))
-    monkeypatch.setattr(run_module, "announced", lambda path: (seconds[int(path.name)], 0))
-    videos = [Video(str(n), Path(str(n)), ()) for n in range(len(seconds))]
-    streams = [StreamConfig("sound", "logmel"), StreamConfig("another", encoder)]
-    assert sensible_jobs(videos, "cpu", streams) == jobs
-    assert sensible_jobs(videos, "cuda:0", streams) == 1
-
-
-def test_videos_that_cannot_be_opened_are_worth_no_process(tmp_path):
-    assert sensible_jobs([Video("a", tmp_path / "a.mp4", ())] * 2, "cpu", []) == 1
 
 
 # Shells start background jobs, and so their children, with Ctrl-C ignored; here it must be heard.

@@ -150,7 +150,8 @@ def test_the_published_grjca_model_has_the_published_parts():
 
 
 def test_gates_of_a_network_come_by_name(small):
-    gates = make(small).networks["joint"].gates(*inputs())
+    gates = {}
+    make(small).networks["joint"](*inputs(), gates=gates)
     assert {role: gate.shape for role, gate in gates.items()} == {
         "video": (3, 50, 3),
         "audio": (3, 50, 3),

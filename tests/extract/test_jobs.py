@@ -1,0 +1,34 @@
+"""As many processes are started as the work is worth."""
+
+from pathlib import Path
+
+import pytest
+
+from vapipe.extract import run as run_module
+from vapipe.extract.dataset import Video
+from vapipe.extract.run import sensible_jobs
+from vapipe.extract.streams import StreamConfig
+
+
+@pytest.mark.parametrize(
+    ("seconds", "encoder", "cores", "jobs"),
+    [
+        ([5.0] * 9, "onet", 8, 1),  # starting processes would take longer than the work
+        ([150.0] * 3, "logmel", 8, 2),
+        ([5.0] * 9, "resnet50", 8, 3),
+        ([300.0], "resnet50", 8, 1),  # one video is never shared out
+        ([3600.0] * 20, "onet", 4, 4),
+        ([], "onet", 4, 1),
+    ],
+)
+def test_as_many_processes_as_the_work_is_worth(monkeypatch, seconds, encoder, cores, jobs):
+    monkeypatch.setattr(run_module.os, "sched_getaffinity", lambda _: set(range(cores)))
+    monkeypatch.setattr(run_module, "announced", lambda path: (seconds[int(path.name)], 0))
+    videos = [Video(str(n), Path(str(n)), ()) for n in range(len(seconds))]
+    streams = [StreamConfig("sound", "logmel"), StreamConfig("another", encoder)]
+    assert sensible_jobs(videos, "cpu", streams) == jobs
+    assert sensible_jobs(videos, "cuda:0", streams) == 1
+
+
+def test_videos_that_cannot_be_opened_are_worth_no_process(tmp_path):
+    assert sensible_jobs([Video("a", tmp_path / "a.mp4", ())] * 2, "cpu", []) == 1
