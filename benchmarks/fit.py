@@ -27,9 +27,9 @@ from torch import nn
 from vapipe.cache import FeatureStore, Timeline, Valid
 from vapipe.cache.layout import create_cache, write_features, write_labels, write_timeline
 from vapipe.fusion import FitConfig, Model, plan_fit
-from vapipe.fusion.ccc import ccc_loss
-from vapipe.fusion.feed import Feed, Tensors
-from vapipe.fusion.schedule import make_optimizer
+from vapipe.fusion.data.loader import Feed, Tensors
+from vapipe.fusion.evaluation.ccc import ccc_loss
+from vapipe.fusion.training.schedule import make_optimizer
 
 STREAMS = {"ir50": ("visual", 512), "vggish": ("audio", 128)}
 # Aff-Wild2: 356 training videos; windows of 300 at stride 200 over some 1.65 million frames.

@@ -25,8 +25,8 @@ import torch.nn.functional as F
 from torch.utils.flop_counter import FlopCounterMode
 
 from vapipe.fusion import FitConfig, count_parameters, describe_head, list_heads
-from vapipe.fusion.ccc import ccc_loss
-from vapipe.fusion.model import Network
+from vapipe.fusion.evaluation.ccc import ccc_loss
+from vapipe.fusion.models.network import Network
 
 BATCH, LENGTH = 12, 300
 DIMS = {"video": 512, "audio": 128, "audio2": 128}  # IR-50, VGGish, LogMel

@@ -23,10 +23,10 @@ import numpy as np
 from vapipe.cache import FeatureStore, Timeline, Valid
 from vapipe.cache.layout import create_cache, write_features, write_labels, write_timeline
 from vapipe.fusion.config import FitConfig
-from vapipe.fusion.data import Plan, fingerprint
-from vapipe.fusion.gates import GateGroup, Gates
-from vapipe.fusion.runs import write_evaluation
-from vapipe.fusion.scoring import score
+from vapipe.fusion.data.plan import Plan, fingerprint
+from vapipe.fusion.evaluation.gates import GateGroup, Gates
+from vapipe.fusion.evaluation.results import write_evaluation
+from vapipe.fusion.evaluation.scoring import score
 
 FPS = 30.0
 STREAMS = {"onet": ("visual", Valid.NO_FACE), "logmel": ("audio", Valid.NO_AUDIO)}

@@ -116,7 +116,7 @@ def gc(cache: Path, runs: tuple[Path, ...], dry_run: bool, yes: bool) -> None:
     """Remove what no run and no current extraction refers to; lists it first."""
     from ..cache.collect import find_garbage, remove
     from ..cache.layout import check_cache
-    from ..fusion.runs import used_keys
+    from ..fusion.runs.folder import used_keys
 
     check_cache(cache)
     garbage = find_garbage(cache, {unit for folder in runs for unit in used_keys(folder)})

@@ -49,7 +49,7 @@ def demo(folder: Path, head: str, seed: int, device: str) -> None:
     from ..extract.options import choose_options
     from ..extract.synthetic.demo_set import DESCRIPTION, write_demo_set
     from ..fusion.config import FitConfig
-    from ..fusion.evaluate import evaluate
+    from ..fusion.evaluation.evaluate import evaluate
     from ..fusion.report import write_report
 
     began = time.perf_counter()

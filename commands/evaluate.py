@@ -15,7 +15,7 @@ from .console import cache_option, device_option, partition_option
 
 if TYPE_CHECKING:
     from ..cache.store import FeatureStore
-    from ..fusion.scoring import Evaluation
+    from ..fusion.evaluation.scoring import Evaluation
 
 _LABEL, _CELL, _WIDTH = 15, 22, 80  # columns of text
 
@@ -81,9 +81,9 @@ def evaluate(
     Several runs are shown side by side. Intervals are 95 % bootstrap intervals over videos.
     """
     from ..cache.store import FeatureStore
-    from ..fusion.evaluate import compare, name_runs
-    from ..fusion.gates import write_gates
-    from ..fusion.runs import load_run
+    from ..fusion.evaluation.evaluate import compare, name_runs
+    from ..fusion.evaluation.gates import write_gates
+    from ..fusion.runs.folder import load_run
 
     if damages and (out or per_video or gates):
         raise click.UsageError(
@@ -158,8 +158,8 @@ def _show_curves(
 
     `judge` is `compare` of the runs, which are in `folders`.
     """
-    from ..fusion.corrupt import KINDS, parse_corruption
-    from ..fusion.robustness import record_points
+    from ..fusion.evaluation.corruption import KINDS, parse_corruption
+    from ..fusion.evaluation.robustness import record_points
 
     curves = [parse_corruption(text, seed) for text in damages]
     document = []
@@ -242,7 +242,7 @@ def _show_videos(evaluation: Evaluation) -> None:
 
 def _write(results: Mapping[str, Evaluation], store: FeatureStore, out: Path) -> None:
     """Write each evaluation into a folder of its own, or into `out` where there is one only."""
-    from ..fusion.evaluate import write_result
+    from ..fusion.evaluation.evaluate import write_result
 
     for name, result in results.items():
         folder = name if slug(name) == name else safe_name(name)

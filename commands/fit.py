@@ -19,8 +19,8 @@ from .training import training_view
 if TYPE_CHECKING:
     from ..cache.store import FeatureStore
     from ..fusion.config import FitConfig
-    from ..fusion.data import Plan
-    from ..fusion.train import FitResult
+    from ..fusion.data.plan import Plan
+    from ..fusion.training.fit import FitResult
 
 _OVERRIDES = (
     ("recursions", int, "Recursions M of the head [default: the head's]."),
@@ -154,8 +154,8 @@ def fit_and_show(
     store: FeatureStore, config: FitConfig, run: Path | None, *, tensorboard: bool = False
 ) -> FitResult:
     """Fit, show the epochs and the result."""
-    from ..fusion.data import plan_fit
-    from ..fusion.train import fit as train
+    from ..fusion.data.plan import plan_fit
+    from ..fusion.training.fit import fit as train
 
     plan = plan_fit(store, config)
     _announce(plan)
@@ -169,9 +169,9 @@ def resume_and_show(
     store: FeatureStore, run: Path, changes: dict[str, Any], *, tensorboard: bool
 ) -> None:
     """Go on with an interrupted run, show the epochs and the result."""
-    from ..fusion.data import plan_fit
-    from ..fusion.runs import read_unfinished
-    from ..fusion.train import resume
+    from ..fusion.data.plan import plan_fit
+    from ..fusion.runs.folder import read_unfinished
+    from ..fusion.training.fit import resume
 
     stored = read_unfinished(run)
     config = stored.changed(changes)
@@ -185,7 +185,7 @@ def resume_and_show(
 @contextmanager
 def _stopping_told() -> Iterator[None]:
     """End an interrupted fit with what goes on with it."""
-    from ..fusion.train import Stopped
+    from ..fusion.training.fit import Stopped
 
     try:
         yield

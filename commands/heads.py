@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
-    from ..fusion.heads import HeadInfo
+    from ..fusion.models.heads import HeadInfo
 
 _WIDTHS = {"video": 256, "audio": 128, "audio2": 128}  # published widths behind the TCNs
 _LENGTH = 300
@@ -17,7 +17,7 @@ _LENGTH = 300
 @click.argument("name", required=False)
 def heads(name: str | None) -> None:
     """List the fusion heads, or show the equations and options of one."""
-    from ..fusion.heads import describe_head, list_heads
+    from ..fusion.models.heads import describe_head, list_heads
 
     if name is not None:
         _explain(describe_head(name))
@@ -68,8 +68,8 @@ def _streams(info: HeadInfo) -> str:
 
 
 def _parameters(info: HeadInfo) -> str:
-    from ..fusion.heads import create_head
-    from ..fusion.model import count_parameters
+    from ..fusion.models.heads import create_head
+    from ..fusion.models.network import count_parameters
 
     roles = list(_WIDTHS)[: max(2, info.min_streams)]
     head = create_head(info.name, {role: _WIDTHS[role] for role in roles}, length=_LENGTH)

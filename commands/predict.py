@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from ..cache.store import FeatureStore
     from ..extract.dataset import Dataset, Video
     from ..extract.video import Settings
-    from ..fusion.runs import Run
+    from ..fusion.runs.folder import Run
 
 
 @click.command()
@@ -85,7 +85,7 @@ def predict(
     was trained on, or refused. Without INPUTS, items of the cache are predicted. Writes one CSV per
     video: row, pts (seconds), valence, arousal.
     """
-    from ..fusion.inference import load_runs
+    from ..fusion.evaluation.predict import load_runs
 
     if inputs and videos:
         raise click.UsageError("give INPUTS, or --video for items of the cache, not both")
@@ -180,7 +180,7 @@ def _extract(
     from ..extract.options import choose_options
     from ..extract.recreate import Wanted, recreate
     from ..extract.run import sensible_jobs
-    from ..fusion.runs import require_configs
+    from ..fusion.runs.folder import require_configs
 
     streams = {
         (facts["stream"], facts["key"]): Wanted(facts["stream"], facts["key"], facts["config"])
@@ -213,7 +213,7 @@ def _choose(
     runs: dict[str, Run], store: FeatureStore, videos: tuple[str, ...], extracted: list[str]
 ) -> tuple[list[str], int]:
     """The items to predict, and how many cannot be, which are listed."""
-    from ..fusion.inference import complete_items
+    from ..fusion.evaluation.predict import complete_items
 
     if videos:
         return list(videos), 0
@@ -229,8 +229,8 @@ def _predict(
     runs: dict[str, Run], store: FeatureStore, videos: list[str], out: Path
 ) -> dict[str, np.ndarray]:
     """Predict, write and tell of each item."""
-    from ..fusion.inference import predict_items, unusable_items
-    from ..fusion.runs import write_predictions
+    from ..fusion.evaluation.predict import predict_items, unusable_items
+    from ..fusion.evaluation.results import write_predictions
 
     predictions = predict_items(runs, store, videos)
     files = write_predictions(out, predictions, store)
@@ -255,7 +255,7 @@ def _overlay(
     video_stream: int | None,
 ) -> None:
     from ..extract.media.overlay import write_overlay
-    from ..fusion.runs import file_name
+    from ..fusion.evaluation.results import file_name
 
     with progress_lines(len(predictions), "drawing") as step:
         for video, values in predictions.items():

@@ -11,7 +11,7 @@ import click
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from ..fusion.run_list import RunSummary
+    from ..fusion.runs.listing import RunSummary
 
 
 @click.command()
@@ -25,8 +25,8 @@ def runs(paths: tuple[Path, ...], as_json: bool) -> None:
     vapipe runs DIR               all runs in and below DIR
     vapipe runs RUN RUN ...       their scores, and the options that differ
     """
-    from ..fusion.run_list import differences, find_runs, summarise_run
-    from ..fusion.runs import RUNS
+    from ..fusion.runs.folder import RUNS
+    from ..fusion.runs.listing import differences, find_runs, summarise_run
 
     found = list(paths) if len(paths) > 1 else find_runs(paths[0] if paths else RUNS)
     options = differences(found) if len(paths) > 1 else {}

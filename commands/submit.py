@@ -47,8 +47,13 @@ def submit(
     --pad or --cut allows little else. Values are clipped to [-1, 1].
     """
     from ..cache.store import FeatureStore
-    from ..fusion.inference import load_runs, predict_items
-    from ..fusion.submission import check_sample, read_sample, require_new, write_submission
+    from ..fusion.evaluation.predict import load_runs, predict_items
+    from ..fusion.evaluation.submission import (
+        check_sample,
+        read_sample,
+        require_new,
+        write_submission,
+    )
 
     require_new(out)
     store = FeatureStore.open(cache)

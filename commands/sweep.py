@@ -16,8 +16,8 @@ from .fit import parse_value
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from ..fusion.sweep import Result
-    from ..fusion.sweep_table import Row
+    from ..fusion.papers.sweep import Result
+    from ..fusion.papers.table import Row
 
 
 @click.command()
@@ -73,8 +73,8 @@ def sweep(
     """
     from ..cache.store import FeatureStore
     from ..fusion.config import FitConfig
-    from ..fusion.sweep import plan_sweep, run_sweep, write_results
-    from ..fusion.sweep_table import tabulate
+    from ..fusion.papers.sweep import plan_sweep, run_sweep, write_results
+    from ..fusion.papers.table import tabulate
 
     chosen = _numbers(folds) if folds else []
     varied = {
@@ -162,15 +162,15 @@ def _line(result: Result) -> str:
 
 def _write_tables(out: Path, rows: Sequence[Row]) -> None:
     from ..cache.durable import write_bytes
-    from ..fusion.sweep_table import to_csv, to_latex, to_markdown
+    from ..fusion.papers.table import to_csv, to_latex, to_markdown
 
     for suffix, text in (("csv", to_csv), ("md", to_markdown), ("tex", to_latex)):
         write_bytes(out / f"table.{suffix}", text(rows).encode())
 
 
 def _show_table(rows: Sequence[Row]) -> None:
-    from ..fusion.published import NOTE
-    from ..fusion.sweep_table import HEADINGS, STATISTICS, cells
+    from ..fusion.papers.published import NOTE
+    from ..fusion.papers.table import HEADINGS, STATISTICS, cells
 
     columns = list(zip(HEADINGS, *map(cells, rows), strict=True))
     known = [column for column in columns[1:] if any(column[1:])]

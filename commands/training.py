@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from ..fusion.config import FitConfig
-    from ..fusion.trainer import Epoch
+    from ..fusion.training.trainer import Epoch
 
 
 @contextmanager

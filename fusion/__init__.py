@@ -1,22 +1,23 @@
 """Stage two: temporal networks, fusion heads, training and evaluation on cached features."""
 
-from .ccc import ccc, ccc_loss
 from .config import FitConfig
-from .corrupt import Corruption
-from .data import Plan, plan_fit
-from .ensemble import combine, ensemble_weights
-from .evaluate import compare, evaluate
-from .heads import HeadInfo, create_head, describe_head, list_heads, register_head
-from .inference import load_runs, predict_items
-from .metrics import mse, pcc
-from .model import Model, count_parameters
-from .released import load_released
-from .runs import Run, load_run, write_evaluation
-from .scoring import Evaluation, merge_windows, predict, score
-from .smooth import smooth
-from .tcn import TCN
-from .train import FitResult, fit, resume
-from .trainer import Epoch
+from .data.plan import Plan, plan_fit
+from .evaluation.ccc import ccc, ccc_loss
+from .evaluation.corruption import Corruption
+from .evaluation.ensemble import combine, ensemble_weights
+from .evaluation.evaluate import compare, evaluate
+from .evaluation.metrics import mse, pcc
+from .evaluation.predict import load_runs, predict_items
+from .evaluation.results import write_evaluation
+from .evaluation.scoring import Evaluation, merge_windows, predict, score
+from .evaluation.smooth import smooth
+from .models.heads import HeadInfo, create_head, describe_head, list_heads, register_head
+from .models.network import Model, count_parameters
+from .models.released import load_released
+from .models.tcn import TCN
+from .runs.folder import Run, load_run
+from .training.fit import FitResult, fit, resume
+from .training.trainer import Epoch
 
 __all__ = [
     "TCN",

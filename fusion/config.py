@@ -15,8 +15,8 @@ from typing import Any
 from ..cache.errors import ConfigError
 from ..cache.windows import POLICIES
 from ..device import check_device_name
-from .heads import ROLES, describe_head
-from .regressor import REGRESSORS
+from .models.heads import ROLES, describe_head
+from .models.regressor import REGRESSORS
 
 TARGETS = ("valence", "arousal")
 

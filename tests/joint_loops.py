@@ -11,7 +11,7 @@ import torch
 from loops import linear, relu, softmax
 
 from vapipe.fusion import create_head
-from vapipe.fusion.heads.frame_linear import FrameLinear
+from vapipe.fusion.models.heads.frame_linear import FrameLinear
 
 HOLES = [(), (4, 5), (0, 2)]
 LENGTH = 6

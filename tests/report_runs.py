@@ -13,7 +13,7 @@ from fusion_caches import smooth_walk
 from vapipe.cache import FeatureStore, Timeline, Valid
 from vapipe.cache.layout import write_labels, write_timeline
 from vapipe.fusion import Corruption, FitConfig, evaluate, fit
-from vapipe.fusion.robustness import record_points
+from vapipe.fusion.evaluation.robustness import record_points
 
 ROWS = 200
 FACES, SILENCE, UNLABELLED = (30, 70), (100, 140), (150, 175)  # rows that lack something

@@ -10,7 +10,7 @@ from click.testing import CliRunner
 from fusion_caches import write_planted
 
 from vapipe.cli import main
-from vapipe.fusion.checkpoint import read_checkpoint
+from vapipe.fusion.training.checkpoint import read_checkpoint
 
 PROGRAM = "from vapipe.cli import main; main()"
 QUICK = """

@@ -41,7 +41,7 @@ class Process(VisualEncoder):
         return np.tile(np.float32(divmod(os.getpid(), 1000)), (len(crops), 1))
 '''
 HEAD = """
-from vapipe.fusion.heads import Head, register_head
+from vapipe.fusion.models.heads import Head, register_head
 
 @register_head("first")
 class First(Head):

@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from ...cache.errors import ConfigError
-from ..ccc import ccc
 from ..config import TARGETS
-from ..metrics import LEVEL, RESAMPLES, concordance, moments
+from ..evaluation.ccc import ccc
+from ..evaluation.metrics import LEVEL, RESAMPLES, concordance, moments
 from .records import RunRecord
 from .truth import VideoTruth
 

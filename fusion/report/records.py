@@ -12,10 +12,11 @@ import numpy as np
 
 from ...cache.errors import ConfigError
 from ..config import TARGETS
-from ..gates import Gates, read_gates
-from ..published import published
-from ..robustness import read_points
-from ..runs import RUNS, file_name
+from ..evaluation.gates import Gates, read_gates
+from ..evaluation.results import file_name
+from ..evaluation.robustness import read_points
+from ..papers.published import published
+from ..runs.folder import RUNS
 
 
 @dataclass(frozen=True)

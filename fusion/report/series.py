@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from ...page import pack_array
-from ..gates import GateGroup, Gates
+from ..evaluation.gates import GateGroup, Gates
 
 GAP = -32768  # in int16 series: no value
 GATE_STEPS = 100  # a gate is drawn some 90 pixels high

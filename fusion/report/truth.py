@@ -13,8 +13,8 @@ from ...cache.errors import CacheError, ConfigError
 from ...cache.store import FeatureStore
 from ...cache.timeline import Valid
 from ..config import FitConfig
-from ..data import Plan, fingerprint
-from ..runs import find_streams
+from ..data.plan import Plan, fingerprint
+from ..runs.folder import find_streams
 from .records import RunRecord
 
 # Code of an unusable row -> what it means for a reader.

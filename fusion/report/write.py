@@ -12,9 +12,9 @@ import numpy as np
 from ...cache.errors import ConfigError
 from ...page import Asset, Page, write_page
 from ..config import TARGETS
-from ..corrupt import KINDS
-from ..evaluate import name_runs
-from ..published import NOTE
+from ..evaluation.corruption import KINDS
+from ..evaluation.evaluate import name_runs
+from ..papers.published import NOTE
 from .measures import BINS, density, difference, require_agreement, summary
 from .media import find_media, media_url
 from .records import RunRecord, read_record

@@ -13,15 +13,15 @@ from hypothesis import strategies as st
 
 from vapipe.cache import ConfigError, FeatureStore, Valid
 from vapipe.fusion import Corruption, compare, evaluate, fit, load_run
-from vapipe.fusion.corrupt import (
+from vapipe.fusion.data.loader import Feed
+from vapipe.fusion.data.plan import cut
+from vapipe.fusion.evaluation.corruption import (
     KINDS,
     CorruptedFeed,
     corrupt_rows,
     parse_corruption,
     struck_rows,
 )
-from vapipe.fusion.data import cut
-from vapipe.fusion.feed import Feed
 
 SEVERE = {
     "drop-audio": 0.5,
@@ -255,7 +255,7 @@ def test_noise_is_measured_by_the_rows_the_run_was_trained_on(planted, fitted, m
             super().__init__(*arguments, deviations=deviations, **options)
 
     # By its module's name: in the package `evaluate` is the function.
-    monkeypatch.setattr(sys.modules["vapipe.fusion.evaluate"], "CorruptedFeed", Spy)
+    monkeypatch.setattr(sys.modules["vapipe.fusion.evaluation.evaluate"], "CorruptedFeed", Spy)
     run = load_run(fitted.run_dir, "cpu")
     evaluate(run, planted, corruption=Corruption("noise-video", 1))
     for role, stream in (("video", "onet"), ("audio", "logmel")):

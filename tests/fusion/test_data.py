@@ -10,8 +10,8 @@ from caches import add_features, add_video
 from vapipe.cache import CacheError, ConfigError, FeatureStore, Valid, Window
 from vapipe.device import choose_device
 from vapipe.fusion import FitConfig, plan_fit
-from vapipe.fusion.data import choose_streams, cut, statistics
-from vapipe.fusion.feed import Feed
+from vapipe.fusion.data.loader import Feed
+from vapipe.fusion.data.plan import choose_streams, cut, statistics
 
 
 def video(rows=20, streams=("onet", "logmel"), seed=0, **arguments):

@@ -9,7 +9,7 @@ import pytest
 
 from vapipe.cache import ConfigError
 from vapipe.fusion import FitConfig, combine, compare, ensemble_weights, fit, load_run
-from vapipe.fusion.evaluate import name_runs
+from vapipe.fusion.evaluation.evaluate import name_runs
 
 
 def write_record(folder, valence, arousal):

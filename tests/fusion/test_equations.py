@@ -8,7 +8,7 @@ import torch
 from loops import linear
 
 from vapipe.fusion import create_head
-from vapipe.fusion.regressor import Regressor
+from vapipe.fusion.models.regressor import Regressor
 
 
 def test_concat_concatenates_in_the_order_of_the_roles():

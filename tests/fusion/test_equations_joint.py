@@ -18,8 +18,8 @@ from loops import relu
 
 from vapipe.cache import ConfigError
 from vapipe.fusion import count_parameters, create_head
-from vapipe.fusion.heads.frame_attention import FrameAttention
-from vapipe.fusion.heads.joint_attention import JointCrossAttention
+from vapipe.fusion.models.heads.frame_attention import FrameAttention
+from vapipe.fusion.models.heads.joint_attention import JointCrossAttention
 
 PAPER = {"variant": "paper"}
 FREE = {"variant": "paper", "mixing": "channels"}

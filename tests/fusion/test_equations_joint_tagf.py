@@ -19,7 +19,7 @@ from joint_loops import (
 from loops import linear, softmax
 from torch.utils.flop_counter import FlopCounterMode
 
-from vapipe.fusion.heads.recursion_lstm import RecursionLSTM, mean_of_unit
+from vapipe.fusion.models.heads.recursion_lstm import RecursionLSTM, mean_of_unit
 
 PAPER = {"variant": "paper"}
 FREE = {"variant": "paper", "mixing": "channels"}

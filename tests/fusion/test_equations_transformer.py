@@ -6,7 +6,7 @@ from loops import linear
 from loops_attention import MASKS, add, bilstm, encoder, generic, largest_difference, positions
 
 from vapipe.fusion import TCN, create_head
-from vapipe.fusion.heads.lstm import BiLSTM
+from vapipe.fusion.models.heads.lstm import BiLSTM
 
 SMALL = {"width": 5, "layers": 2, "heads": 2}
 MUTATIONS = [

@@ -152,7 +152,7 @@ def test_scoring_an_epoch_computes_no_intervals(annotated, monkeypatch):
         raise AssertionError
 
     for name in ("bootstrap", "moments", "mse", "pcc"):
-        monkeypatch.setattr(f"vapipe.fusion.scoring.{name}", forbidden)
+        monkeypatch.setattr(f"vapipe.fusion.evaluation.scoring.{name}", forbidden)
     score(annotated, perfect(annotated), partition="validation")
 
 

@@ -11,7 +11,7 @@ from click.testing import CliRunner
 
 from vapipe.cli import main
 from vapipe.fusion import evaluate, fit, load_run
-from vapipe.fusion.corrupt import KINDS
+from vapipe.fusion.evaluation.corruption import KINDS
 
 
 @pytest.fixture(scope="module")

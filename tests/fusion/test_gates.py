@@ -8,10 +8,10 @@ import torch
 
 from vapipe.cache import ConfigError
 from vapipe.fusion import FitConfig, Model
-from vapipe.fusion.data import cut
-from vapipe.fusion.feed import Feed
-from vapipe.fusion.gates import GateGroup, Gates, read_gates, write_gates
-from vapipe.fusion.scoring import predict, predict_gated
+from vapipe.fusion.data.loader import Feed
+from vapipe.fusion.data.plan import cut
+from vapipe.fusion.evaluation.gates import GateGroup, Gates, read_gates, write_gates
+from vapipe.fusion.evaluation.scoring import predict, predict_gated
 
 
 def build(planted, small, **changes):
@@ -112,7 +112,7 @@ def test_the_window_decides_what_is_attention_between_frames():
     model = Model(config=config, dims={"video": 4, "audio": 4}).eval()
     found = {}
     model({"video": torch.zeros(1, 12, 4), "audio": torch.zeros(1, 12, 4)}, None, None, found)
-    from vapipe.fusion.gates import gate_groups
+    from vapipe.fusion.evaluation.gates import gate_groups
 
     assert len(found["joint"]) > 2
     assert [group.gate for group in gate_groups(found, 12)] == ["video", "audio"]

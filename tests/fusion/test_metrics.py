@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from vapipe.cache import ConfigError
 from vapipe.fusion import ccc, mse, pcc, score
-from vapipe.fusion.metrics import bootstrap, concordance, moments
+from vapipe.fusion.evaluation.metrics import bootstrap, concordance, moments
 
 # Worked out by hand. Means 2 and 3, squared deviations 2 and 2, products of deviations 2: with four
 # values p = 1 2 3 2, t = 2 3 4 3 the covariance and both variances are 1/2, the distance is 1.

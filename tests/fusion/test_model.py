@@ -8,9 +8,9 @@ import torch
 
 from vapipe.cache import ConfigError
 from vapipe.fusion import FitConfig, Model, count_parameters, describe_head, list_heads
-from vapipe.fusion.heads import ROLES
-from vapipe.fusion.model import StreamEncoder, withhold
-from vapipe.fusion.regressor import REGRESSORS
+from vapipe.fusion.models.heads import ROLES
+from vapipe.fusion.models.network import StreamEncoder, withhold
+from vapipe.fusion.models.regressor import REGRESSORS
 
 DIMS = {"video": 10, "audio": 6}
 

@@ -19,7 +19,7 @@ from terminal import vapipe_
 
 from vapipe.cache import CacheError, ConfigError, FeatureStore
 from vapipe.fusion import ccc, fit
-from vapipe.fusion.gates import GateGroup, Gates, gates_file, write_gates
+from vapipe.fusion.evaluation.gates import GateGroup, Gates, gates_file, write_gates
 from vapipe.fusion.report import write_report
 from vapipe.fusion.report.measures import BINS, density, difference, summary
 from vapipe.fusion.report.media import media_url

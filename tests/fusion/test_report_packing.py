@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from report_runs import undo, unpack
 
-from vapipe.fusion.gates import GateGroup, Gates
+from vapipe.fusion.evaluation.gates import GateGroup, Gates
 from vapipe.fusion.report.series import describe_gates, pack_gates, pack_times, pack_values
 from vapipe.fusion.report.truth import spans_of
 

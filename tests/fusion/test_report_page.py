@@ -5,7 +5,7 @@ import pytest
 from browser import Browser, Tab
 from report_runs import FACES, HARM, ROWS, SILENCE, UNLABELLED, make_place
 
-from vapipe.fusion.gates import gates_file, read_gates
+from vapipe.fusion.evaluation.gates import gates_file, read_gates
 from vapipe.fusion.report import write_report
 from vapipe.fusion.report.records import read_record
 

@@ -9,8 +9,8 @@ from terminal import vapipe_
 
 from vapipe.cache import ConfigError
 from vapipe.fusion import Corruption, evaluate
-from vapipe.fusion.gates import read_gates
-from vapipe.fusion.robustness import read_points, record_points
+from vapipe.fusion.evaluation.gates import read_gates
+from vapipe.fusion.evaluation.robustness import read_points, record_points
 
 
 @pytest.fixture

@@ -8,9 +8,14 @@ import pytest
 
 from vapipe.cache import ConfigError
 from vapipe.fusion import load_run
-from vapipe.fusion.inference import complete_items, load_runs, predict_items, unusable_items
-from vapipe.fusion.run_list import RunSummary, differences, find_runs, summarise_run
-from vapipe.fusion.runs import require_configs
+from vapipe.fusion.evaluation.predict import (
+    complete_items,
+    load_runs,
+    predict_items,
+    unusable_items,
+)
+from vapipe.fusion.runs.folder import require_configs
+from vapipe.fusion.runs.listing import RunSummary, differences, find_runs, summarise_run
 
 
 def test_the_card_names_features_scores_weights_and_the_way_to_use_it(planted, fitted):

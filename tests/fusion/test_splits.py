@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from vapipe.cache import ConfigError, FeatureStore, LabelError
 from vapipe.fusion import FitConfig, plan_fit
-from vapipe.fusion.splits import aff_wild2_fold, split
+from vapipe.fusion.data.splits import aff_wild2_fold, split
 
 
 def names(count, prefix="v"):

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vapipe.cache import ConfigError
-from vapipe.fusion.submission import Wanted, check_sample, read_sample, write_submission
+from vapipe.fusion.evaluation.submission import Wanted, check_sample, read_sample, write_submission
 
 HEADER = "image_location,valence,arousal"
 

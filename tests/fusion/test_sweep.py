@@ -18,9 +18,9 @@ from vapipe.cache import ConfigError
 from vapipe.cli import main
 from vapipe.commands.sweep import lay_out
 from vapipe.fusion import FitConfig, fit, load_run
-from vapipe.fusion.published import PUBLISHED
-from vapipe.fusion.sweep import Result, plan_sweep, run_sweep
-from vapipe.fusion.sweep_table import tabulate, to_csv, to_latex, to_markdown
+from vapipe.fusion.papers.published import PUBLISHED
+from vapipe.fusion.papers.sweep import Result, plan_sweep, run_sweep
+from vapipe.fusion.papers.table import tabulate, to_csv, to_latex, to_markdown
 
 
 def plan(planted, small, out, heads=("concat", "grjca"), seeds=(0, 1), folds=(), grid=None):

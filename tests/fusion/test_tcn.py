@@ -9,8 +9,8 @@ import torch.nn.functional as F
 
 from vapipe.cache import ConfigError
 from vapipe.fusion import TCN, count_parameters
-from vapipe.fusion.convolution import convolve
-from vapipe.fusion.dropout import Dropout
+from vapipe.fusion.models.convolution import convolve
+from vapipe.fusion.models.dropout import Dropout
 
 
 def leaky(value):

@@ -1,0 +1,1 @@
+"""From the cache to batches: splits, the plan of a fit, tensors."""

@@ -1,0 +1,267 @@
+"""From the cache to what training needs: streams, videos, windows, statistics, tensors."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from ...cache.durable import canonical_json
+from ...cache.errors import ConfigError
+from ...cache.store import FeatureStore
+from ...cache.timeline import usable
+from ...cache.windows import Window, cut_windows
+from ..config import TARGETS, FitConfig
+from ..models.heads import describe_head
+from ..models.network import Model, Statistics
+from .splits import shared_subjects, split
+
+_MODALITY = {"video": "visual", "audio": "audio", "audio2": "audio"}
+_CHUNK = 4096  # rows per step of the statistics
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a fit will work on, known before it starts.
+
+    Attributes:
+        config: with streams and recursions resolved.
+        dims: role -> feature dimension.
+        train: annotated training videos, sorted.
+        validation: annotated validation videos, sorted.
+        windows: training windows that hold at least one annotated frame.
+        notes: what the user should know before it starts.
+    """
+
+    config: FitConfig
+    dims: dict[str, int]
+    train: list[str]
+    validation: list[str]
+    windows: list[Window]
+    notes: list[str]
+
+
+def plan_fit(store: FeatureStore, config: FitConfig) -> Plan:
+    """Resolve a configuration against a cache.
+
+    Raises:
+        ConfigError: unknown head, or options that do not fit it; streams that cannot be chosen, or
+            are missing for some videos; no annotation, no training or no validation video.
+        CacheError: a named stream does not exist or is ambiguous.
+    """
+    streams = choose_streams(store, config)
+    config = dataclasses.replace(config, streams=streams).resolved()
+    train, validation = split(store, config)
+    notes = []
+    shared = shared_subjects(store, train, validation, config.subjects)
+    if shared:
+        notes.append(
+            f"{len(shared)} of {len(validation)} validation videos show a subject that is also in "
+            f"training ({_some(shared)}): their CCC flatters the model"
+        )
+    names = list(streams.values())
+    if config.missing_streams == "skip":
+        train, skipped = _with_streams(store, train, names)
+        validation, further = _with_streams(store, validation, names)
+        if skipped or further:
+            notes.append(
+                f"skipped {len(skipped)} training and {len(further)} validation videos that lack a "
+                f"stream ({_some([*skipped, *further])})"
+            )
+        if not train or not validation:
+            require_streams(store, [*skipped, *further], names)
+    else:
+        require_streams(store, [*train, *validation], names)
+    windows = with_labels(store, cut(store, train, config), columns(TARGETS))
+    dims = {role: store.dim(name) for role, name in streams.items()}
+    with torch.device("meta"):  # refuses what does not fit, without computing anything
+        Model(config=config, dims=dims)
+    return Plan(config, dims, train, validation, windows, notes)
+
+
+def choose_streams(store: FeatureStore, config: FitConfig) -> dict[str, str]:
+    """Role -> stream name: as configured, or the only visual and the only audio stream.
+
+    Raises:
+        ConfigError: nothing to choose from, several to choose from, or a stream of the wrong
+            modality for its role.
+        CacheError: a configured stream does not exist or is ambiguous.
+    """
+    names = [
+        name if len(store.keys(name)) == 1 else f"{name}@{key[:8]}"
+        for name in store.streams()
+        if "~" not in name
+        for key in store.keys(name)
+    ]
+    if not names:
+        raise ConfigError(
+            f"{store.root} holds no streams; `vapipe extract --videos DIR` makes them"
+        )
+    if config.streams:
+        for role, name in config.streams.items():
+            modality = store.modality(name)
+            if _MODALITY.get(role, modality) != modality:
+                raise ConfigError(
+                    f"role {role} takes a stream of modality {_MODALITY[role]}, but `{name}` is "
+                    f"{modality}; the cache holds: {', '.join(names)}"
+                )
+        return dict(config.streams)
+    chosen = {}
+    for role, modality in (("video", "visual"), ("audio", "audio")):
+        fitting = [name for name in names if store.modality(name) == modality]
+        if len(fitting) > 1:
+            raise ConfigError(
+                f"{len(fitting)} {modality} streams are in {store.root}: {', '.join(fitting)}; "
+                f"choose with --stream {role}={fitting[0]}"
+            )
+        if fitting:
+            chosen[role] = fitting[0]
+    needed = describe_head(config.head).min_streams
+    if len(chosen) < needed:
+        lacking = "visual" if "video" not in chosen else "audio"
+        raise ConfigError(
+            f"head {config.head} needs {needed} streams; {store.root} holds no {lacking} stream "
+            f"(only {', '.join(names)}). Extract one (`vapipe streams` lists them), or use "
+            "--head concat"
+        )
+    return chosen
+
+
+def views_of(store: FeatureStore, stream: str) -> list[str]:
+    """The further views that are stored of a stream, as `name~view@key`; see extract/views.py.
+
+    Raises:
+        ConfigError: a view is stored under several keys, so that it is unclear which belongs.
+    """
+    base = stream.partition("@")[0]
+    views = []
+    for name in store.streams():
+        if name.startswith(f"{base}~"):
+            keys = store.keys(name)
+            if len(keys) > 1:
+                raise ConfigError(
+                    f"view {name} is stored under {len(keys)} keys ({', '.join(keys)}); remove the "
+                    "old one with `vapipe cache gc`, or fit with views switched off"
+                )
+            if store.dim(name) == store.dim(stream) and store.dtype(name) == store.dtype(stream):
+                views.append(name)
+    return views
+
+
+def fingerprint(store: FeatureStore, plan: Plan) -> str:
+    """SHA-256 of what a fit reads: streams and keys, video files, annotations, partitions."""
+    digest = hashlib.sha256()
+    keys = {role: store.key(name) for role, name in plan.config.streams.items()}
+    digest.update(canonical_json([keys, plan.train, plan.validation]))
+    for video in [*plan.train, *plan.validation]:
+        digest.update(store.source(video)["sha256"].encode())
+        digest.update(np.ascontiguousarray(store.labels(video)).tobytes())
+    return digest.hexdigest()
+
+
+def _some(names: Sequence[str]) -> str:
+    """The first names, and how many more."""
+    return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
+
+
+def _with_streams(
+    store: FeatureStore, videos: Sequence[str], streams: Sequence[str]
+) -> tuple[list[str], list[str]]:
+    """The videos with every stream, and the others."""
+    there = [video for video in videos if all(store.has(video, name) for name in streams)]
+    return there, sorted(set(videos) - set(there))
+
+
+def require_streams(store: FeatureStore, videos: Sequence[str], streams: Sequence[str]) -> None:
+    """Check that every video has every stream.
+
+    Raises:
+        ConfigError: lists the videos and what they lack.
+    """
+    lacking = {video: [name for name in streams if not store.has(video, name)] for video in videos}
+    lacking = {video: names for video, names in lacking.items() if names}
+    if lacking:
+        shown = [f"{video} ({', '.join(names)})" for video, names in list(lacking.items())[:10]]
+        more = f" and {len(lacking) - 10} more" if len(lacking) > 10 else ""
+        bare = ",".join(dict.fromkeys(name.partition("@")[0] for name in streams))
+        raise ConfigError(
+            f"{len(lacking)} of {len(videos)} videos lack streams: {', '.join(shown)}{more}; "
+            f"`vapipe extract --streams {bare}` makes what is missing, or fit with "
+            "--missing-streams skip"
+        )
+
+
+def cut(store: FeatureStore, videos: Sequence[str], config: FitConfig) -> list[Window]:
+    """All windows of the videos, in order."""
+    return [
+        Window(video, start, stop)
+        for video in videos
+        for start, stop in cut_windows(store.rows(video), config.window, config.stride)
+    ]
+
+
+def with_labels(
+    store: FeatureStore, windows: Sequence[Window], labels: Sequence[int]
+) -> list[Window]:
+    """The windows with at least one frame annotated in the label columns."""
+    return [
+        window
+        for window in windows
+        if np.isfinite(store.labels(window.video)[window.start : window.stop, labels]).any()
+    ]
+
+
+def statistics(
+    store: FeatureStore, windows: Sequence[Window], streams: Mapping[str, str]
+) -> Statistics:
+    """Mean and deviation of each stream over the usable rows of the windows, each row once.
+
+    A channel that never varies gets deviation 1.
+
+    Returns:
+        role -> (mean [D], std [D]) float32.
+
+    Raises:
+        ConfigError: a stream has no usable row in the windows.
+    """
+    result = {}
+    for role, name in streams.items():
+        count, mean, spread = 0, np.zeros(store.dim(name)), np.zeros(store.dim(name))
+        for video, covered in _covered(store, windows).items():
+            rows = np.flatnonzero(covered & usable(store.status(video, name)))
+            features = store.read(video, name)
+            for start in range(0, len(rows), _CHUNK):
+                x = features[rows[start : start + _CHUNK]].astype(np.float64)
+                # Chan et al. (1983): exact merging of means and squared deviations.
+                total = count + len(x)
+                shift = x.mean(0) - mean
+                spread += ((x - x.mean(0)) ** 2).sum(0) + shift**2 * count * len(x) / total
+                mean += shift * len(x) / total
+                count = total
+        if not count:
+            raise ConfigError(
+                f"stream {name} (role {role}) has no usable row in the {len(windows)} training "
+                "windows; `vapipe cache status` shows why"
+            )
+        std = np.sqrt(spread / count)
+        std[std < 1e-6] = 1.0
+        result[role] = (torch.from_numpy(mean).float(), torch.from_numpy(std).float())
+    return result
+
+
+def _covered(store: FeatureStore, windows: Sequence[Window]) -> dict[str, np.ndarray]:
+    """Video -> [T] bool, rows that lie in a window."""
+    covered: dict[str, np.ndarray] = {}
+    for window in windows:
+        rows = covered.setdefault(window.video, np.zeros(store.rows(window.video), bool))
+        rows[window.start : window.stop] = True
+    return covered
+
+
+def columns(targets: Sequence[str]) -> list[int]:
+    """Columns of the labels that hold the targets."""
+    return [TARGETS.index(target) for target in targets]

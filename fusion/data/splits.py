@@ -1,0 +1,177 @@
+"""Which videos train and which validate: as stored, the papers' folds, k-fold, or from a file."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from ...cache.errors import ConfigError
+from ...cache.labels import read_split_file
+from ...cache.store import FeatureStore
+from ..config import TARGETS, FitConfig
+
+AFF_WILD2_FOLDS = 6
+
+
+def split(store: FeatureStore, config: FitConfig) -> tuple[list[str], list[str]]:
+    """Divide the annotated videos.
+
+    `stored`: the partitions in the cache. `aff-wild2`: the papers' six folds (`aff_wild2_fold`) of
+    the stored training and validation videos. `k-fold`: `folds` folds of all videos of the stored
+    training and validation partitions, or of all annotated videos where none is stored; a subject
+    is in one fold only. Else the path of a `video,partition` file.
+
+    Args:
+        store: a cache with annotated videos.
+        config: `split`, `fold`, `folds` and `subjects`.
+
+    Returns:
+        Annotated training and validation videos, each sorted.
+
+    Raises:
+        ConfigError: nothing is annotated (with a target), a part is empty, the fold does not exist,
+            or a subject or split file does not fit the cache.
+        LabelError: the split file is wrong.
+    """
+    videos = [v for v in store.videos() if np.isfinite(store.labels(v)).any()]
+    if not videos:
+        raise ConfigError(
+            f"none of the {len(store.videos())} videos in {store.root} is annotated; put the "
+            "annotation files beside the videos (Aff-Wild2 layout, or one CSV `valence,arousal` "
+            "per video and a split file) and run `vapipe extract` again: it takes them in without "
+            "extracting anew"
+        )
+    stored = {video: store.partition(video) for video in videos}
+    if config.split in ("stored", "aff-wild2"):
+        parts = stored
+    elif config.split == "k-fold":
+        parts = _k_fold(store, stored, config)
+    else:
+        parts = _from_file(store, videos, Path(config.split))
+    train = _annotated(store, parts, "train")
+    validation = _annotated(store, parts, "validation")
+    if config.split == "aff-wild2":
+        train, validation = aff_wild2_fold(train, validation, config.fold)
+    return train, validation
+
+
+def aff_wild2_fold(
+    train: Sequence[str], validation: Sequence[str], fold: int
+) -> tuple[list[str], list[str]]:
+    """Give the papers' fold: 0 is the official split, k validates on chunk 5 - k.
+
+    The sorted training list is cut into five consecutive chunks, the last one longer by what is
+    left (Aff-Wild2: 71, 71, 71, 71, 72); the official validation set trains in folds 1 to 5.
+
+    Raises:
+        ConfigError: no such fold, or fewer than five training videos.
+    """
+    if not 0 <= fold < AFF_WILD2_FOLDS:
+        raise ConfigError(f"split aff-wild2 has the folds 0 to 5, got fold {fold}")
+    if fold == 0:
+        return sorted(train), sorted(validation)
+    ordered, chunks = sorted(train), AFF_WILD2_FOLDS - 1
+    if len(ordered) < chunks:
+        raise ConfigError(
+            f"split aff-wild2 cuts the training videos into {chunks} chunks; there are only "
+            f"{len(ordered)}: take split k-fold with fewer folds"
+        )
+    size, chunk = len(ordered) // chunks, chunks - fold
+    held = ordered[chunk * size : None if chunk == chunks - 1 else (chunk + 1) * size]
+    return sorted((set(ordered) - set(held)) | set(validation)), held
+
+
+def subjects_of(store: FeatureStore, videos: Sequence[str], path: str) -> dict[str, str]:
+    """Who is seen in each video: from a `video,subject` file, or else one subject per video file.
+
+    Raises:
+        ConfigError: the file cannot be read, is wrong, or leaves videos out.
+    """
+    if not path:
+        return {video: store.source(video)["sha256"] for video in videos}
+    try:
+        with Path(path).open(encoding="utf-8-sig", newline="") as handle:
+            rows = [row for row in csv.reader(handle, skipinitialspace=True) if row]
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"cannot read the subjects {path}: {error}") from error
+    if not rows or rows[0] != ["video", "subject"] or any(len(row) != 2 for row in rows):
+        raise ConfigError(
+            f"{path}: a subject file begins with the line `video,subject` and has such rows"
+        )
+    subjects = {video.strip(): subject.strip() for video, subject in rows[1:]}
+    lacking = [video for video in videos if video not in subjects]
+    if lacking:
+        raise ConfigError(
+            f"{path} names no subject for {len(lacking)} of {len(videos)} annotated videos: "
+            f"{', '.join(lacking[:10])}"
+        )
+    return subjects
+
+
+def shared_subjects(
+    store: FeatureStore, train: Sequence[str], validation: Sequence[str], path: str
+) -> list[str]:
+    """The validation videos whose subject is seen in training too, sorted."""
+    subjects = subjects_of(store, [*train, *validation], path)
+    known = {subjects[video] for video in train}
+    return sorted(video for video in validation if subjects[video] in known)
+
+
+def _k_fold(
+    store: FeatureStore, stored: dict[str, str | None], config: FitConfig
+) -> dict[str, str | None]:
+    """Partition by subject: the largest subjects first, each into the fold that is smallest yet."""
+    chosen = [v for v, part in stored.items() if part in ("train", "validation")] or list(stored)
+    subjects = subjects_of(store, chosen, config.subjects)
+    rows: dict[str, int] = {}
+    for video in chosen:
+        annotated = int(np.isfinite(store.labels(video)).any(axis=1).sum())
+        rows[subjects[video]] = rows.get(subjects[video], 0) + annotated
+    if not 2 <= config.folds <= len(rows) or not 0 <= config.fold < config.folds:
+        raise ConfigError(
+            f"split k-fold of {len(rows)} subjects needs 2 to {len(rows)} folds and a fold from 0 "
+            f"to folds - 1; got folds {config.folds}, fold {config.fold}"
+        )
+    sizes, fold_of = [0] * config.folds, {}
+    for subject in sorted(rows, key=lambda subject: (-rows[subject], subject)):
+        fold = sizes.index(min(sizes))
+        sizes[fold] += rows[subject]
+        fold_of[subject] = fold
+    return {
+        video: "validation" if fold_of[subjects[video]] == config.fold else "train"
+        for video in chosen
+    }
+
+
+def _from_file(store: FeatureStore, videos: Sequence[str], path: Path) -> dict[str, str | None]:
+    parts = read_split_file(path)
+    unknown = [video for video in parts if video not in store.videos()]
+    if unknown:
+        raise ConfigError(
+            f"{path} names {len(unknown)} videos that {store.root} does not hold: "
+            f"{', '.join(unknown[:10])}; `vapipe cache status` lists what it holds"
+        )
+    return {video: parts.get(video) for video in videos}
+
+
+def _annotated(store: FeatureStore, parts: dict[str, str | None], partition: str) -> list[str]:
+    """Videos of a partition; both targets are annotated somewhere in it."""
+    videos = sorted(video for video, part in parts.items() if part == partition)
+    if not videos:
+        there = sorted({part or "no partition" for part in parts.values()})
+        raise ConfigError(
+            f"no annotated video of {store.root} is in the {partition} partition (the "
+            f"{len(parts)} annotated ones are in: {', '.join(there)}); name the partitions in "
+            "the annotation folders or a split file and run `vapipe extract` again, or fit with "
+            "--split"
+        )
+    for column, target in enumerate(TARGETS):
+        if not any(np.isfinite(store.labels(v)[:, column]).any() for v in videos):
+            raise ConfigError(
+                f"no frame of the {len(videos)} {partition} videos in {store.root} is annotated "
+                f"with {target}; both {' and '.join(TARGETS)} are needed"
+            )
+    return videos

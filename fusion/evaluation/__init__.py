@@ -1,0 +1,1 @@
+"""Concordance and other measures; evaluations, ensembles, predictions, submissions."""

@@ -1,0 +1,132 @@
+"""Several runs as one: means, weighted means, and the best run for each target."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from ...cache.errors import ConfigError
+from ..config import TARGETS
+
+ENSEMBLES = ("mean", "ccc", "best")
+
+Predictions = Mapping[str, np.ndarray]
+
+
+def recorded_ccc(run: Path) -> dict[str, float]:
+    """Read target -> validation CCC as the run's own fit recorded it.
+
+    Raises:
+        ConfigError: evaluation-validation.json is missing or does not hold what `fit` writes.
+    """
+    path = run / "evaluation-validation.json"
+    try:
+        agreement = json.loads(path.read_text())["ccc"]
+        return {target: float(agreement[target]) for target in TARGETS}
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ConfigError(
+            f"cannot read the validation CCC of the run {run} ({type(error).__name__}: {error}); "
+            f"`vapipe fit` wrote it into {path.name}: restore the file, or use --ensemble mean"
+        ) from error
+
+
+def ensemble_weights(how: str, runs: Mapping[str, Path]) -> np.ndarray:
+    """The share of each run in each target.
+
+    `mean`: equal. `ccc`: proportional to the validation CCC that each run recorded for the target,
+    runs at or below 0 left out. `best`: the run with the best recorded CCC alone (the first of
+    equals).
+
+    Args:
+        how: mean, ccc or best.
+        runs: name -> folder; `mean` reads nothing from it.
+
+    Returns:
+        [runs, targets]; columns sum to 1.
+
+    Raises:
+        ConfigError: no such ensemble, a run without its record, or no run with a CCC above 0 to
+            weight by.
+    """
+    if how not in ENSEMBLES:
+        raise ConfigError(f"no ensemble is called `{how}`; there are: {', '.join(ENSEMBLES)}")
+    if how == "mean":
+        return np.full((len(runs), len(TARGETS)), 1 / len(runs))
+    agreement = np.array([list(recorded_ccc(folder).values()) for folder in runs.values()])
+    if how == "best":
+        return (np.arange(len(runs))[:, None] == agreement.argmax(axis=0)).astype(float)
+    positive = np.maximum(agreement, 0.0)
+    for target, total in zip(TARGETS, positive.sum(axis=0), strict=True):
+        if not total:
+            raise ConfigError(
+                f"none of the {len(runs)} runs ({', '.join(runs)}) has a validation CCC "
+                f"of {target} above 0, so there is nothing to weight by; use --ensemble mean"
+            )
+    return positive / positive.sum(axis=0)
+
+
+def combine(members: Mapping[str, Predictions], weights: np.ndarray) -> dict[str, np.ndarray]:
+    """Weighted mean of the predictions, frame by frame.
+
+    Args:
+        members: run -> video -> [T, C].
+        weights: [runs, C], in the order of the runs.
+
+    Returns:
+        video -> [T, C] float32, added up in float64.
+
+    Raises:
+        ConfigError: the runs do not predict the same frames of the same videos.
+    """
+    require_same_frames(members)
+    first, *others = members.values()
+    result = {}
+    for video in first:
+        stacked = np.stack([first[video], *(other[video] for other in others)])
+        mixed = np.einsum("rtc,rc->tc", stacked.astype(np.float64), weights)
+        result[video] = mixed.astype(np.float32)
+    return result
+
+
+def require_same_videos(members: Mapping[str, Iterable[str]]) -> None:
+    """Check that all runs predict the same videos: run -> its videos.
+
+    Raises:
+        ConfigError: names two runs, and videos that only one of them predicts.
+    """
+    (reference, first), *others = ((name, set(videos)) for name, videos in members.items())
+    for name, videos in others:
+        odd = sorted(first ^ videos)
+        if odd:
+            raise ConfigError(
+                f"{reference} and {name} do not predict the same videos: {len(first)} and "
+                f"{len(videos)}, of which {len(odd)} only one of them ({_some(odd)}). Runs of "
+                "different folds validate on different videos: evaluate them on --partition test"
+            )
+
+
+def require_same_frames(members: Mapping[str, Predictions]) -> None:
+    """Check that all runs predict the same rows of the same videos; nothing is cut or padded.
+
+    Raises:
+        ConfigError: names two runs, the videos and the shapes.
+    """
+    require_same_videos(members)
+    (reference, first), *others = members.items()
+    for name, predictions in others:
+        odd = [v for v in first if first[v].shape != predictions[v].shape]
+        if odd:
+            shapes = f"{first[odd[0]].shape} and {predictions[odd[0]].shape}"
+            raise ConfigError(
+                f"{reference} and {name} predict other rows in {len(odd)} of {len(first)} videos "
+                f"({_some(odd)}: {shapes}); predictions are never cut or padded to fit: predict "
+                "with all runs on one cache"
+            )
+
+
+def _some(names: Sequence[str]) -> str:
+    more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+    return f"{', '.join(names[:3])}{more}"

@@ -1,0 +1,296 @@
+"""Evaluate finished runs on a partition of a cache: one, several, as an ensemble, or damaged."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ...cache.errors import ConfigError
+from ...cache.store import FeatureStore
+from ..config import TARGETS
+from ..data.loader import Feed
+from ..data.plan import require_streams
+from ..runs.folder import Run, find_streams, load_run
+from .corruption import CorruptedFeed, Corruption
+from .ensemble import combine, ensemble_weights, require_same_videos
+from .gates import Gates
+from .results import write_evaluation
+from .scoring import Evaluation, predict, predict_gated, score
+from .smooth import check_smoothing, smooth
+
+
+def evaluate(
+    run: Run | str | Path,
+    store: FeatureStore,
+    *,
+    partition: str = "validation",
+    device: str = "auto",
+    out: Path | None = None,
+    smoothing: float = 0.0,
+    corruption: Corruption | None = None,
+) -> Evaluation:
+    """Predict a partition with a run and compare with the annotation.
+
+    Args:
+        run: a loaded run, or its folder.
+        store: a cache with the streams that the run was trained on.
+        partition: train, validation or test; see `partition_videos`.
+        device: `auto`, `cpu` or `cuda`; a loaded run stays where it is.
+        out: a folder to write the result into (see `write_result`); None writes nothing.
+        smoothing: seconds, see `smooth`; 0 is off.
+        corruption: damage to what the run is fed; None is none.
+
+    Raises:
+        ConfigError: not a usable run, other streams than it was trained on, no video or no
+            annotation in the partition, streams missing for some videos, a width that cannot be,
+            or `out` would replace a run's record.
+    """
+    check_smoothing(smoothing)
+    if not isinstance(run, Run):
+        run = load_run(run, device)
+    videos = partition_videos(run, store, partition)
+    gates: Gates | None = None
+    if corruption is None:
+        predictions, gates = predict_gated(run.model, _feed(run, store, videos, None), videos)
+    else:
+        predictions = predict_run(run, store, videos, corruption)
+    conditions: dict[str, Any] = {}
+    if smoothing:
+        predictions = {
+            video: smooth(values, store.timeline(video).pts, smoothing)
+            for video, values in predictions.items()
+        }
+        conditions["smoothing"] = {"method": "centred moving average", "seconds": smoothing}
+    if corruption is not None:
+        conditions["corruption"] = corruption.to_json()
+    notes = _warn_of_training([run], videos)
+    if notes:
+        conditions["notes"] = notes
+    evaluation = score(store, predictions, partition=partition, conditions=conditions, gates=gates)
+    if out is not None:
+        write_result(out, evaluation, store)
+    return evaluation
+
+
+def compare(
+    runs: Mapping[str, Run],
+    store: FeatureStore,
+    *,
+    partition: str = "validation",
+    ensemble: str | None = None,
+    smoothing: float = 0.0,
+    corruption: Corruption | None = None,
+) -> dict[str, Evaluation]:
+    """Evaluate runs on the same frames, and as an ensemble if asked.
+
+    Args:
+        runs: name -> run.
+        store: a cache with the streams of all of them.
+        partition: as in `evaluate`.
+        ensemble: `mean`, `ccc` or `best` (see `ensemble_weights`); None makes none.
+        smoothing: seconds; of each run's predictions.
+        corruption: damage that every run is fed alike.
+
+    Returns:
+        name -> evaluation, and `ensemble-<how>` last.
+
+    Raises:
+        ConfigError: as `evaluate`; runs that do not predict the same frames; a corruption that
+            strikes no stream of any run; an ensemble that cannot be weighted.
+    """
+    if corruption is not None:
+        _require_struck(runs, store, corruption)
+    require_same_videos({n: partition_videos(run, store, partition) for n, run in runs.items()})
+    results = {
+        name: evaluate(run, store, partition=partition, smoothing=smoothing, corruption=corruption)
+        for name, run in runs.items()
+    }
+    if ensemble is not None:
+        members = {name: result.predictions for name, result in results.items()}
+        weights = ensemble_weights(ensemble, {name: run.path for name, run in runs.items()})
+        shared = {
+            key: value
+            for key, value in next(iter(results.values())).conditions.items()
+            if key in ("smoothing", "corruption")
+        }
+        table = {
+            name: dict(zip(TARGETS, map(float, row), strict=True))
+            for name, row in zip(runs, weights, strict=True)
+        }
+        videos = list(next(iter(members.values())))
+        notes = _warn_of_training(list(runs.values()), videos)
+        if ensemble != "mean":
+            notes += _warn_of_choice(list(runs.values()), videos)
+        results[f"ensemble-{ensemble}"] = score(
+            store,
+            combine(members, weights),
+            partition=partition,
+            conditions={
+                **shared,
+                "ensemble": {"method": ensemble, "weights": table},
+                **({"notes": notes} if notes else {}),
+            },
+        )
+    return results
+
+
+def write_result(out: Path, evaluation: Evaluation, store: FeatureStore) -> None:
+    """Write predictions and measures as `write_evaluation`, but never over a run's own record.
+
+    Raises:
+        ConfigError: `out` is a run folder, whose validation record decides its share in ensembles.
+    """
+    if evaluation.partition == "validation" and (out / "model.safetensors").exists():
+        raise ConfigError(
+            f"{out} is a run folder, and its record of the validation, as `vapipe fit` wrote it, "
+            "decides its share in ensembles; write into another folder"
+        )
+    write_evaluation(out, evaluation, store)
+
+
+def name_runs(paths: Sequence[Path]) -> dict[str, Path]:
+    """Name -> folder: the folder's name, or the path as given where names are not distinct.
+
+    Raises:
+        ConfigError: a run is given twice.
+    """
+    places = [path.resolve() for path in paths]
+    twice = sorted(
+        {str(p) for p, place in zip(paths, places, strict=True) if places.count(place) > 1}
+    )
+    if twice:
+        raise ConfigError(f"a run is given more than once: {', '.join(twice)}; name each run once")
+    names = [place.name for place in places]
+    if len(set(names)) < len(names):
+        names = [str(path) for path in paths]
+    return dict(zip(names, paths, strict=True))
+
+
+def predict_run(
+    run: Run,
+    store: FeatureStore,
+    videos: Sequence[str],
+    corruption: Corruption | None = None,
+) -> dict[str, np.ndarray]:
+    """Predict every frame of the videos with a run: video -> [T, 2] float32.
+
+    Raises:
+        ConfigError: other streams than it was trained on, or streams missing for some videos.
+    """
+    return predict(run.model, _feed(run, store, videos, corruption), videos)
+
+
+def _feed(
+    run: Run, store: FeatureStore, videos: Sequence[str], corruption: Corruption | None
+) -> Feed:
+    streams = run_streams(run, store)
+    require_streams(store, videos, list(streams.values()))
+    config = dataclasses.replace(run.config, streams=streams, views=False)
+    if corruption is None:
+        return Feed(store, config, run.device)
+    network = next(iter(run.model.networks))  # all were given the same statistics
+    deviations = {
+        role: run.model.get_submodule(f"networks.{network}.encoders.{role}")
+        .get_buffer("std")
+        .cpu()
+        .numpy()
+        for role in streams
+    }
+    return CorruptedFeed(store, config, run.device, corruption=corruption, deviations=deviations)
+
+
+def partition_videos(run: Run, store: FeatureStore, partition: str) -> list[str]:
+    """The videos that a partition means for a run.
+
+    Those that the cache has in this partition; but for `train` and `validation` of a run that was
+    fitted on another split than the stored one, or that skipped videos, the run's own.
+
+    Raises:
+        ConfigError: there is none, or the cache lacks some of the run's own.
+    """
+    everything = store.videos()
+    own = run.config.split != "stored" or run.config.missing_streams == "skip"
+    if own and partition != "test":
+        videos = recorded_videos(run.path)[partition]
+        lacking = sorted(set(videos) - set(everything))
+        if lacking:
+            raise ConfigError(
+                f"the run {run.path} has a split of its own, and {store.root} lacks {len(lacking)} "
+                f"of its {len(videos)} {partition} videos ({', '.join(lacking[:3])}); evaluate it "
+                "on the cache it was trained on (cache.json names it), or with --partition test"
+            )
+        return videos
+    videos = [video for video in everything if store.partition(video) == partition]
+    if not videos:
+        parts = sorted({str(store.partition(video)) for video in everything})
+        raise ConfigError(
+            f"no video of {store.root} is in the partition `{partition}`; there are: "
+            f"{', '.join(parts)}"
+        )
+    return videos
+
+
+def recorded_videos(run: Path) -> dict[str, list[str]]:
+    """Read `train` and `validation` -> the videos that the run was fitted on.
+
+    Raises:
+        ConfigError: cache.json is missing or does not hold what `fit` writes.
+    """
+    try:
+        videos = json.loads((run / "cache.json").read_text())["videos"]
+        return {part: list(videos[part]) for part in ("train", "validation")}
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ConfigError(
+            f"cannot read the videos of the run {run} ({type(error).__name__}: {error}); "
+            "`vapipe fit` wrote them into cache.json: restore the file, or fit again"
+        ) from error
+
+
+def run_streams(run: Run, store: FeatureStore) -> dict[str, str]:
+    """Role -> `stream@key` of the very streams the run was trained on.
+
+    Raises:
+        ConfigError: the cache holds such a stream only under other keys, or not at all.
+    """
+    advice = (
+        "A key changes with the encoder, its weights and its options: extract with those of the "
+        "run, or fit again on what is there"
+    )
+    return find_streams(run.path, run.streams, store, advice)
+
+
+def _require_struck(runs: Mapping[str, Run], store: FeatureStore, corruption: Corruption) -> None:
+    names = {name for run in runs.values() for name in run_streams(run, store).values()}
+    if corruption.modality not in {store.modality(name) for name in names}:
+        raise ConfigError(
+            f"{corruption.kind} strikes {corruption.modality} streams, and none of the "
+            f"{len(runs)} runs has one (streams: {', '.join(sorted(names))})"
+        )
+
+
+def _warn_of_training(runs: Sequence[Run], videos: Sequence[str]) -> list[str]:
+    """Say which share of the videos a run has seen in training."""
+    seen = set().union(*(recorded_videos(run.path)["train"] for run in runs))
+    known = len(seen & set(videos))
+    if not known:
+        return []
+    return [
+        f"{known} of the {len(videos)} videos were trained on, so this says little of new videos"
+    ]
+
+
+def _warn_of_choice(runs: Sequence[Run], videos: Sequence[str]) -> list[str]:
+    """Say which share of the videos has decided the weights of the ensemble."""
+    judged = set().union(*(recorded_videos(run.path)["validation"] for run in runs))
+    known = len(judged & set(videos))
+    if not known:
+        return []
+    return [
+        f"{known} of the {len(videos)} videos decided the shares of the runs, so the ensemble's "
+        "CCC is optimistic; test it on others"
+    ]

@@ -1,0 +1,279 @@
+"""Per-frame predictions merged from windows, and their concordance with the annotation."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from ...cache.errors import ConfigError
+from ...cache.store import FeatureStore
+from ...cache.windows import Window
+from ..config import TARGETS
+from ..data.loader import Feed
+from ..data.plan import columns, cut
+from .ccc import ccc
+from .gates import GateGroup, Gates, gate_columns, gate_groups
+from .metrics import bootstrap, moments, mse, pcc
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Predictions of a partition and how well they agree with the annotation.
+
+    What training does not look at after every epoch is computed when it is first asked for.
+
+    Attributes:
+        partition: train, validation or test.
+        ccc: target -> CCC over all annotated frames of the partition, concatenated; and `mean`.
+        frames: target -> number of annotated frames.
+        per_video: video -> target -> CCC, None where the video has no annotated frame.
+        predictions: video -> [T, targets] float32, every frame.
+        truth: video -> [T, targets] float32, NaN where not annotated.
+        files: video -> which video file it is from; two subjects can share one.
+        conditions: what was done beyond predicting with one run, and what to bear in mind; empty
+            for a plain evaluation.
+        gates: of the run's heads; None where they were not taken.
+    """
+
+    partition: str
+    ccc: dict[str, float]
+    frames: dict[str, int]
+    per_video: dict[str, dict[str, float | None]]
+    predictions: dict[str, np.ndarray]
+    truth: dict[str, np.ndarray]
+    files: dict[str, str]
+    conditions: dict[str, Any] = field(default_factory=dict)
+    gates: Gates | None = None
+
+    @cached_property
+    def mse(self) -> dict[str, float]:
+        """The mean squared error, over the same frames and with the same keys as `ccc`."""
+        return _over_all(mse, list(self.frames), self.predictions, self.truth)
+
+    @cached_property
+    def pcc(self) -> dict[str, float]:
+        """Pearson's correlation, over the same frames and with the same keys as `ccc`."""
+        return _over_all(pcc, list(self.frames), self.predictions, self.truth)
+
+    @cached_property
+    def intervals(self) -> dict[str, tuple[float, float]] | None:
+        """95 % bootstrap intervals of `ccc` over video files; None with fewer than two of them."""
+        files: dict[str, np.ndarray] = {}
+        for video, values in self.predictions.items():
+            sums = moments(values, self.truth[video])
+            if sums.any():
+                name = self.files[video]
+                files[name] = files.get(name, 0) + sums
+        bounds = bootstrap(np.stack(list(files.values())))
+        if bounds is None:
+            return None
+        return {
+            target: (float(low), float(high))
+            for target, (low, high) in zip(self.ccc, bounds, strict=True)
+        }
+
+    def to_json(self) -> dict[str, Any]:
+        """Everything but the values of the frames."""
+        intervals = self.intervals
+        return {
+            "partition": self.partition,
+            "ccc": self.ccc,
+            "ccc_interval": intervals and {name: list(pair) for name, pair in intervals.items()},
+            "mse": self.mse,
+            "pcc": self.pcc,
+            "frames": self.frames,
+            "per_video": self.per_video,
+            **self.conditions,
+        }
+
+
+def merge_windows(
+    rows: int, bounds: Sequence[tuple[int, int]], values: Sequence[np.ndarray]
+) -> np.ndarray:
+    """Average overlapping windows.
+
+    Args:
+        rows: T of the video.
+        bounds: (start, stop) of each window.
+        values: [stop - start, C] of each window, or longer (padding is cut off).
+
+    Returns:
+        [T, C] float64; NaN in rows that no window covers.
+    """
+    total = np.zeros((rows, values[0].shape[-1]))
+    count = np.zeros((rows, 1))
+    for (start, stop), window in zip(bounds, values, strict=True):
+        total[start:stop] += window[: stop - start]
+        count[start:stop] += 1
+    return np.divide(total, count, out=np.full_like(total, np.nan), where=count > 0)
+
+
+def predict(network: nn.Module, feed: Feed, videos: Sequence[str]) -> dict[str, np.ndarray]:
+    """Predict every frame of the videos.
+
+    Args:
+        network: called with (streams, valid, mask), gives [B, L, C]; left in evaluation mode.
+        feed: gives windows as tensors where the network is.
+        videos: item ids.
+
+    Returns:
+        video -> [T, C] float32, overlaps averaged in float64.
+    """
+    network.eval()
+    windows = cut(feed.store, videos, feed.config)
+    values: list[np.ndarray] = []
+    with torch.inference_mode():
+        for tensors in feed.batches(windows):
+            output = network(tensors.streams, tensors.valid, tensors.mask)
+            values.extend(output.double().cpu().numpy())
+    merged = _merge_videos(feed, windows, values)
+    return {video: merged[video].astype(np.float32) for video in videos}
+
+
+def predict_gated(
+    model: nn.Module, feed: Feed, videos: Sequence[str]
+) -> tuple[dict[str, np.ndarray], Gates]:
+    """Predict every frame of the videos, and keep the heads' gates of the same pass.
+
+    The first batch shows which gates there are; a head without any per frame is not asked again,
+    for attention between frames is slower when its weights are wanted.
+
+    Args:
+        model: as `network` in `predict`, and fills a further argument with its gates.
+        feed: as in `predict`.
+        videos: item ids.
+
+    Returns:
+        What `predict` gives, and the gates.
+    """
+    model.eval()
+    windows = cut(feed.store, videos, feed.config)
+    values: list[np.ndarray] = []
+    kept: list[np.ndarray] = []
+    groups: list[GateGroup] | None = None
+    with torch.inference_mode():
+        for tensors in feed.batches(windows):
+            found: dict[str, dict[str, torch.Tensor]] | None = None if groups == [] else {}
+            output = model(tensors.streams, tensors.valid, tensors.mask, found)
+            values.extend(output.double().cpu().numpy())
+            if found is not None:
+                if groups is None:
+                    groups = gate_groups(found, output.shape[1])
+                if groups:
+                    kept.extend(gate_columns(found, groups))
+    merged = _merge_videos(feed, windows, values)
+    predictions = {video: merged[video].astype(np.float32) for video in videos}
+    gates = _merge_videos(feed, windows, kept) if kept else {}
+    return predictions, Gates(groups or [], {v: x.astype(np.float16) for v, x in gates.items()})
+
+
+def _merge_videos(
+    feed: Feed, windows: Sequence[Window], values: Sequence[np.ndarray]
+) -> dict[str, np.ndarray]:
+    """Video -> [T, C] float64: its windows merged."""
+    own: dict[str, list[int]] = {}
+    for i, window in enumerate(windows):
+        own.setdefault(window.video, []).append(i)
+    return {
+        video: merge_windows(
+            feed.store.rows(video),
+            [(windows[i].start, windows[i].stop) for i in rows],
+            [values[i] for i in rows],
+        )
+        for video, rows in own.items()
+    }
+
+
+def score(
+    store: FeatureStore,
+    predictions: Mapping[str, np.ndarray],
+    *,
+    partition: str,
+    targets: Sequence[str] = TARGETS,
+    conditions: Mapping[str, Any] | None = None,
+    gates: Gates | None = None,
+) -> Evaluation:
+    """Compare predictions with the annotation.
+
+    CCC is taken over all annotated frames of all videos, concatenated, in float64 with ddof 0;
+    `mean` is the mean over the targets.
+
+    Args:
+        store: where the annotation is.
+        predictions: video -> [T, len(targets)], a finite value for every frame.
+        partition: only recorded.
+        targets: what the columns of the predictions are.
+        conditions: only recorded.
+        gates: only recorded.
+
+    Raises:
+        ConfigError: a video with other rows than its annotation, or with frames not predicted; a
+            target without an annotated frame.
+    """
+    truth = {video: store.labels(video)[:, columns(targets)] for video in predictions}
+    frames = dict.fromkeys(targets, 0)
+    per_video: dict[str, dict[str, float | None]] = {}
+    for video, values in predictions.items():
+        _require_complete(video, values, truth[video])
+        per_video[video] = {}
+        for column, target in enumerate(targets):
+            annotated = np.isfinite(truth[video][:, column])
+            frames[target] += int(annotated.sum())
+            per_video[video][target] = (
+                ccc(values[:, column], truth[video][:, column], annotated)
+                if annotated.any()
+                else None
+            )
+    for target, count in frames.items():
+        if not count:
+            raise ConfigError(
+                f"no frame of the {len(predictions)} {partition} videos in {store.root} is "
+                f"annotated with {target}, so there is nothing to compare with"
+            )
+    return Evaluation(
+        partition=partition,
+        ccc=_over_all(ccc, targets, predictions, truth),
+        frames=frames,
+        per_video=per_video,
+        predictions=dict(predictions),
+        truth=truth,
+        files={video: store.source(video)["sha256"] for video in predictions},
+        conditions=dict(conditions or {}),
+        gates=gates,
+    )
+
+
+def _over_all(
+    measure: Callable[[np.ndarray, np.ndarray, np.ndarray], float],
+    targets: Sequence[str],
+    predictions: Mapping[str, np.ndarray],
+    truth: Mapping[str, np.ndarray],
+) -> dict[str, float]:
+    """Target -> the measure over all annotated frames of all videos, concatenated; and `mean`."""
+    values, expected = (np.concatenate(list(part.values())).T for part in (predictions, truth))
+    result = {
+        target: measure(values[column], expected[column], np.isfinite(expected[column]))
+        for column, target in enumerate(targets)
+    }
+    return {**result, "mean": float(np.mean(list(result.values())))}
+
+
+def _require_complete(video: str, values: np.ndarray, truth: np.ndarray) -> None:
+    """Refuse predictions that would have to be cut, padded or filled to be compared."""
+    if values.shape != truth.shape:
+        raise ConfigError(
+            f"{video}: predictions {values.shape} for an annotation {truth.shape}; one row per "
+            "frame is needed, and nothing is cut or padded to fit: predict this video again"
+        )
+    missing = np.flatnonzero(~np.isfinite(values).all(axis=1))
+    if missing.size:
+        raise ConfigError(
+            f"{video}: {missing.size} of {len(values)} frames have no finite prediction (the "
+            f"first is row {missing[0]}); every frame is needed, annotated or not"
+        )

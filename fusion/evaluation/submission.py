@@ -1,0 +1,198 @@
+"""The challenge's submission file: one text file of `<video>/00001.jpg,valence,arousal` rows.
+
+Which rows, and in which order, the organisers' sample file says; its frame numbers are rows of the
+cache, counted from 1. Nothing is padded or left out unless that was asked for.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from ...cache.durable import write_bytes
+from ...cache.errors import ConfigError
+from ...cache.labels import SURPLUS_ALLOWED
+from ...cache.store import FeatureStore
+
+HEADER = ("image_location", "valence", "arousal")
+_LOCATION = re.compile(r"(?P<video>.+)/(?P<frame>\d{5,})\.jpg")
+_SHOWN = 10  # videos named in one message
+
+
+@dataclass(frozen=True, eq=False)
+class Wanted:
+    """The rows that the sample file wants of one video.
+
+    Attributes:
+        video: item id.
+        frames: [n] int64, frame numbers from 1, rising.
+        locations: the n image locations as the sample file has them.
+    """
+
+    video: str
+    frames: np.ndarray
+    locations: list[str]
+
+
+@dataclass(frozen=True)
+class Fit:
+    """How the sample's rows of a video fit its frames.
+
+    Attributes:
+        rows: T of the video.
+        last: the highest frame number wanted.
+        left_out: frames below that number that the sample does not want.
+    """
+
+    rows: int
+    last: int
+    left_out: int
+
+
+def read_sample(path: Path) -> list[Wanted]:
+    """Read the organisers' sample file; its values are not looked at.
+
+    Raises:
+        ConfigError: the file cannot be read, is of another challenge, or numbers frames twice or
+            out of order; names the line.
+    """
+    try:
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"cannot read the sample file {path}: {error}") from error
+    header = [cell.strip().lower() for cell in lines[0].split(",")] if lines else []
+    if header != list(HEADER):
+        raise ConfigError(
+            f"{path}: line 1 is `{lines[0][:80] if lines else ''}`; the sample file of the "
+            f"valence-arousal challenge begins with `{','.join(HEADER)}`. Is this the file of "
+            "another challenge?"
+        )
+    found: dict[str, tuple[list[int], list[str]]] = {}
+    before = ""
+    for number, line in enumerate(lines[1:], start=2):
+        if not line.strip():
+            continue
+        cells = [cell.strip() for cell in line.split(",")]
+        match = _LOCATION.fullmatch(cells[0])
+        if match is None or len(cells) != len(HEADER):
+            raise ConfigError(
+                f"{path}: line {number} is `{line[:80]}`; expected `VIDEO/00001.jpg,v,a`"
+            )
+        video, frame = match["video"], int(match["frame"])
+        if video != before and video in found:
+            raise ConfigError(
+                f"{path}: line {number} comes back to video {video} after {before}; the rows of a "
+                "video follow each other: take the organisers' file as it is"
+            )
+        frames, locations = found.setdefault(video, ([], []))
+        if frame <= (frames[-1] if frames else 0):
+            last = f"frame {frames[-1]}" if frames else "the beginning; frames count from 1"
+            raise ConfigError(
+                f"{path}: line {number} is frame {frame} of video {video} after {last}; frame "
+                "numbers rise: take the organisers' file as it is"
+            )
+        frames.append(frame)
+        locations.append(cells[0])
+        before = video
+    if not found:
+        raise ConfigError(f"{path}: there is no row after the header; nothing to submit")
+    return [
+        Wanted(video, np.array(frames), locations) for video, (frames, locations) in found.items()
+    ]
+
+
+def check_sample(
+    sample: Iterable[Wanted], store: FeatureStore, *, pad: bool = False, cut: bool = False
+) -> dict[str, Fit]:
+    """Check that the sample wants exactly the frames that the cached videos have.
+
+    Args:
+        sample: what is wanted.
+        store: knows the videos and their lengths.
+        pad: allow frame numbers beyond a video's last frame (at most as many as annotations may
+            have); they will hold the last prediction.
+        cut: allow videos with as few frames more than the sample wants.
+
+    Returns:
+        video -> how its rows fit, in the order of the sample.
+
+    Raises:
+        ConfigError: videos that are not in the cache, or of another length; names them.
+    """
+    sample, known = list(sample), set(store.videos())
+    unknown = [wanted.video for wanted in sample if wanted.video not in known]
+    if unknown:
+        shown = [_with_hint(video, known) for video in unknown[:_SHOWN]]
+        raise ConfigError(
+            f"{len(unknown)} of {len(sample)} videos in the sample file are not in {store.root}: "
+            f"{', '.join(shown)}{_more(unknown)}; extract them (`vapipe extract --videos DIR`), "
+            "or name the cache that has them with --cache"
+        )
+    fits, bad = {}, []
+    for wanted in sample:
+        rows, last = store.rows(wanted.video), int(wanted.frames[-1])
+        fits[wanted.video] = Fit(rows, last, last - len(wanted.frames))
+        surplus = last - rows
+        if surplus and not ((pad if surplus > 0 else cut) and abs(surplus) <= SURPLUS_ALLOWED):
+            bad.append(f"{wanted.video} ({last} rows for {rows} frames, {surplus:+d})")
+    if bad:
+        raise ConfigError(
+            f"{len(bad)} of {len(sample)} videos have another length in the sample file than in "
+            f"{store.root}: {', '.join(bad[:_SHOWN])}{_more(bad)}. Up to {SURPLUS_ALLOWED} rows "
+            "too many are filled with the last prediction by `--pad last`, up to "
+            f"{SURPLUS_ALLOWED} too few leave out the last frames with `--cut last`; more than "
+            "that means another video or frame rate: extract the organisers' file"
+        )
+    return fits
+
+
+def require_new(path: Path) -> None:
+    """Check that a submission overwrites nothing.
+
+    Raises:
+        ConfigError: the file exists.
+    """
+    if path.exists():
+        raise ConfigError(f"{path} exists; name a new file for the submission")
+
+
+def write_submission(
+    path: Path, sample: Iterable[Wanted], predictions: Mapping[str, np.ndarray]
+) -> int:
+    """Write the file; how many values lay outside [-1, 1] and were clipped.
+
+    Args:
+        path: the file.
+        sample: what is wanted, checked by `check_sample`.
+        predictions: video -> [T, 2]; frame numbers beyond T take the last row.
+
+    Raises:
+        CacheError: the disk refuses.
+    """
+    lines, clipped = [",".join(HEADER)], 0
+    for wanted in sample:
+        values = predictions[wanted.video]
+        values = values[np.minimum(wanted.frames, len(values)) - 1]
+        clipped += int((np.abs(values) > 1).sum())
+        lines += [
+            f"{location},{valence:.6f},{arousal:.6f}"
+            for location, (valence, arousal) in zip(
+                wanted.locations, np.clip(values, -1, 1), strict=True
+            )
+        ]
+    write_bytes(path, ("\n".join(lines) + "\n").encode())
+    return clipped
+
+
+def _with_hint(video: str, known: Iterable[str]) -> str:
+    near = difflib.get_close_matches(video, known, n=1, cutoff=0.8)
+    return f"{video} (there is {near[0]})" if near else video
+
+
+def _more(names: list[str]) -> str:
+    return f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""

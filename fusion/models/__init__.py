@@ -1,0 +1,1 @@
+"""TCNs, fusion heads, regressors, and the whole network of a run."""

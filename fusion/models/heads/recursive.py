@@ -1,0 +1,153 @@
+"""What the heads of the joint cross-attention family share: recursions, and gates over them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TypedDict
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ....cache.errors import ConfigError
+from .base import Head, Streams, require_length
+from .frame_attention import FrameAttention
+from .joint_attention import JointCrossAttention
+
+
+class Attention(TypedDict, total=False):
+    """Options of `RecursiveHead` that a head passes on to it as they are."""
+
+    length: int | None
+    dropout: float
+    tanh: str
+    mixing: str
+
+
+class Recursions(Attention, total=False):
+    """The same, for heads without defaults of their own for these two."""
+
+    variant: str
+    recursions: int
+
+
+class RecursiveHead(Head):
+    """A head that starts with M recursions of joint cross-attention, with weights of their own.
+
+    `variant="official"` takes `JointCrossAttention` (option `tanh`), `variant="paper"`
+    `FrameAttention` (option `mixing`). Of these four only paper with mixing="channels" does
+    without a length. A subclass implements `fuse` from `recur`.
+
+    Attributes:
+        attention: the M recursions.
+    """
+
+    variants = ("official", "paper")
+    min_streams = 2
+
+    def __init__(
+        self,
+        *,
+        dims: Mapping[str, int],
+        length: int | None = None,
+        variant: str = "official",
+        recursions: int = 2,
+        dropout: float = 0.6,
+        tanh: str = "value",
+        mixing: str = "frames",
+        normalize: bool = False,
+    ) -> None:
+        """Build the recursions.
+
+        Args:
+            dims: role -> channels that enter the recursions.
+            length: frames of the longest window.
+            variant: `official` or `paper`.
+            recursions: M.
+            dropout: of the attention.
+            tanh: where the official block has its second tanh.
+            mixing: what W_c and W_h of the paper's block mix.
+            normalize: whether x^0 is l2-normalised over channels.
+
+        Raises:
+            ConfigError: a length is needed and missing, or an option is unknown or belongs to the
+                other variant.
+        """
+        super().__init__(dims=dims)
+        self.out_dim = sum(self.dims.values())
+        self.variant = variant
+        self.normalize = normalize
+        name = type(self).__name__.lower()
+        if variant == "official" and mixing != "frames":
+            raise ConfigError(
+                f"head {name}: mixing={mixing!r} belongs to variant=paper; leave it out, or take "
+                "variant=paper"
+            )
+        if variant == "paper" and tanh != "value":
+            raise ConfigError(
+                f"head {name}: tanh={tanh!r} belongs to variant=official; leave it out, or take "
+                "variant=official"
+            )
+        if mixing != "channels":
+            length = require_length(name, length)
+        self.attention = nn.ModuleList(
+            FrameAttention(dims=self.dims, length=length, dropout=dropout, mixing=mixing)
+            if length is None or variant == "paper"
+            else JointCrossAttention(dims=self.dims, length=length, dropout=dropout, tanh=tanh)
+            for _ in range(recursions)
+        )
+
+    def recur(
+        self, x: Streams, mask: Tensor | None, gates: dict[str, Tensor] | None
+    ) -> list[Streams]:
+        """Give [x^0, ..., x^M], each role -> [B, L, d_m].
+
+        The paper's scores C_m [B, L, L] of recursion t go to gates["<role>_attention_<t>"].
+        """
+        if self.normalize:
+            x = {role: F.normalize(x_m, dim=-1) for role, x_m in x.items()}
+        steps = [x]
+        for t, attention in enumerate(self.attention, start=1):
+            scores: dict[str, Tensor] | None = None if gates is None else {}
+            steps.append(attention(steps[-1], mask, scores))
+            if gates is not None and scores is not None:
+                gates.update({f"{role}_attention_{t}": c for role, c in scores.items()})
+        return steps
+
+
+class StepGate(nn.Linear):
+    """Choose between steps per frame: softmax(Linear(asked) / temperature) weighs them."""
+
+    def __init__(self, dim: int, steps: int, temperature: float) -> None:
+        super().__init__(dim, steps)
+        self.temperature = temperature
+
+    def forward(  # type: ignore[override]
+        self, asked: Tensor, steps: Sequence[Tensor]
+    ) -> tuple[Tensor, Tensor]:
+        """Weigh the steps [B, L, D] by asking [B, L, dim].
+
+        Returns:
+            The weights [B, L, steps] and the weighted sum [B, L, D].
+        """
+        weights = torch.softmax(super().forward(asked) / self.temperature, dim=-1)
+        return weights, weigh(steps, weights)
+
+
+def gate_per_role(dims: Mapping[str, int], steps: int, temperature: float) -> nn.ModuleDict:
+    """A gate over so many steps for each role."""
+    return nn.ModuleDict({role: StepGate(dim, steps, temperature) for role, dim in dims.items()})
+
+
+def weigh(steps: Sequence[Tensor], weights: Tensor) -> Tensor:
+    """Sum steps [..., D] with weights [..., number of steps]; gives [..., D]."""
+    first, *others = weights.split(1, dim=-1)
+    total = first * steps[0]
+    for weight, step in zip(others, steps[1:], strict=True):
+        total.addcmul_(weight, step)  # in place: neither operation needs the sum again
+    return total
+
+
+def of_role(steps: Sequence[Streams], role: str) -> list[Tensor]:
+    """The steps of one modality."""
+    return [step[role] for step in steps]

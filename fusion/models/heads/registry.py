@@ -1,0 +1,193 @@
+"""Heads by name: register, list, describe, create."""
+
+from __future__ import annotations
+
+import difflib
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from ....cache.errors import ConfigError
+from ....plugins import load_plugins
+from .base import ROLES, Head
+
+_HEADS: dict[str, type[Head]] = {}
+_COMMON = ("self", "dims", "length", "variant", "recursions")
+
+H = TypeVar("H", bound=type[Head])
+
+
+@dataclass(frozen=True)
+class HeadInfo:
+    """What a newcomer wants to know of a head.
+
+    Attributes:
+        name: as in `create_head`.
+        summary: first line of its description.
+        equations: its whole description.
+        source: paper, and whose code was followed.
+        variants: the first is the default.
+        min_streams: how many streams it needs at least.
+        max_streams: how many streams it takes at most.
+        recursions: default number of recursions M, or None when it has none.
+        takes_length: whether weights of at least one variant depend on the window length.
+        recipe: options of `FitConfig` that make the published complete model around the head.
+        options: further options with their defaults.
+    """
+
+    name: str
+    summary: str
+    equations: str
+    source: str
+    variants: tuple[str, ...]
+    min_streams: int
+    max_streams: int
+    recursions: int | None
+    takes_length: bool
+    recipe: dict[str, Any]
+    options: dict[str, Any]
+
+
+def register_head(name: str) -> Callable[[H], H]:
+    """Class decorator that makes a head available as `name`."""
+
+    def enter(head: H) -> H:
+        if name in _HEADS:
+            raise ValueError(f"head `{name}` is already {_HEADS[name].__qualname__}")
+        _HEADS[name] = head
+        return head
+
+    return enter
+
+
+def list_heads() -> list[str]:
+    """Names of all heads, sorted."""
+    load_plugins()
+    return sorted(_HEADS)
+
+
+def _find(name: str) -> type[Head]:
+    load_plugins()
+    if name in _HEADS:
+        return _HEADS[name]
+    near = difflib.get_close_matches(name.lower(), _HEADS, n=3, cutoff=0.5)
+    hint = f" Did you mean {' or '.join(near)}?" if near else ""
+    raise ConfigError(
+        f"no head is called `{name}`.{hint} There are: {', '.join(list_heads())}; a head of your "
+        "own is found with `vapipe --plugin FILE`"
+    )
+
+
+def describe_head(name: str) -> HeadInfo:
+    """Describe a head.
+
+    Raises:
+        ConfigError: no such head.
+    """
+    head = _find(name)
+    parameters = _parameters(head)
+    text = inspect.getdoc(head) or ""
+    return HeadInfo(
+        name=name,
+        summary=text.partition("\n")[0],
+        equations=text,
+        source=head.source,
+        variants=head.variants,
+        min_streams=head.min_streams,
+        max_streams=head.max_streams,
+        recursions=parameters["recursions"].default if "recursions" in parameters else None,
+        takes_length="length" in parameters,
+        recipe=dict(head.recipe),
+        options={k: p.default for k, p in parameters.items() if k not in _COMMON},
+    )
+
+
+def _parameters(head: type[Head]) -> dict[str, inspect.Parameter]:
+    """What the constructor takes, also what it passes on to those of its bases."""
+    found: dict[str, inspect.Parameter] = {}
+    for base in head.__mro__:
+        if "__init__" not in vars(base):
+            continue
+        own = inspect.signature(vars(base)["__init__"]).parameters
+        passes_on = [name for name, p in own.items() if p.kind is p.VAR_KEYWORD]
+        found = {**own, **found}
+        if not passes_on:
+            break
+        del found[passes_on[0]]
+    return found
+
+
+def create_head(
+    name: str,
+    dims: Mapping[str, int],
+    *,
+    length: int | None = None,
+    variant: str = "official",
+    recursions: int | None = None,
+    **options: Any,
+) -> Head:
+    """Make a head.
+
+    Args:
+        name: one of `list_heads()`.
+        dims: role -> channels D of the stream that enters the head; roles are video, audio,
+            audio2 and text. Streams are concatenated in that order, whatever the order here.
+        length: window length L in frames; only heads whose weights depend on it look at it.
+        variant: `official` computes what the authors' released code computes. A head without
+            released code has no such variant; it takes `official` for its first variant.
+        recursions: M; None takes the head's default.
+        **options: the head's own options (`describe_head(name).options`).
+
+    Returns:
+        A module: forward(streams, mask) -> [B, L, head.out_dim]; gates(streams, mask).
+
+    Raises:
+        ConfigError: unknown head, role, variant or option; too few streams; a length or a number
+            of recursions that is missing, not taken or not positive.
+    """
+    info, head = describe_head(name), _find(name)
+    _check_dims(info, dims)
+    if variant == "official" and "official" not in info.variants:
+        variant = info.variants[0]
+    if variant not in info.variants:
+        raise ConfigError(
+            f"head {name} has no variant `{variant}`; there are: {', '.join(info.variants)}"
+        )
+    unknown = sorted(set(options) - set(info.options))
+    if unknown:
+        known = ", ".join(f"{k}={v!r}" for k, v in info.options.items()) or "none"
+        raise ConfigError(f"head {name} has no option {', '.join(unknown)}; its options: {known}")
+    arguments: dict[str, Any] = {"dims": dict(dims), **options}
+    if len(info.variants) > 1:
+        arguments["variant"] = variant
+    if info.takes_length:
+        arguments["length"] = length
+    if recursions is not None:
+        if info.recursions is None:
+            raise ConfigError(f"head {name} has no recursions; leave recursions={recursions} out")
+        if recursions < 1:
+            raise ConfigError(f"head {name} needs at least one recursion, got {recursions}")
+        arguments["recursions"] = recursions
+    return head(**arguments)
+
+
+def _check_dims(info: HeadInfo, dims: Mapping[str, int]) -> None:
+    unknown = sorted(set(dims) - set(ROLES))
+    if unknown:
+        raise ConfigError(
+            f"head {info.name}: no role is called {', '.join(unknown)}; roles: {', '.join(ROLES)}"
+        )
+    if len(dims) < info.min_streams:
+        raise ConfigError(
+            f"head {info.name} fuses at least {info.min_streams} stream(s), got {len(dims)} "
+            f"({', '.join(dims) or 'none'}); head concat takes any number"
+        )
+    if len(dims) > info.max_streams:
+        raise ConfigError(
+            f"head {info.name} fuses at most {info.max_streams} streams, got {len(dims)} "
+            f"({', '.join(dims)}); head concat takes any number"
+        )
+    for role, dim in dims.items():
+        if dim < 1:
+            raise ConfigError(f"head {info.name}: stream {role} has {dim} channels; needs >= 1")

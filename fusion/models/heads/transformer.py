@@ -1,0 +1,132 @@
+"""A transformer encoder over concatenated features, which several challenge entries are."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from ....cache.errors import ConfigError
+from ..dropout import Dropout
+from ..masking import zero_masked
+from ..tcn import TCN
+from .base import ROLES, Head, Streams, start_linears
+from .lstm import BiLSTM
+from .registry import register_head
+from .time_attention import Encoder, positions
+
+_DEFAULTS: dict[str, Any] = {
+    "temporal": "none",
+    "width": 256,
+    "layers": 2,
+    "heads": 4,
+    "dropout": 0.1,
+}
+_PRESETS: dict[str, dict[str, Any]] = {
+    "ctyunai": {"temporal": "tcn"},
+    "hfut-mac": {"temporal": "none"},
+    "situ-rucaim3": {"temporal": "lstm", "layers": 0},
+    "netease-fuxi": {"temporal": "none"},
+}
+_TEMPORAL = ("none", "tcn", "lstm")
+
+
+@register_head("transformer")
+class Transformer(Head):
+    """A temporal encoder and a transformer encoder over concatenated features.
+
+        Y   = Temporal(cat(x_1, x_2, ...))       nothing, a TCN, or a bidirectional LSTM
+        H   = Dropout(Linear(Y) + positions)     [L, width], sinusoids of the frame's place
+        out = Encoder(H)                         [L, width]
+
+    `preset` sets what is known of an entry; options that are given win:
+
+        ctyunai        temporal="tcn"
+        hfut-mac       temporal="none"
+        situ-rucaim3   temporal="lstm", layers=0 (their other form is hfut-mac's)
+        netease-fuxi   temporal="none", on MAE visual features and audio
+
+    With layers=0 there is no Encoder and there are no positions.
+
+    Options left at None take these values: temporal="none", width=256, layers=2, heads=4,
+    dropout=0.1. They are chosen here, as are 4 width channels inside a layer, normalised after each
+    part; a TCN of four causal levels, kernel 5, of `width` channels; one LSTM layer of `width`
+    channels per direction. Features enter without a TCN of their own (`recipe`).
+    Every frame sees the future, except with layers=0 and no LSTM.
+    """
+
+    source = (
+        "the entries of CtyunAI, HFUT-MAC, Situ-RUCAIM3 and Netease Fuxi, as described by the "
+        "papers that compare with them"
+    )
+    variants = ("paper",)
+    recipe: ClassVar[Mapping[str, Any]] = {"tcn_channels": dict.fromkeys(ROLES, ())}
+
+    def __init__(
+        self,
+        *,
+        dims: Mapping[str, int],
+        preset: str | None = None,
+        temporal: str | None = None,
+        width: int | None = None,
+        layers: int | None = None,
+        heads: int | None = None,
+        dropout: float | None = None,
+    ) -> None:
+        """Build the head.
+
+        Raises:
+            ConfigError: unknown preset or temporal encoder, or a size that cannot be.
+        """
+        super().__init__(dims=dims)
+        if preset is not None and preset not in _PRESETS:
+            raise ConfigError(
+                f"head transformer has no preset {preset!r}; there are: {', '.join(_PRESETS)}"
+            )
+        given = {
+            "temporal": temporal,
+            "width": width,
+            "layers": layers,
+            "heads": heads,
+            "dropout": dropout,
+        }
+        chosen = {**_DEFAULTS, **_PRESETS.get(preset or "", {})}
+        chosen.update({name: value for name, value in given.items() if value is not None})
+        if chosen["temporal"] not in _TEMPORAL:
+            raise ConfigError(
+                f"head transformer: temporal may be {', '.join(_TEMPORAL)}, "
+                f"got {chosen['temporal']!r}"
+            )
+        if chosen["width"] < 1:
+            raise ConfigError(f"head transformer needs width >= 1, got {chosen['width']}")
+        self.out_dim = chosen["width"]
+        joint = sum(self.dims.values())
+        self.temporal: TCN | BiLSTM | None = None
+        if chosen["temporal"] == "tcn":
+            self.temporal = TCN(
+                in_dim=joint, channels=(self.out_dim,) * 4, dropout=chosen["dropout"]
+            )
+        elif chosen["temporal"] == "lstm":
+            self.temporal = BiLSTM(in_dim=joint, hidden=self.out_dim)
+        entering = joint if self.temporal is None else self.temporal.out_dim
+        self.enter = nn.Linear(entering, self.out_dim)
+        self.dropout = Dropout(chosen["dropout"])
+        self.encoder = Encoder(
+            width=self.out_dim,
+            layers=chosen["layers"],
+            heads=chosen["heads"],
+            dropout=chosen["dropout"],
+        )
+        start_linears(self)
+
+    def fuse(self, x: Streams, mask: Tensor | None, gates: dict[str, Tensor] | None) -> Tensor:
+        """Compute [B, L, width]; gates layer1, layer2 ...: weights [B, L, heads, L]."""
+        y = torch.cat(list(x.values()), dim=-1)
+        if self.temporal is not None:
+            y = self.temporal(y, mask)
+        hidden = self.enter(zero_masked(y, mask))
+        if self.encoder.layers:  # nothing else would ask for the place of a frame
+            hidden = hidden + positions(hidden)
+        return self.encoder(self.dropout(hidden), mask, gates)

@@ -1,0 +1,229 @@
+"""The whole model: streams -> normalisation -> TCN per stream -> fusion head -> regressor.
+
+A row that exists but is unusable (no face, no audio) enters as a learned token of its stream, so
+that it never looks like data; rows that do not exist (padding) are masked throughout.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from ..config import FitConfig
+from .heads import ROLES, create_head
+from .masking import MaskedBatchNorm, zero_masked
+from .regressor import make_regressor
+from .tcn import TCN, MultiScaleTCN
+
+Statistics = Mapping[str, tuple[Tensor, Tensor]]
+
+
+class StreamEncoder(nn.Module):
+    """One stream's normalisation, missing token, TCN and BatchNorm.
+
+    `mean` and `std` [D] are buffers, set from the training rows by `Model.set_statistics`.
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(
+        self,
+        *,
+        dim: int,
+        channels: Sequence[int],
+        kernel_sizes: Sequence[int],
+        dropout: float,
+        causal: bool,
+    ) -> None:
+        """Build it; without channels there is no TCN and the width stays D."""
+        super().__init__()
+        self.register_buffer("mean", torch.zeros(dim))
+        self.register_buffer("std", torch.ones(dim))
+        self.missing = nn.Parameter(torch.randn(dim) * 0.02)
+        self.tcn: TCN | MultiScaleTCN | None = None
+        if len(channels) and len(kernel_sizes) == 1:
+            self.tcn = TCN(
+                in_dim=dim,
+                channels=channels,
+                kernel_size=kernel_sizes[0],
+                dropout=dropout,
+                causal=causal,
+            )
+        elif len(channels):
+            self.tcn = MultiScaleTCN(
+                in_dim=dim,
+                channels=channels,
+                kernel_sizes=kernel_sizes,
+                dropout=dropout,
+                causal=causal,
+            )
+        self.out_dim = dim if self.tcn is None else self.tcn.out_dim
+        self.norm = MaskedBatchNorm(self.out_dim)
+
+    def forward(self, x: Tensor, valid: Tensor | None, mask: Tensor | None) -> Tensor:
+        """Encode x [B, L, D] of any float type; valid and mask [B, L] bool; -> [B, L, C]."""
+        x = (x.to(self.mean.dtype) - self.mean) / self.std
+        if valid is not None:
+            x = torch.where(valid[..., None], x, self.missing)
+        return self.norm(zero_masked(x, mask) if self.tcn is None else self.tcn(x, mask), mask)
+
+
+class Network(nn.Module):
+    """One complete network for one or two targets."""
+
+    def __init__(self, *, config: FitConfig, dims: Mapping[str, int], outputs: int) -> None:
+        super().__init__()
+        config = config.resolved()
+        self.modality_dropout = config.modality_dropout
+        self.autocast = config.precision == "bfloat16"
+        encoders = {
+            role: StreamEncoder(
+                dim=dims[role],
+                channels=config.tcn_channels[role],
+                kernel_sizes=config.tcn_kernels,
+                dropout=config.tcn_dropout,
+                causal=config.causal,
+            )
+            for role in ROLES
+            if role in dims
+        }
+        self.encoders = nn.ModuleDict(encoders)
+        self.head = create_head(
+            config.head,
+            {role: encoder.out_dim for role, encoder in encoders.items()},
+            length=config.window,
+            variant=config.variant,
+            recursions=config.recursions,
+            **config.head_options,
+        )
+        self.regressor = make_regressor(
+            config.regressor, in_dim=self.head.out_dim, outputs=outputs, hidden=config.hidden
+        )
+
+    def forward(
+        self,
+        streams: Mapping[str, Tensor],
+        valid: Mapping[str, Tensor] | None = None,
+        mask: Tensor | None = None,
+        gates: dict[str, Tensor] | None = None,
+    ) -> Tensor:
+        """Predict [B, L, outputs] float32.
+
+        Streams, valid and mask as in `Model.forward`; `gates` is filled as by `Head.forward`.
+        """
+        if not self.autocast:
+            return self._predict(streams, valid, mask, gates)
+        with torch.autocast(next(iter(streams.values())).device.type, torch.bfloat16):
+            return self._predict(streams, valid, mask, gates).float()
+
+    def _predict(
+        self,
+        streams: Mapping[str, Tensor],
+        valid: Mapping[str, Tensor] | None,
+        mask: Tensor | None,
+        gates: dict[str, Tensor] | None,
+    ) -> Tensor:
+        return self.regressor(self.head(self.encode(streams, valid, mask), mask, gates), mask)
+
+    def encode(
+        self,
+        streams: Mapping[str, Tensor],
+        valid: Mapping[str, Tensor] | None,
+        mask: Tensor | None,
+    ) -> dict[str, Tensor]:
+        """What enters the head: role -> [B, L, C]."""
+        if self.training and self.modality_dropout:
+            valid = withhold(streams, valid, self.modality_dropout)
+        return {
+            role: encoder(streams[role], None if valid is None else valid[role], mask)
+            for role, encoder in self.encoders.items()
+        }
+
+
+def withhold(
+    streams: Mapping[str, Tensor], valid: Mapping[str, Tensor] | None, probability: float
+) -> dict[str, Tensor]:
+    """Withhold whole streams of windows at random, never all streams of one window.
+
+    Args:
+        streams: role -> [B, L, D].
+        valid: role -> [B, L] bool, or None for all usable.
+        probability: of each stream of each window.
+
+    Returns:
+        `valid` with the rows of withheld streams False.
+    """
+    first = next(iter(streams.values()))
+    rank = torch.rand(len(streams), len(first), device=first.device)
+    # The stream with the highest number of a window stays.
+    kept = (rank >= probability) | (rank == rank.max(0).values)
+    return {
+        role: kept[i, :, None]
+        & (torch.ones_like(x[..., 0], dtype=torch.bool) if valid is None else valid[role])
+        for i, (role, x) in enumerate(streams.items())
+    }
+
+
+class Model(nn.Module):
+    """The networks of a run: one per target, or one for both.
+
+    Attributes:
+        networks: name -> network; `targets[name]` are the targets it predicts.
+    """
+
+    def __init__(self, *, config: FitConfig, dims: Mapping[str, int]) -> None:
+        """Build the networks for streams of D = dims[role] channels.
+
+        Raises:
+            ConfigError: the head does not exist or does not fit the streams.
+        """
+        super().__init__()
+        self.targets = config.networks()
+        self.networks = nn.ModuleDict(
+            {
+                name: Network(config=config, dims=dims, outputs=len(targets))
+                for name, targets in self.targets.items()
+            }
+        )
+
+    def set_statistics(self, statistics: Statistics) -> None:
+        """Set the normalisation of every network: role -> (mean [D], std [D])."""
+        for network in self.networks:
+            for role, (mean, std) in statistics.items():
+                encoder = self.get_submodule(f"networks.{network}.encoders.{role}")
+                encoder.get_buffer("mean").copy_(mean)
+                encoder.get_buffer("std").copy_(std)
+
+    def forward(
+        self,
+        streams: Mapping[str, Tensor],
+        valid: Mapping[str, Tensor] | None = None,
+        mask: Tensor | None = None,
+        gates: dict[str, dict[str, Tensor]] | None = None,
+    ) -> Tensor:
+        """Predict valence and arousal.
+
+        Args:
+            streams: role -> [B, L, D], raw features.
+            valid: role -> [B, L] bool, False where the row of that stream is unusable; None
+                means that all rows are usable.
+            mask: [B, L] bool, False where the row is padding; None means no padding.
+            gates: when given, filled with network -> name -> [B, L, ...].
+
+        Returns:
+            [B, L, 2]: valence, arousal, in (-1, 1) but for the regressor `gelu`; meaningless
+            where masked.
+        """
+        outputs = []
+        for name, network in self.networks.items():
+            own = None if gates is None else gates.setdefault(name, {})
+            outputs.append(network(streams, valid, mask, own))
+        return torch.cat(outputs, dim=-1)
+
+
+def count_parameters(module: nn.Module) -> int:
+    """Number of trainable values."""
+    return sum(p.numel() for p in module.parameters())

@@ -1,0 +1,1 @@
+"""Sweeps, their tables, and the figures that papers report."""

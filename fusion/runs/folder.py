@@ -1,0 +1,271 @@
+"""Run folders: everything about one training run, written durably and read back."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import platform
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save
+
+from ... import __version__
+from ...cache.durable import refusals_named, write_bytes, write_json
+from ...cache.errors import ConfigError
+from ...cache.store import FeatureStore
+from ...device import choose_device, describe_device
+from ...plugins import named_plugins
+from ..config import FitConfig
+from ..data.plan import Plan, fingerprint
+from ..models.network import Model, count_parameters
+from .model_card import make_card
+
+RUNS = Path("vapipe-runs")
+
+
+@dataclass(frozen=True)
+class Run:
+    """A finished run.
+
+    Attributes:
+        path: its folder.
+        config: the resolved configuration.
+        streams: role -> {"stream", "key", "dim", "modality", "config"} that it was trained on;
+            `config` is what the key is the digest of (runs of earlier versions lack it).
+        model: with its best weights, in evaluation mode, on `device`.
+        device: where the model is.
+    """
+
+    path: Path
+    config: FitConfig
+    streams: dict[str, dict[str, Any]]
+    model: Model
+    device: torch.device
+
+
+def start_run(run_dir: Path | None, plan: Plan, store: FeatureStore, device: torch.device) -> Path:
+    """Make the folder of a new run and write what is known before training.
+
+    Args:
+        run_dir: a folder that does not exist or is empty; None takes the first free
+            `vapipe-runs/<head>-<n>`.
+        plan: what will be trained.
+        store: the cache it is trained on.
+        device: where it is trained.
+
+    Raises:
+        ConfigError: the folder holds something.
+        CacheError: the disk refuses.
+    """
+    path = _free_folder(plan.config.head) if run_dir is None else run_dir
+    if path.exists() and not (path.is_dir() and not any(path.iterdir())):
+        raise ConfigError(
+            f"{path} exists and is not an empty folder; a run never overwrites anything: name "
+            "another folder, or leave the option out to take the next free one"
+        )
+    write_json(path / "config.json", plan.config.to_json())
+    streams = {
+        role: {
+            "stream": name.partition("@")[0],
+            "key": store.key(name),
+            "dim": plan.dims[role],
+            "modality": store.modality(name),
+            "config": store.config(name),
+        }
+        for role, name in plan.config.streams.items()
+    }
+    videos = {"train": plan.train, "validation": plan.validation}
+    write_json(
+        path / "cache.json",
+        {
+            "path": str(store.root.resolve()),
+            "streams": streams,
+            "videos": videos,
+            "digest": fingerprint(store, plan),
+        },
+    )
+    write_json(path / "environment.json", _environment(device))
+    return path
+
+
+def read_unfinished(path: Path) -> FitConfig:
+    """Read the configuration of a run that was interrupted.
+
+    Raises:
+        ConfigError: not a run, or a finished one.
+    """
+    config = _read_config(path)
+    if (path / "model.safetensors").is_file():
+        raise ConfigError(f"the run {path} is finished; there is nothing to resume")
+    return config
+
+
+def check_unchanged(path: Path, plan: Plan, store: FeatureStore) -> None:
+    """Check that the cache is still what an interrupted run began with.
+
+    Raises:
+        ConfigError: it is not, or the run's record cannot be read.
+    """
+    try:
+        began_with = json.loads((path / "cache.json").read_text())["digest"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ConfigError(
+            f"cannot read {path / 'cache.json'} ({error}), so the run {path} cannot be resumed; "
+            "fit again into a new folder"
+        ) from error
+    if began_with != fingerprint(store, plan):
+        raise ConfigError(
+            f"{store.root} has changed since the run {path} began (other videos, annotations, "
+            "partitions or stream keys); resuming would mix two data sets: fit again into a new "
+            "folder"
+        )
+
+
+def _read_config(path: Path) -> FitConfig:
+    if not (path / "config.json").is_file():
+        raise ConfigError(
+            f"{path} is not a run (no config.json in it); `vapipe fit` makes runs below {RUNS}"
+        )
+    return FitConfig.load(path / "config.json")
+
+
+def _free_folder(head: str) -> Path:
+    """Reserve the first free `vapipe-runs/<head>-<n>`."""
+    with refusals_named(RUNS):
+        RUNS.mkdir(exist_ok=True)
+        number = 1
+        while True:
+            try:
+                (RUNS / f"{head}-{number}").mkdir()
+            except FileExistsError:
+                number += 1
+            else:
+                return RUNS / f"{head}-{number}"
+
+
+def _environment(device: torch.device) -> dict[str, Any]:
+    return {
+        "started": datetime.now(UTC).isoformat(timespec="seconds"),
+        "vapipe": __version__,
+        "python": platform.python_version(),
+        **{name: version(name) for name in ("torch", "numpy", "h5py", "safetensors")},
+        "platform": platform.platform(),
+        "device": describe_device(device),
+        "plugins": dict(named_plugins()),
+    }
+
+
+def write_metrics(path: Path, records: Sequence[Mapping[str, Any]]) -> None:
+    """Write metrics.jsonl: one line per epoch."""
+    text = "".join(json.dumps(record) + "\n" for record in records)
+    write_bytes(path / "metrics.jsonl", text.encode())
+
+
+def write_weights(path: Path, model: Model) -> None:
+    """Write the model card README.md, then model.safetensors; a run that has it is finished."""
+    state = {name: tensor.cpu().contiguous() for name, tensor in model.state_dict().items()}
+    weights = save(state)
+    card = make_card(
+        path, parameters=count_parameters(model), digest=hashlib.sha256(weights).hexdigest()
+    )
+    write_bytes(path / "README.md", card.encode())
+    write_bytes(path / "model.safetensors", weights)
+
+
+def used_keys(runs: Path) -> set[tuple[str, str]]:
+    """The (stream, key) pairs that the runs below a folder were trained on.
+
+    Raises:
+        ConfigError: a run's cache.json cannot be read.
+    """
+    keys = set()
+    for path in sorted(runs.rglob("cache.json")):
+        try:
+            streams = json.loads(path.read_text())["streams"].values()
+            keys |= {(facts["stream"], facts["key"]) for facts in streams}
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+            raise ConfigError(
+                f"cannot read {path}: {error}; it says which features the run needs. Restore it, "
+                "or move the run elsewhere"
+            ) from error
+    return keys
+
+
+def find_streams(
+    path: Path, streams: Mapping[str, Mapping[str, Any]], store: FeatureStore, advice: str
+) -> dict[str, str]:
+    """Role -> `stream@key` of the very streams that the run at `path` was trained on.
+
+    Args:
+        path: for the message.
+        streams: role -> what cache.json says of it.
+        store: where they are looked for.
+        advice: the end of the message.
+
+    Raises:
+        ConfigError: the cache holds such a stream only under other keys, or not at all.
+    """
+    names = {}
+    for role, facts in streams.items():
+        stored = store.keys(facts["stream"])
+        if facts["key"] not in stored:
+            found = ", ".join(key[:8] for key in stored) or "none"
+            raise ConfigError(
+                f"the run {path} was trained on stream {facts['stream']} with key "
+                f"{facts['key'][:8]}; {store.root} holds keys: {found}. {advice}"
+            )
+        names[role] = f"{facts['stream']}@{facts['key']}"
+    return names
+
+
+def require_configs(run: Run) -> list[dict[str, Any]]:
+    """What is recorded of a run's streams, with their configurations; in the order of the roles.
+
+    Raises:
+        ConfigError: an earlier version wrote the run, without configurations.
+    """
+    lacking = [facts["stream"] for facts in run.streams.values() if "config" not in facts]
+    if lacking:
+        raise ConfigError(
+            f"the run {run.path} does not say how its streams {', '.join(lacking)} are made: an "
+            "earlier version of vapipe wrote it. Predict from a cache that holds them (--cache, "
+            "without INPUTS), or fit again"
+        )
+    return list(run.streams.values())
+
+
+def load_run(path: str | Path, device: str = "auto") -> Run:
+    """Read a finished run.
+
+    Args:
+        path: its folder.
+        device: `auto`, `cpu` or `cuda`.
+
+    Raises:
+        ConfigError: not a run, not finished, or its files do not fit together.
+    """
+    path, place = Path(path), choose_device(device)
+    config = _read_config(path)
+    if not (path / "model.safetensors").is_file():
+        raise ConfigError(
+            f"the run {path} is not finished (no model.safetensors in it): it was interrupted, or "
+            f"is still running; `vapipe fit --resume {path}` goes on with it"
+        )
+    try:
+        streams = json.loads((path / "cache.json").read_text())["streams"]
+        model = Model(config=config, dims={role: facts["dim"] for role, facts in streams.items()})
+        model.load_state_dict(load_file(path / "model.safetensors"))
+    except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise ConfigError(
+            f"the run {path} cannot be read ({reason}); its files were changed or damaged, or "
+            "another version of vapipe wrote them (environment.json names it)"
+        ) from error
+    return Run(path, config, streams, model.to(place).eval(), place)

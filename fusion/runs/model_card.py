@@ -1,0 +1,91 @@
+"""The model card of a run: what it is, learned from what, how well, and how to use it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from .listing import describe_split
+
+_LICENCE = """\
+The weights of this run were learned from features of pretrained networks and from annotated videos;
+both have terms of their own. `vapipe weights list` shows the licence of each network's weights.
+Aff-Wild2 and the data of the ABAW challenges are for research only."""
+
+
+def make_card(path: Path, *, parameters: int, digest: str) -> str:
+    """Tell in Markdown what the files of a run's folder say.
+
+    Args:
+        path: the folder, with config.json, cache.json, environment.json, metrics.jsonl and
+            evaluation-validation.json as far as they are there.
+        parameters: trainable values of all networks.
+        digest: SHA-256 of model.safetensors.
+    """
+    config, cache, environment = (
+        json.loads((path / name).read_text())
+        for name in ("config.json", "cache.json", "environment.json")
+    )
+    blocks = [
+        f"# {path.name}",
+        f"Predicts valence and arousal for every video frame: head {config['head']} "
+        f"({config['variant']}), {parameters:,} parameters, {_networks(config)}, seed "
+        f"{config['seed']}. Trained with vapipe {environment['vapipe']} and torch "
+        f"{environment['torch']} on {environment['device']}, {environment['started']}.",
+        f"SHA-256 of model.safetensors: `{digest}`.",
+        "## Scores",
+        _scores(path),
+        "## Trained on",
+        _streams(cache["streams"]),
+        f"{len(cache['videos']['train'])} training and {len(cache['videos']['validation'])} "
+        f"validation items (split {describe_split(config)}), named in cache.json.",
+        "## Use",
+        f"```sh\nvapipe predict {path} clip.mp4 --overlay\n"
+        f"vapipe evaluate {path}\n"
+        f"vapipe fit --config {path / 'config.json'}   # the same again\n```",
+        "`predict` makes the very features of the table, or refuses and says what differs.",
+        "## Licence",
+        _LICENCE,
+        "## Files",
+        "config.json (every option), cache.json (features, items, digests), environment.json, "
+        "metrics.jsonl (one line per epoch), evaluation-*.json, predictions/ (one CSV per video), "
+        "gates-*.safetensors (the head's gates, frame by frame), model.safetensors (best weights).",
+    ]
+    return "\n\n".join(blocks) + "\n"
+
+
+def _networks(config: Mapping[str, Any]) -> str:
+    if config["targets"] == "joint":
+        return "one network for both targets"
+    return "one network per target"
+
+
+def _scores(path: Path) -> str:
+    """A table of the concordances, or that there are none."""
+    file = path / "evaluation-validation.json"
+    if not file.is_file():
+        return "Not evaluated."
+    evaluation = json.loads(file.read_text())
+    lines = ["| CCC on validation | annotated frames | |", "|---|---|---|"]
+    for target, value in evaluation["ccc"].items():
+        frames = evaluation["frames"].get(target)
+        lines.append(f"| {target} | {'' if frames is None else f'{frames:,}'} | {value:.3f} |")
+    note = (
+        "CCC over all annotated frames, concatenated. The best epoch was chosen on these very "
+        "videos, so expect less on others."
+    )
+    return "\n".join(lines) + f"\n\n{note}"
+
+
+def _streams(streams: Mapping[str, Mapping[str, Any]]) -> str:
+    lines = ["| role | stream | channels | weights | key |", "|---|---|---|---|---|"]
+    for role, facts in streams.items():
+        encoder = facts["config"].get("encoder", {})
+        weights = encoder.get("weights")
+        shown = f"`{weights[:16]}`" if isinstance(weights, str) else "several" if weights else "-"
+        lines.append(
+            f"| {role} | {facts['stream']} | {facts['dim']} | {shown} | `{facts['key']}` |"
+        )
+    return "\n".join(lines)

@@ -1,0 +1,1 @@
+"""Fits: the training loop, its schedule and checkpoints."""

@@ -1,0 +1,201 @@
+"""Fits: from a configuration and a cache to a run folder, also after an interruption."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from ...cache.errors import ConfigError
+from ...cache.store import FeatureStore
+from ...device import choose_device, describe_device
+from ..config import FitConfig
+from ..data.loader import Feed
+from ..data.plan import Plan, plan_fit, statistics
+from ..evaluation.results import write_evaluation
+from ..evaluation.scoring import Evaluation, predict_gated, score
+from ..models.network import Model, count_parameters
+from ..runs.folder import (
+    check_unchanged,
+    read_unfinished,
+    start_run,
+    write_metrics,
+    write_weights,
+)
+from .checkpoint import CHECKPOINT, Progress, Saved, read_checkpoint, save_checkpoint
+from .tensorboard import Board
+from .trainer import Epoch, Trainer
+
+Report = Callable[[Epoch], None]
+
+
+@dataclass(frozen=True)
+class FitResult:
+    """What a fit gives back.
+
+    Attributes:
+        run_dir: the run's folder.
+        config: with streams and recursions resolved.
+        device: where it ran, for people.
+        parameters: trainable values of all networks.
+        epochs: every epoch of every network, as in metrics.jsonl.
+        evaluation: on the validation partition, with the best weights.
+        seconds: of the whole fit.
+    """
+
+    run_dir: Path
+    config: FitConfig
+    device: str
+    parameters: int
+    epochs: list[Epoch]
+    evaluation: Evaluation
+    seconds: float
+
+
+class Stopped(KeyboardInterrupt):
+    """A fit was interrupted (Ctrl-C); `folder` is the run, which `resume` goes on with."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__()
+        self.folder = folder
+
+
+def fit(
+    store: FeatureStore,
+    config: FitConfig,
+    run_dir: Path | None = None,
+    progress: Report | None = None,
+    *,
+    tensorboard: bool = False,
+) -> FitResult:
+    """Train the networks of a configuration and evaluate their best weights.
+
+    The global random state of torch is left as it was. After every epoch the run folder holds a
+    checkpoint, from which `resume` goes on to the same numbers.
+
+    Args:
+        store: a cache with annotated training and validation videos.
+        config: what to train.
+        run_dir: folder of the run; None takes the next free `vapipe-runs/<head>-<n>`.
+        progress: called after every epoch.
+        tensorboard: whether to write TensorBoard events into the run's folder, too.
+
+    Raises:
+        ConfigError: the configuration does not fit the cache (see `plan_fit`), the folder is in
+            use, or the loss stopped being finite.
+        CacheError: the cache or the run's folder cannot be read or written.
+        Stopped: in place of KeyboardInterrupt; names the folder.
+    """
+    plan, device = plan_fit(store, config), choose_device(config.device)
+    folder = start_run(run_dir, plan, store, device)
+    with _stopping_named(folder):
+        return _fit(plan, store, device, folder, Progress(), None, progress, tensorboard)
+
+
+def resume(
+    store: FeatureStore,
+    run_dir: Path,
+    config: FitConfig | None = None,
+    progress: Report | None = None,
+    *,
+    tensorboard: bool = False,
+) -> FitResult:
+    """Go on with a run that was interrupted, to the same numbers on the same machine.
+
+    Args:
+        store: the cache that the run was started on.
+        run_dir: folder of the run.
+        config: what the caller believes the configuration to be; None takes the run's.
+        progress: called after every further epoch.
+        tensorboard: as in `fit`.
+
+    Raises:
+        ConfigError: not an interrupted run, another configuration (the differences are named), or
+            the cache has changed since it began.
+        CacheError: the cache or the run's folder cannot be read or written.
+    """
+    stored = read_unfinished(run_dir)
+    plan = plan_fit(store, stored if config is None else config)
+    changed = stored.differences(plan.config)
+    if changed:
+        raise ConfigError(
+            f"the run {run_dir} was started with another configuration ({changed}); "
+            "resume it without options, or fit anew"
+        )
+    device = choose_device(stored.device)
+    check_unchanged(run_dir, plan, store)
+    at, saved = Progress(), None
+    if (run_dir / CHECKPOINT).exists():  # else it was interrupted in the first epoch
+        at, saved = read_checkpoint(run_dir)
+    with _stopping_named(run_dir):
+        return _fit(plan, store, device, run_dir, at, saved, progress, tensorboard)
+
+
+@contextmanager
+def _stopping_named(folder: Path) -> Iterator[None]:
+    try:
+        yield
+    except KeyboardInterrupt as interrupt:
+        raise Stopped(folder) from interrupt
+
+
+def _fit(
+    plan: Plan,
+    store: FeatureStore,
+    device: torch.device,
+    folder: Path,
+    at: Progress,
+    saved: Saved | None,
+    progress: Report | None,
+    tensorboard: bool,
+) -> FitResult:
+    """Train what `at` leaves to be trained."""
+    began = time.monotonic()
+    config = plan.config
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        torch.manual_seed(config.seed)
+        model = Model(config=config, dims=plan.dims)
+        if saved is None:
+            model.set_statistics(statistics(store, plan.windows, config.streams))
+        else:
+            model.load_state_dict(saved["model"])
+        model.to(device)
+        feed = Feed(store, config, device)
+        board = Board(folder, at.records) if tensorboard else None
+        for name, network in model.networks.items():
+            if name in at.finished:
+                continue
+            begun = at.network == name
+            trainer = Trainer(name, network, plan, feed, at)
+            if saved is not None and begun:
+                trainer.restore(saved)
+            while not trainer.done:
+                epoch = trainer.run_epoch()
+                save_checkpoint(folder, at, model, trainer.best_weights, trainer.optimizer)
+                write_metrics(folder, at.records)
+                if board is not None:
+                    board.write(at.records)
+                if progress is not None:
+                    progress(epoch)
+            trainer.finish()
+        if board is not None:
+            board.close()
+    predictions, gates = predict_gated(model, feed, plan.validation)
+    evaluation = score(store, predictions, partition="validation", gates=gates)
+    write_metrics(folder, at.records)
+    write_evaluation(folder, evaluation, store)
+    write_weights(folder, model)
+    (folder / CHECKPOINT).unlink(missing_ok=True)
+    return FitResult(
+        run_dir=folder,
+        config=config,
+        device=describe_device(device),
+        parameters=count_parameters(model),
+        epochs=[Epoch(**record) for record in at.records],
+        evaluation=evaluation,
+        seconds=time.monotonic() - began,
+    )

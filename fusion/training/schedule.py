@@ -1,0 +1,70 @@
+"""The optimizer, and the learning rate of every step: warm-up, then plateau, cosine or constant."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import torch
+from torch import nn
+
+from ..config import FitConfig
+
+
+def make_optimizer(network: nn.Module, config: FitConfig) -> torch.optim.Optimizer:
+    """Adam with an L2 term (as in the papers), or AdamW."""
+    kind = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[config.optimizer]
+    return kind(
+        network.parameters(), config.learning_rate, weight_decay=config.weight_decay, fused=True
+    )
+
+
+class Schedule:
+    """Sets an optimizer's learning rate before every step and after every epoch."""
+
+    def __init__(self, optimizer: torch.optim.Optimizer, config: FitConfig, steps: int) -> None:
+        """Schedule a fit of `steps` steps per epoch."""
+        self.optimizer = optimizer
+        self.config = config
+        self.warmup = config.warmup_epochs * steps
+        self.total = config.epochs * steps
+        self.plateau = torch.optim.lr_scheduler.ReduceLROnPlateau(
+            optimizer,
+            mode="max",
+            factor=config.plateau_factor,
+            patience=config.plateau_patience,
+            threshold=0.0,
+            min_lr=config.min_learning_rate,
+        )
+
+    @property
+    def rate(self) -> float:
+        """The learning rate now."""
+        return float(self.optimizer.param_groups[0]["lr"])
+
+    def before_step(self, step: int) -> None:
+        """Set the rate of a step, counted from 1 over all epochs."""
+        highest, lowest = self.config.learning_rate, self.config.min_learning_rate
+        if step <= self.warmup:
+            self._set(highest * step / self.warmup)
+        elif self.config.schedule == "cosine":
+            done = (step - self.warmup) / max(1, self.total - self.warmup)
+            self._set(lowest + (highest - lowest) * (1 + math.cos(math.pi * done)) / 2)
+
+    def after_epoch(self, epoch: int, ccc: float) -> None:
+        """Look at the validation CCC of an epoch, counted from 1."""
+        if self.config.schedule == "plateau" and epoch > self.config.warmup_epochs:
+            self.plateau.step(ccc)
+
+    def state_dict(self) -> dict[str, Any]:
+        """What a resumed fit needs, JSON-able."""
+        return {"rate": self.rate, "plateau": self.plateau.state_dict()}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from `state_dict`."""
+        self.plateau.load_state_dict(state["plateau"])
+        self._set(state["rate"])
+
+    def _set(self, rate: float) -> None:
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate

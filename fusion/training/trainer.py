@@ -1,0 +1,162 @@
+"""Training of one network, epoch by epoch."""
+
+from __future__ import annotations
+
+import copy
+import math
+import time
+from dataclasses import asdict, dataclass
+
+import numpy as np
+import torch
+from torch import nn
+
+from ...cache.errors import ConfigError
+from ..data.loader import Feed, Tensors
+from ..data.plan import Plan, columns, with_labels
+from ..evaluation.ccc import ccc_loss
+from ..evaluation.scoring import predict, score
+from .checkpoint import Progress, Saved, restore_optimizer
+from .schedule import Schedule, make_optimizer
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """One line of metrics.jsonl.
+
+    Attributes:
+        network: valence, arousal or joint.
+        epoch: from 1.
+        learning_rate: at the end of the epoch.
+        loss: mean over the windows of the sum over targets of 1 - CCC.
+        ccc: target -> validation CCC (concatenated, float64), and `mean`.
+        best: whether these are the best weights so far.
+        seconds: duration of training and validation.
+    """
+
+    network: str
+    epoch: int
+    learning_rate: float
+    loss: float
+    ccc: dict[str, float]
+    best: bool
+    seconds: float
+
+
+class Trainer:
+    """Trains a network until it stops improving.
+
+    An epoch depends on the seed, its number, and the state that a checkpoint keeps; on nothing that
+    ran before it in this process.
+
+    Attributes:
+        at: where the fit stands; kept up to date.
+        best_weights: those of the best epoch so far.
+        optimizer: with its state.
+    """
+
+    def __init__(self, name: str, network: nn.Module, plan: Plan, feed: Feed, at: Progress) -> None:
+        """Prepare the training of one of the model's networks."""
+        self.name = name
+        self.network = network
+        self.plan = plan
+        self.feed = feed
+        self.at = at
+        self.config = plan.config
+        self.targets = self.config.networks()[name]
+        self.labels = columns(self.targets)
+        self.windows = with_labels(feed.store, plan.windows, self.labels)
+        self.steps = math.ceil(len(self.windows) / self.config.batch)
+        self.optimizer = make_optimizer(network, self.config)
+        self.schedule = Schedule(self.optimizer, self.config, self.steps)
+        self.best_weights = copy.deepcopy(network.state_dict())
+        self.forward = torch.compile(network) if self.config.compile else network
+        if at.network != name:
+            at.network, at.epoch, at.best, at.best_epoch = name, 0, -math.inf, 0
+
+    def restore(self, saved: Saved) -> None:
+        """Go on from a checkpoint; the network has its weights already."""
+        device = self.feed.device
+        self.best_weights = {name: value.to(device) for name, value in saved["best"].items()}
+        restore_optimizer(self.optimizer, saved["optimizer"])
+        self.schedule.load_state_dict(self.at.schedule)
+
+    @property
+    def done(self) -> bool:
+        """Whether the epochs, or the patience, are used up."""
+        at, config = self.at, self.config
+        return at.epoch >= config.epochs or at.epoch - at.best_epoch >= config.patience
+
+    def run_epoch(self) -> Epoch:
+        """Train on every window once, and validate.
+
+        Raises:
+            ConfigError: the loss stopped being finite; `at` is still that of the last epoch.
+        """
+        at, epoch, started = self.at, self.at.epoch + 1, time.monotonic()
+        loss = self._train(epoch)
+        validation = self.plan.validation
+        agreement = score(
+            self.feed.store,
+            predict(self.network, self.feed, validation),
+            partition="validation",
+            targets=self.targets,
+        ).ccc
+        result = Epoch(
+            network=self.name,
+            epoch=epoch,
+            learning_rate=self.schedule.rate,
+            loss=loss,
+            ccc=agreement,
+            best=agreement["mean"] > at.best,
+            seconds=time.monotonic() - started,
+        )
+        if result.best:
+            at.best, at.best_epoch = agreement["mean"], epoch
+            self.best_weights = copy.deepcopy(self.network.state_dict())
+        self.schedule.after_epoch(epoch, agreement["mean"])
+        at.epoch, at.schedule = epoch, self.schedule.state_dict()
+        at.records.append(asdict(result))
+        return result
+
+    def finish(self) -> None:
+        """Leave the network with its best weights."""
+        self.network.load_state_dict(self.best_weights)
+        self.at.finished.append(self.name)
+
+    def _train(self, epoch: int) -> float:
+        """Take one step per batch; the mean loss over the windows."""
+        config = self.config
+        draw = np.random.default_rng([config.seed, epoch])
+        torch.manual_seed(int(draw.integers(2**63)))
+        order = draw.permutation(len(self.windows))
+        self.network.train()
+        total = 0.0
+        for step, tensors in enumerate(self.feed.batches([self.windows[i] for i in order], draw)):
+            self.schedule.before_step((epoch - 1) * self.steps + step + 1)
+            output = self.forward(tensors.streams, tensors.valid, tensors.mask)
+            loss = torch.stack(
+                [
+                    ccc_loss(output[..., i], tensors.labels[..., c], tensors.annotated[..., c])
+                    for i, c in enumerate(self.labels)
+                ]
+            ).sum()
+            self.optimizer.zero_grad()
+            loss.backward()
+            norm = nn.utils.clip_grad_norm_(self.network.parameters(), config.clip_norm)
+            if not math.isfinite(loss.item() + norm.item()):
+                raise self._diverged(epoch, step, loss.item(), tensors)
+            self.optimizer.step()
+            total += loss.item() * len(tensors.windows)
+        return total / len(self.windows)
+
+    def _diverged(self, epoch: int, step: int, loss: float, batch: Tensors) -> ConfigError:
+        rows = ", ".join(f"{w.video}[{w.start}:{w.stop}]" for w in batch.windows[:3])
+        more = f" and {len(batch.windows) - 3} more" if len(batch.windows) > 3 else ""
+        kept = f"; the run folder keeps the checkpoint of epoch {epoch - 1}" if epoch > 1 else ""
+        return ConfigError(
+            f"training of the {self.name} network diverged: the loss is {loss} and its gradient "
+            f"is not finite in epoch {epoch}, batch {step + 1} (windows {rows}{more}) at learning "
+            f"rate {self.schedule.rate:.3g}; fit with a lower --learning-rate or more "
+            f"--warmup-epochs{kept}"
+        )
