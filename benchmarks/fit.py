@@ -1,7 +1,7 @@
 """Does training wait for the cache? Steps fed from it beside steps on tensors already in memory.
 
 GRJCA as published (512 + 128 channels, batches of 12 windows of 300 rows, one network) trains on a
-generated cache of float16 features. Every batch is read through the feed of `vapipe fit` and
+generated cache of float16 features. Every batch is read through the loader of `vapipe fit` and
 trained on twice: one of the two steps counts as that of training from the cache, together with the
 reading, the other as that of training on tensors in memory. Both see the same state of the machine.
 The second time over the first is the speed of training from the cache; 1 would be no wait at all.
@@ -27,7 +27,7 @@ from torch import nn
 from vapipe.cache import FeatureStore, Timeline, Valid
 from vapipe.cache.layout import create_cache, write_features, write_labels, write_timeline
 from vapipe.fusion import FitConfig, Model, plan_fit
-from vapipe.fusion.data.loader import Feed, Tensors
+from vapipe.fusion.data.loader import BatchLoader, Tensors
 from vapipe.fusion.evaluation.ccc import ccc_loss
 from vapipe.fusion.training.schedule import make_optimizer
 
@@ -63,12 +63,12 @@ def measure(store: FeatureStore, policy: str, device: torch.device) -> None:
     model = Model(config=plan.config, dims=plan.dims).to(device).train()
     network = model.networks["joint"]
     optimizer = make_optimizer(network, plan.config)
-    feed = Feed(store, plan.config, device)
+    loader = BatchLoader(store, plan.config, device)
     order = np.random.default_rng(0).permutation(len(plan.windows))
     windows = [plan.windows[i] for i in order]
     for _ in range(2):  # the first pass warms page cache, allocator and oneDNN
         waited = cached = memory = 0.0
-        batches = iter(feed.batches(windows))
+        batches = iter(loader.batches(windows))
         count = 0
         while True:
             began = now(device)

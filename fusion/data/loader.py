@@ -37,7 +37,7 @@ class Tensors:
     windows: list[Window]
 
 
-class Feed:
+class BatchLoader:
     """Batches of a store under the run's memory policy.
 
     `map` copies windows from the mapped shards, `ram` from a private copy of every item, `device`
@@ -70,7 +70,7 @@ class Feed:
             )
 
     def batches(
-        self, windows: Sequence[Window], draw: np.random.Generator | None = None
+        self, windows: Sequence[Window], rng: np.random.Generator | None = None
     ) -> Iterator[Tensors]:
         """The windows in their order, `config.batch` at a time.
 
@@ -78,27 +78,27 @@ class Feed:
 
         Args:
             windows: what to read.
-            draw: for training: draws one of a stream's stored views for each window.
+            rng: for training: draws one of a stream's stored views for each window.
 
         Raises:
             CacheError: rows are missing.
         """
         for start in range(0, len(windows), self.config.batch):
             chosen = list(windows[start : start + self.config.batch])
-            streams = [self._streams(window.video, draw) for window in chosen]
+            streams = [self._streams(window.video, rng) for window in chosen]
             if self._reader is None:
                 yield self._gather_on_device(chosen, streams)
             else:
                 yield self._move(self._reader.read(chosen, streams))
 
-    def _streams(self, video: str, draw: np.random.Generator | None) -> Mapping[str, str]:
+    def _streams(self, video: str, rng: np.random.Generator | None) -> Mapping[str, str]:
         """Role -> the stream to read a window of this video from."""
-        if draw is None or not any(self._views.values()):
+        if rng is None or not any(self._views.values()):
             return self.config.streams
         drawn = {}
         for role, name in self.config.streams.items():
             there = [view for view in self._views[role] if self.store.has(video, view)]
-            drawn[role] = [name, *there][draw.integers(len(there) + 1)]
+            drawn[role] = [name, *there][rng.integers(len(there) + 1)]
         return drawn
 
     def _move(self, batch: Batch) -> Tensors:

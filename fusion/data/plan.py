@@ -76,7 +76,7 @@ def plan_fit(store: FeatureStore, config: FitConfig) -> Plan:
             require_streams(store, [*skipped, *further], names)
     else:
         require_streams(store, [*train, *validation], names)
-    windows = with_labels(store, cut(store, train, config), columns(TARGETS))
+    windows = keep_annotated(store, make_windows(store, train, config), columns(TARGETS))
     dims = {role: store.dim(name) for role, name in streams.items()}
     with torch.device("meta"):  # refuses what does not fit, without computing anything
         Model(config=config, dims=dims)
@@ -195,7 +195,7 @@ def require_streams(store: FeatureStore, videos: Sequence[str], streams: Sequenc
         )
 
 
-def cut(store: FeatureStore, videos: Sequence[str], config: FitConfig) -> list[Window]:
+def make_windows(store: FeatureStore, videos: Sequence[str], config: FitConfig) -> list[Window]:
     """All windows of the videos, in order."""
     return [
         Window(video, start, stop)
@@ -204,7 +204,7 @@ def cut(store: FeatureStore, videos: Sequence[str], config: FitConfig) -> list[W
     ]
 
 
-def with_labels(
+def keep_annotated(
     store: FeatureStore, windows: Sequence[Window], labels: Sequence[int]
 ) -> list[Window]:
     """The windows with at least one frame annotated in the label columns."""

@@ -21,7 +21,7 @@ from ...cache.store import FeatureStore
 from ...cache.timeline import usable
 from ...cache.windows import Window
 from ..config import FitConfig
-from ..data.loader import Feed, Tensors
+from ..data.loader import BatchLoader, Tensors
 
 STRETCH = 2.0  # seconds; what is dropped or occluded is so for about so long at a time
 
@@ -108,7 +108,7 @@ def parse_corruption(text: str, seed: int = 0) -> list[Corruption]:
 
 
 def struck_rows(
-    pts: np.ndarray, share: float, draw: np.random.Generator, stretch: float = STRETCH
+    pts: np.ndarray, share: float, rng: np.random.Generator, stretch: float = STRETCH
 ) -> np.ndarray:
     """Choose a share of the rows in stretches of time.
 
@@ -119,14 +119,14 @@ def struck_rows(
     Args:
         pts: [T] seconds.
         share: of the rows, to the nearest row.
-        draw: random numbers.
+        rng: random numbers.
         stretch: seconds.
 
     Returns:
         [T] bool with round(share * T) rows True.
     """
-    _, number = np.unique(np.floor((pts - pts[0]) / stretch + draw.random()), return_inverse=True)
-    order = np.argsort(draw.permutation(number[-1] + 1)[number], kind="stable")
+    _, number = np.unique(np.floor((pts - pts[0]) / stretch + rng.random()), return_inverse=True)
+    order = np.argsort(rng.permutation(number[-1] + 1)[number], kind="stable")
     struck = np.zeros(len(pts), bool)
     struck[order[: round(share * len(pts))]] = True
     return struck
@@ -160,8 +160,8 @@ def corrupt_rows(
     seeds = [corruption.seed, _number(corruption.kind), _number(video)]
     form, severity, rows = corruption.kind.partition("-")[0], corruption.severity, len(valid)
     if form == "noise":
-        draw = np.random.default_rng([*seeds, _number(stream)])
-        noise = draw.standard_normal(features.shape, np.float32)
+        rng = np.random.default_rng([*seeds, _number(stream)])
+        noise = rng.standard_normal(features.shape, np.float32)
         return features.astype(np.float32) + noise * np.float32(severity) * deviation, valid
     if form == "shift":
         source = np.arange(rows) - int(severity)
@@ -179,8 +179,8 @@ def _number(text: str) -> int:
     return zlib.crc32(text.encode())
 
 
-class CorruptedFeed(Feed):
-    """A feed whose struck streams are damaged on the way to the network."""
+class CorruptedLoader(BatchLoader):
+    """A loader whose struck streams are damaged on the way to the network."""
 
     def __init__(
         self,
@@ -202,11 +202,11 @@ class CorruptedFeed(Feed):
         }
 
     def batches(
-        self, windows: Sequence[Window], draw: np.random.Generator | None = None
+        self, windows: Sequence[Window], rng: np.random.Generator | None = None
     ) -> Iterator[Tensors]:
-        """The windows in their order, damaged; only for evaluation, so without `draw`."""
+        """The windows in their order, damaged; only for evaluation, so without `rng`."""
         items: dict[str, dict[str, tuple[Tensor, Tensor]]] = {}
-        for batch in super().batches(windows, draw):
+        for batch in super().batches(windows, rng):
             # Only the videos of this batch are kept: noise on a wide stream is large.
             names = {window.video for window in batch.windows}
             items = {video: items.get(video) or self._damage(video) for video in names}

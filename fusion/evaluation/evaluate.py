@@ -13,10 +13,10 @@ import numpy as np
 from ...cache.errors import ConfigError
 from ...cache.store import FeatureStore
 from ..config import TARGETS
-from ..data.loader import Feed
+from ..data.loader import BatchLoader
 from ..data.plan import require_streams
 from ..runs.folder import Run, find_streams, load_run
-from .corruption import CorruptedFeed, Corruption
+from .corruption import CorruptedLoader, Corruption
 from .ensemble import combine, ensemble_weights, require_same_videos
 from .gates import Gates
 from .results import write_evaluation
@@ -187,12 +187,12 @@ def predict_run(
 
 def _feed(
     run: Run, store: FeatureStore, videos: Sequence[str], corruption: Corruption | None
-) -> Feed:
+) -> BatchLoader:
     streams = run_streams(run, store)
     require_streams(store, videos, list(streams.values()))
     config = dataclasses.replace(run.config, streams=streams, views=False)
     if corruption is None:
-        return Feed(store, config, run.device)
+        return BatchLoader(store, config, run.device)
     network = next(iter(run.model.networks))  # all were given the same statistics
     deviations = {
         role: run.model.get_submodule(f"networks.{network}.encoders.{role}")
@@ -201,7 +201,7 @@ def _feed(
         .numpy()
         for role in streams
     }
-    return CorruptedFeed(store, config, run.device, corruption=corruption, deviations=deviations)
+    return CorruptedLoader(store, config, run.device, corruption=corruption, deviations=deviations)
 
 
 def partition_videos(run: Run, store: FeatureStore, partition: str) -> list[str]:

@@ -82,8 +82,8 @@ def bootstrap(
     videos = len(sums)
     if videos < 2:
         return None
-    draw = np.random.default_rng(seed)
-    times = draw.multinomial(videos, np.full(videos, 1 / videos), size=resamples)
+    rng = np.random.default_rng(seed)
+    times = rng.multinomial(videos, np.full(videos, 1 / videos), size=resamples)
     drawn = concordance(np.tensordot(times.astype(np.float64), sums, axes=1))
     drawn = np.column_stack([drawn, drawn.mean(axis=1)])
     drawn = drawn[np.isfinite(drawn).all(axis=1)]

@@ -15,8 +15,8 @@ from ...cache.errors import ConfigError
 from ...cache.store import FeatureStore
 from ...cache.windows import Window
 from ..config import TARGETS
-from ..data.loader import Feed
-from ..data.plan import columns, cut
+from ..data.loader import BatchLoader
+from ..data.plan import columns, make_windows
 from .ccc import ccc
 from .gates import GateGroup, Gates, gate_columns, gate_groups
 from .metrics import bootstrap, moments, mse, pcc
@@ -114,30 +114,32 @@ def merge_windows(
     return np.divide(total, count, out=np.full_like(total, np.nan), where=count > 0)
 
 
-def predict(network: nn.Module, feed: Feed, videos: Sequence[str]) -> dict[str, np.ndarray]:
+def predict(
+    network: nn.Module, loader: BatchLoader, videos: Sequence[str]
+) -> dict[str, np.ndarray]:
     """Predict every frame of the videos.
 
     Args:
         network: called with (streams, valid, mask), gives [B, L, C]; left in evaluation mode.
-        feed: gives windows as tensors where the network is.
+        loader: gives windows as tensors where the network is.
         videos: item ids.
 
     Returns:
         video -> [T, C] float32, overlaps averaged in float64.
     """
     network.eval()
-    windows = cut(feed.store, videos, feed.config)
+    windows = make_windows(loader.store, videos, loader.config)
     values: list[np.ndarray] = []
     with torch.inference_mode():
-        for tensors in feed.batches(windows):
+        for tensors in loader.batches(windows):
             output = network(tensors.streams, tensors.valid, tensors.mask)
             values.extend(output.double().cpu().numpy())
-    merged = _merge_videos(feed, windows, values)
+    merged = _merge_videos(loader, windows, values)
     return {video: merged[video].astype(np.float32) for video in videos}
 
 
 def predict_gated(
-    model: nn.Module, feed: Feed, videos: Sequence[str]
+    model: nn.Module, loader: BatchLoader, videos: Sequence[str]
 ) -> tuple[dict[str, np.ndarray], Gates]:
     """Predict every frame of the videos, and keep the heads' gates of the same pass.
 
@@ -146,19 +148,19 @@ def predict_gated(
 
     Args:
         model: as `network` in `predict`, and fills a further argument with its gates.
-        feed: as in `predict`.
+        loader: as in `predict`.
         videos: item ids.
 
     Returns:
         What `predict` gives, and the gates.
     """
     model.eval()
-    windows = cut(feed.store, videos, feed.config)
+    windows = make_windows(loader.store, videos, loader.config)
     values: list[np.ndarray] = []
     kept: list[np.ndarray] = []
     groups: list[GateGroup] | None = None
     with torch.inference_mode():
-        for tensors in feed.batches(windows):
+        for tensors in loader.batches(windows):
             found: dict[str, dict[str, torch.Tensor]] | None = None if groups == [] else {}
             output = model(tensors.streams, tensors.valid, tensors.mask, found)
             values.extend(output.double().cpu().numpy())
@@ -167,14 +169,14 @@ def predict_gated(
                     groups = gate_groups(found, output.shape[1])
                 if groups:
                     kept.extend(gate_columns(found, groups))
-    merged = _merge_videos(feed, windows, values)
+    merged = _merge_videos(loader, windows, values)
     predictions = {video: merged[video].astype(np.float32) for video in videos}
-    gates = _merge_videos(feed, windows, kept) if kept else {}
+    gates = _merge_videos(loader, windows, kept) if kept else {}
     return predictions, Gates(groups or [], {v: x.astype(np.float16) for v, x in gates.items()})
 
 
 def _merge_videos(
-    feed: Feed, windows: Sequence[Window], values: Sequence[np.ndarray]
+    loader: BatchLoader, windows: Sequence[Window], values: Sequence[np.ndarray]
 ) -> dict[str, np.ndarray]:
     """Video -> [T, C] float64: its windows merged."""
     own: dict[str, list[int]] = {}
@@ -182,7 +184,7 @@ def _merge_videos(
         own.setdefault(window.video, []).append(i)
     return {
         video: merge_windows(
-            feed.store.rows(video),
+            loader.store.rows(video),
             [(windows[i].start, windows[i].stop) for i in rows],
             [values[i] for i in rows],
         )

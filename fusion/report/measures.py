@@ -60,8 +60,8 @@ def difference(
     values = _gain(stacked.sum(0))
     bounds: list[list[float] | None] = [None] * len(values)
     if len(stacked) > 1:
-        draw = np.random.default_rng(0)
-        times = draw.multinomial(len(stacked), np.full(len(stacked), 1 / len(stacked)), RESAMPLES)
+        rng = np.random.default_rng(0)
+        times = rng.multinomial(len(stacked), np.full(len(stacked), 1 / len(stacked)), RESAMPLES)
         drawn = _gain(np.tensordot(times.astype(np.float64), stacked, axes=1))
         drawn = drawn[np.isfinite(drawn).all(axis=1)]
         tail = 100 * (1 - LEVEL) / 2

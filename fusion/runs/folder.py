@@ -25,7 +25,7 @@ from ...plugins import named_plugins
 from ..config import FitConfig
 from ..data.plan import Plan, fingerprint
 from ..models.network import Model, count_parameters
-from .model_card import make_card
+from .model_card import make_model_card
 
 RUNS = Path("vapipe-runs")
 
@@ -172,7 +172,7 @@ def write_weights(path: Path, model: Model) -> None:
     """Write the model card README.md, then model.safetensors; a run that has it is finished."""
     state = {name: tensor.cpu().contiguous() for name, tensor in model.state_dict().items()}
     weights = save(state)
-    card = make_card(
+    card = make_model_card(
         path, parameters=count_parameters(model), digest=hashlib.sha256(weights).hexdigest()
     )
     write_bytes(path / "README.md", card.encode())

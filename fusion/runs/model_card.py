@@ -15,7 +15,7 @@ both have terms of their own. `vapipe weights list` shows the licence of each ne
 Aff-Wild2 and the data of the ABAW challenges are for research only."""
 
 
-def make_card(path: Path, *, parameters: int, digest: str) -> str:
+def make_model_card(path: Path, *, parameters: int, digest: str) -> str:
     """Tell in Markdown what the files of a run's folder say.
 
     Args:

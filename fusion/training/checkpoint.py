@@ -22,7 +22,7 @@ Saved: TypeAlias = dict[str, dict[str, Tensor]]
 
 
 @dataclass
-class Progress:
+class FitState:
     """Where a fit stands.
 
     Attributes:
@@ -46,27 +46,25 @@ class Progress:
 
 def save_checkpoint(
     folder: Path,
-    progress: Progress,
+    state: FitState,
     model: nn.Module,
     best: dict[str, Tensor],
     optimizer: torch.optim.Optimizer,
 ) -> None:
-    """Write the checkpoint of a run folder: progress, weights, best weights, optimizer."""
+    """Write the checkpoint of a run folder: state, weights, best weights, optimizer."""
     tensors = {f"model.{name}": value for name, value in model.state_dict().items()}
     tensors |= {f"best.{name}": value for name, value in best.items()}
-    for index, state in optimizer.state_dict()["state"].items():
-        tensors |= {f"optimizer.{index}.{name}": value for name, value in state.items()}
+    for index, moments in optimizer.state_dict()["state"].items():
+        tensors |= {f"optimizer.{index}.{name}": value for name, value in moments.items()}
     contiguous = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
-    write_bytes(
-        folder / CHECKPOINT, save(contiguous, metadata={"progress": json.dumps(vars(progress))})
-    )
+    write_bytes(folder / CHECKPOINT, save(contiguous, metadata={"state": json.dumps(vars(state))}))
 
 
-def read_checkpoint(folder: Path) -> tuple[Progress, Saved]:
+def read_checkpoint(folder: Path) -> tuple[FitState, Saved]:
     """Read the checkpoint of a run folder.
 
     Returns:
-        The progress, and the tensors of the groups `model`, `best` and `optimizer` by name.
+        The state, and the tensors of the groups `model`, `best` and `optimizer` by name.
 
     Raises:
         ConfigError: there is none, or it is damaged.
@@ -75,7 +73,7 @@ def read_checkpoint(folder: Path) -> tuple[Progress, Saved]:
     groups: Saved = {"model": {}, "best": {}, "optimizer": {}}
     try:
         with safe_open(path, framework="pt") as file:
-            progress = Progress(**json.loads((file.metadata() or {})["progress"]))
+            state = FitState(**json.loads((file.metadata() or {})["state"]))
             for name in file.keys():  # noqa: SIM118 - not a dict
                 group, _, rest = name.partition(".")
                 groups[group][rest] = file.get_tensor(name)
@@ -83,7 +81,7 @@ def read_checkpoint(folder: Path) -> tuple[Progress, Saved]:
         raise ConfigError(
             f"cannot read the checkpoint {path} ({error}); fit again into a new folder"
         ) from error
-    return progress, groups
+    return state, groups
 
 
 def restore_optimizer(optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor]) -> None:

@@ -14,7 +14,7 @@ from ...cache.errors import ConfigError
 from ...cache.store import FeatureStore
 from ...device import choose_device, describe_device
 from ..config import FitConfig
-from ..data.loader import Feed
+from ..data.loader import BatchLoader
 from ..data.plan import Plan, plan_fit, statistics
 from ..evaluation.results import write_evaluation
 from ..evaluation.scoring import Evaluation, predict_gated, score
@@ -26,8 +26,8 @@ from ..runs.folder import (
     write_metrics,
     write_weights,
 )
-from .checkpoint import CHECKPOINT, Progress, Saved, read_checkpoint, save_checkpoint
-from .tensorboard import Board
+from .checkpoint import CHECKPOINT, FitState, Saved, read_checkpoint, save_checkpoint
+from .tensorboard import TensorboardWriter
 from .trainer import Epoch, Trainer
 
 Report = Callable[[Epoch], None]
@@ -93,7 +93,7 @@ def fit(
     plan, device = plan_fit(store, config), choose_device(config.device)
     folder = start_run(run_dir, plan, store, device)
     with _stopping_named(folder):
-        return _fit(plan, store, device, folder, Progress(), None, progress, tensorboard)
+        return _fit(plan, store, device, folder, FitState(), None, progress, tensorboard)
 
 
 def resume(
@@ -128,11 +128,11 @@ def resume(
         )
     device = choose_device(stored.device)
     check_unchanged(run_dir, plan, store)
-    at, saved = Progress(), None
+    state, saved = FitState(), None
     if (run_dir / CHECKPOINT).exists():  # else it was interrupted in the first epoch
-        at, saved = read_checkpoint(run_dir)
+        state, saved = read_checkpoint(run_dir)
     with _stopping_named(run_dir):
-        return _fit(plan, store, device, run_dir, at, saved, progress, tensorboard)
+        return _fit(plan, store, device, run_dir, state, saved, progress, tensorboard)
 
 
 @contextmanager
@@ -148,12 +148,12 @@ def _fit(
     store: FeatureStore,
     device: torch.device,
     folder: Path,
-    at: Progress,
+    state: FitState,
     saved: Saved | None,
     progress: Report | None,
     tensorboard: bool,
 ) -> FitResult:
-    """Train what `at` leaves to be trained."""
+    """Train what `state` leaves to be trained."""
     began = time.monotonic()
     config = plan.config
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
@@ -164,29 +164,29 @@ def _fit(
         else:
             model.load_state_dict(saved["model"])
         model.to(device)
-        feed = Feed(store, config, device)
-        board = Board(folder, at.records) if tensorboard else None
+        loader = BatchLoader(store, config, device)
+        writer = TensorboardWriter(folder, state.records) if tensorboard else None
         for name, network in model.networks.items():
-            if name in at.finished:
+            if name in state.finished:
                 continue
-            begun = at.network == name
-            trainer = Trainer(name, network, plan, feed, at)
+            begun = state.network == name
+            trainer = Trainer(name, network, plan, loader, state)
             if saved is not None and begun:
                 trainer.restore(saved)
             while not trainer.done:
                 epoch = trainer.run_epoch()
-                save_checkpoint(folder, at, model, trainer.best_weights, trainer.optimizer)
-                write_metrics(folder, at.records)
-                if board is not None:
-                    board.write(at.records)
+                save_checkpoint(folder, state, model, trainer.best_weights, trainer.optimizer)
+                write_metrics(folder, state.records)
+                if writer is not None:
+                    writer.write(state.records)
                 if progress is not None:
                     progress(epoch)
             trainer.finish()
-        if board is not None:
-            board.close()
-    predictions, gates = predict_gated(model, feed, plan.validation)
+        if writer is not None:
+            writer.close()
+    predictions, gates = predict_gated(model, loader, plan.validation)
     evaluation = score(store, predictions, partition="validation", gates=gates)
-    write_metrics(folder, at.records)
+    write_metrics(folder, state.records)
     write_evaluation(folder, evaluation, store)
     write_weights(folder, model)
     (folder / CHECKPOINT).unlink(missing_ok=True)
@@ -195,7 +195,7 @@ def _fit(
         config=config,
         device=describe_device(device),
         parameters=count_parameters(model),
-        epochs=[Epoch(**record) for record in at.records],
+        epochs=[Epoch(**record) for record in state.records],
         evaluation=evaluation,
         seconds=time.monotonic() - began,
     )

@@ -9,7 +9,7 @@ from typing import Any
 from ...cache.errors import ConfigError
 
 
-class Board:
+class TensorboardWriter:
     """Writes the epochs of a run to its folder `tensorboard`; the step counts all epochs."""
 
     def __init__(self, folder: Path, records: Sequence[dict[str, Any]]) -> None:

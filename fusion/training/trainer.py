@@ -12,11 +12,11 @@ import torch
 from torch import nn
 
 from ...cache.errors import ConfigError
-from ..data.loader import Feed, Tensors
-from ..data.plan import Plan, columns, with_labels
+from ..data.loader import BatchLoader, Tensors
+from ..data.plan import Plan, columns, keep_annotated
 from ..evaluation.ccc import ccc_loss
 from ..evaluation.scoring import predict, score
-from .checkpoint import Progress, Saved, restore_optimizer
+from .checkpoint import FitState, Saved, restore_optimizer
 from .schedule import Schedule, make_optimizer
 
 
@@ -50,55 +50,57 @@ class Trainer:
     ran before it in this process.
 
     Attributes:
-        at: where the fit stands; kept up to date.
+        state: where the fit stands; kept up to date.
         best_weights: those of the best epoch so far.
         optimizer: with its state.
     """
 
-    def __init__(self, name: str, network: nn.Module, plan: Plan, feed: Feed, at: Progress) -> None:
+    def __init__(
+        self, name: str, network: nn.Module, plan: Plan, loader: BatchLoader, state: FitState
+    ) -> None:
         """Prepare the training of one of the model's networks."""
         self.name = name
         self.network = network
         self.plan = plan
-        self.feed = feed
-        self.at = at
+        self.loader = loader
+        self.state = state
         self.config = plan.config
         self.targets = self.config.networks()[name]
         self.labels = columns(self.targets)
-        self.windows = with_labels(feed.store, plan.windows, self.labels)
+        self.windows = keep_annotated(loader.store, plan.windows, self.labels)
         self.steps = math.ceil(len(self.windows) / self.config.batch)
         self.optimizer = make_optimizer(network, self.config)
         self.schedule = Schedule(self.optimizer, self.config, self.steps)
         self.best_weights = copy.deepcopy(network.state_dict())
         self.forward = torch.compile(network) if self.config.compile else network
-        if at.network != name:
-            at.network, at.epoch, at.best, at.best_epoch = name, 0, -math.inf, 0
+        if state.network != name:
+            state.network, state.epoch, state.best, state.best_epoch = name, 0, -math.inf, 0
 
     def restore(self, saved: Saved) -> None:
         """Go on from a checkpoint; the network has its weights already."""
-        device = self.feed.device
+        device = self.loader.device
         self.best_weights = {name: value.to(device) for name, value in saved["best"].items()}
         restore_optimizer(self.optimizer, saved["optimizer"])
-        self.schedule.load_state_dict(self.at.schedule)
+        self.schedule.load_state_dict(self.state.schedule)
 
     @property
     def done(self) -> bool:
         """Whether the epochs, or the patience, are used up."""
-        at, config = self.at, self.config
-        return at.epoch >= config.epochs or at.epoch - at.best_epoch >= config.patience
+        state, config = self.state, self.config
+        return state.epoch >= config.epochs or state.epoch - state.best_epoch >= config.patience
 
     def run_epoch(self) -> Epoch:
         """Train on every window once, and validate.
 
         Raises:
-            ConfigError: the loss stopped being finite; `at` is still that of the last epoch.
+            ConfigError: the loss stopped being finite; `state` is still that of the last epoch.
         """
-        at, epoch, started = self.at, self.at.epoch + 1, time.monotonic()
+        state, epoch, started = self.state, self.state.epoch + 1, time.monotonic()
         loss = self._train(epoch)
         validation = self.plan.validation
         agreement = score(
-            self.feed.store,
-            predict(self.network, self.feed, validation),
+            self.loader.store,
+            predict(self.network, self.loader, validation),
             partition="validation",
             targets=self.targets,
         ).ccc
@@ -108,31 +110,31 @@ class Trainer:
             learning_rate=self.schedule.rate,
             loss=loss,
             ccc=agreement,
-            best=agreement["mean"] > at.best,
+            best=agreement["mean"] > state.best,
             seconds=time.monotonic() - started,
         )
         if result.best:
-            at.best, at.best_epoch = agreement["mean"], epoch
+            state.best, state.best_epoch = agreement["mean"], epoch
             self.best_weights = copy.deepcopy(self.network.state_dict())
         self.schedule.after_epoch(epoch, agreement["mean"])
-        at.epoch, at.schedule = epoch, self.schedule.state_dict()
-        at.records.append(asdict(result))
+        state.epoch, state.schedule = epoch, self.schedule.state_dict()
+        state.records.append(asdict(result))
         return result
 
     def finish(self) -> None:
         """Leave the network with its best weights."""
         self.network.load_state_dict(self.best_weights)
-        self.at.finished.append(self.name)
+        self.state.finished.append(self.name)
 
     def _train(self, epoch: int) -> float:
         """Take one step per batch; the mean loss over the windows."""
         config = self.config
-        draw = np.random.default_rng([config.seed, epoch])
-        torch.manual_seed(int(draw.integers(2**63)))
-        order = draw.permutation(len(self.windows))
+        rng = np.random.default_rng([config.seed, epoch])
+        torch.manual_seed(int(rng.integers(2**63)))
+        order = rng.permutation(len(self.windows))
         self.network.train()
         total = 0.0
-        for step, tensors in enumerate(self.feed.batches([self.windows[i] for i in order], draw)):
+        for step, tensors in enumerate(self.loader.batches([self.windows[i] for i in order], rng)):
             self.schedule.before_step((epoch - 1) * self.steps + step + 1)
             output = self.forward(tensors.streams, tensors.valid, tensors.mask)
             loss = torch.stack(

@@ -13,11 +13,11 @@ from hypothesis import strategies as st
 
 from vapipe.cache import ConfigError, FeatureStore, Valid
 from vapipe.fusion import Corruption, compare, evaluate, fit, load_run
-from vapipe.fusion.data.loader import Feed
-from vapipe.fusion.data.plan import cut
+from vapipe.fusion.data.loader import BatchLoader
+from vapipe.fusion.data.plan import make_windows
 from vapipe.fusion.evaluation.corruption import (
     KINDS,
-    CorruptedFeed,
+    CorruptedLoader,
     corrupt_rows,
     parse_corruption,
     struck_rows,
@@ -165,7 +165,7 @@ def test_noise_has_the_deviation_asked_in_every_channel_and_grows_in_proportion(
 def corrupted(store, config, kind, severity):
     widths = {role: store.dim(name) for role, name in config.streams.items()}
     deviations = {role: np.ones(width, np.float32) for role, width in widths.items()}
-    return CorruptedFeed(
+    return CorruptedLoader(
         store,
         config,
         torch.device("cpu"),
@@ -174,10 +174,10 @@ def corrupted(store, config, kind, severity):
     )
 
 
-def frames_seen(feed, videos):
+def frames_seen(loader, videos):
     """(role, video, row) -> everything that any window showed of it."""
     seen = {}
-    for batch in feed.batches(cut(feed.store, videos, feed.config)):
+    for batch in loader.batches(make_windows(loader.store, videos, loader.config)):
         for role, x in batch.streams.items():
             for i, window in enumerate(batch.windows):
                 for offset in range(window.stop - window.start):
@@ -205,7 +205,7 @@ def test_all_windows_of_all_runs_see_the_same_of_a_frame(planted, small, kind):
     ]
     assert all(len(shown) == 1 for shown in pictures[0].values())
     assert all(picture == pictures[0] for picture in pictures[1:])
-    clean = frames_seen(Feed(planted, small, torch.device("cpu")), videos)
+    clean = frames_seen(BatchLoader(planted, small, torch.device("cpu")), videos)
     struck = {"audio": "audio", "visual": "video"}[KINDS[kind][0]]
     changed = {
         role
@@ -220,7 +220,9 @@ def test_streams_of_one_sound_are_dropped_together(make_store, small):
     store = make_store({"v": {"features": {"onet": zeros, "logmel": zeros, "vggish": zeros}}})
     streams = {"video": "onet", "audio": "logmel", "audio2": "vggish"}
     config = dataclasses.replace(small, streams=streams)
-    for batch in corrupted(store, config, "drop-audio", 0.4).batches(cut(store, ["v"], config)):
+    for batch in corrupted(store, config, "drop-audio", 0.4).batches(
+        make_windows(store, ["v"], config)
+    ):
         assert torch.equal(batch.valid["audio"], batch.valid["audio2"])
         assert batch.valid["video"].sum() > batch.valid["audio"].sum()
 
@@ -249,13 +251,13 @@ def test_severity_0_is_the_clean_evaluation_exactly_and_the_cache_stays(planted,
 def test_noise_is_measured_by_the_rows_the_run_was_trained_on(planted, fitted, monkeypatch):
     given = {}
 
-    class Spy(CorruptedFeed):
+    class Spy(CorruptedLoader):
         def __init__(self, *arguments, deviations, **options):
             given.update(deviations)
             super().__init__(*arguments, deviations=deviations, **options)
 
     # By its module's name: in the package `evaluate` is the function.
-    monkeypatch.setattr(sys.modules["vapipe.fusion.evaluation.evaluate"], "CorruptedFeed", Spy)
+    monkeypatch.setattr(sys.modules["vapipe.fusion.evaluation.evaluate"], "CorruptedLoader", Spy)
     run = load_run(fitted.run_dir, "cpu")
     evaluate(run, planted, corruption=Corruption("noise-video", 1))
     for role, stream in (("video", "onet"), ("audio", "logmel")):

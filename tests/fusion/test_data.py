@@ -10,8 +10,8 @@ from caches import add_features, add_video
 from vapipe.cache import CacheError, ConfigError, FeatureStore, Valid, Window
 from vapipe.device import choose_device
 from vapipe.fusion import FitConfig, plan_fit
-from vapipe.fusion.data.loader import Feed
-from vapipe.fusion.data.plan import choose_streams, cut, statistics
+from vapipe.fusion.data.loader import BatchLoader
+from vapipe.fusion.data.plan import choose_streams, make_windows, statistics
 
 
 def video(rows=20, streams=("onet", "logmel"), seed=0, **arguments):
@@ -147,7 +147,7 @@ def test_statistics_are_those_of_the_usable_training_rows_each_counted_once(make
         "c": {"features": {"onet": np.full((30, 3), 1000.0)}},
     }
     store = make_store(videos)
-    windows = cut(store, ["a", "b"], FitConfig(window=10, stride=6))
+    windows = make_windows(store, ["a", "b"], FitConfig(window=10, stride=6))
     mean, std = statistics(store, windows, {"video": "onet"})["video"]
     rows = np.concatenate([first[codes < 128], other]).astype(np.float64)
     assert np.allclose(mean, rows.mean(0), atol=1e-6)
@@ -164,16 +164,16 @@ def test_a_stream_without_any_usable_row_is_named(make_store):
         statistics(store, [Window("a", 0, 20)], {"audio": "logmel"})
 
 
-def feed(store, memory, **options):
+def loader(store, memory, **options):
     config = FitConfig(batch=2, streams={"video": "onet"}, memory=memory, **options)
-    return Feed(store, config, choose_device("cpu"))
+    return BatchLoader(store, config, choose_device("cpu"))
 
 
 @pytest.mark.parametrize("memory", ["map", "ram", "device"])
 def test_batches_keep_the_order_and_mask_only_where_something_is_padded(make_store, memory):
     store = make_store({"a": video(20), "b": video(5)})
-    source = feed(store, memory, window=10, stride=10)
-    first, second = source.batches(cut(store, ["a", "b"], source.config))
+    source = loader(store, memory, window=10, stride=10)
+    first, second = source.batches(make_windows(store, ["a", "b"], source.config))
     assert [w.start for w in first.windows] == [0, 10]
     assert first.mask is None
     assert second.mask.sum() == 5
@@ -183,8 +183,8 @@ def test_batches_keep_the_order_and_mask_only_where_something_is_padded(make_sto
 @pytest.mark.parametrize("memory", ["ram", "device"])
 def test_every_memory_policy_gives_the_same_batches(make_store, memory):
     store = make_store({"a": video(23), "b": video(5)})
-    mapped, other = (feed(store, policy, window=10, stride=7) for policy in ("map", memory))
-    windows = cut(store, ["a", "b"], mapped.config)
+    mapped, other = (loader(store, policy, window=10, stride=7) for policy in ("map", memory))
+    windows = make_windows(store, ["a", "b"], mapped.config)
     for one, two in zip(mapped.batches(windows), other.batches(windows), strict=True):
         assert torch.equal(one.streams["video"], two.streams["video"])
         assert torch.equal(one.valid["video"], two.valid["video"])
@@ -198,8 +198,8 @@ def test_every_memory_policy_gives_the_same_batches(make_store, memory):
 def test_training_draws_a_stored_view_for_each_window_and_prediction_does_not(make_store, memory):
     features = {"onet": np.zeros((20, 2)), "onet~flip": np.ones((20, 2))}
     store = make_store({"a": {**video(20), "features": features}})
-    source = feed(store, memory, window=5, stride=5)
-    windows = cut(store, ["a"], source.config) * 10
+    source = loader(store, memory, window=5, stride=5)
+    windows = make_windows(store, ["a"], source.config) * 10
     drawn = [
         float(x.mean())
         for batch in source.batches(windows, np.random.default_rng(0))
@@ -208,7 +208,7 @@ def test_training_draws_a_stored_view_for_each_window_and_prediction_does_not(ma
     assert set(drawn) == {0.0, 1.0}
     assert 10 < sum(drawn) < 30
     assert all((batch.streams["video"] == 0).all() for batch in source.batches(windows))
-    plain = feed(store, memory, window=5, stride=5, views=False)
+    plain = loader(store, memory, window=5, stride=5, views=False)
     again = plain.batches(windows, np.random.default_rng(0))
     assert all((batch.streams["video"] == 0).all() for batch in again)
     assert choose_streams(store, FitConfig(head="concat")) == {"video": "onet"}
@@ -219,7 +219,7 @@ def test_a_view_under_two_keys_is_refused(make_store):
     store = make_store({"a": {**video(20), "features": features}})
     add_features(store.root, "a", "onet~flip", np.ones((20, 2)), key="c3" * 32)
     with pytest.raises(ConfigError, match="view onet~flip is stored under 2 keys"):
-        feed(FeatureStore.open(store.root), "map", window=5, stride=5)
+        loader(FeatureStore.open(store.root), "map", window=5, stride=5)
 
 
 def test_a_resolved_plan_resolves_to_itself(make_store):

@@ -8,18 +8,18 @@ import torch
 
 from vapipe.cache import ConfigError
 from vapipe.fusion import FitConfig, Model
-from vapipe.fusion.data.loader import Feed
-from vapipe.fusion.data.plan import cut
+from vapipe.fusion.data.loader import BatchLoader
+from vapipe.fusion.data.plan import make_windows
 from vapipe.fusion.evaluation.gates import GateGroup, Gates, read_gates, write_gates
 from vapipe.fusion.evaluation.scoring import predict, predict_gated
 
 
 def build(planted, small, **changes):
-    """A model with random weights and a feed of the planted cache."""
+    """A model with random weights and a loader of the planted cache."""
     config = dataclasses.replace(small, **changes).resolved()
     torch.manual_seed(0)
     model = Model(config=config, dims={role: planted.dim(s) for role, s in config.streams.items()})
-    return model, Feed(planted, config, torch.device("cpu"))
+    return model, BatchLoader(planted, config, torch.device("cpu"))
 
 
 @pytest.mark.parametrize(
@@ -37,11 +37,11 @@ def build(planted, small, **changes):
     ],
 )  # fmt: skip
 def test_gates_per_frame_come_with_the_same_predictions(planted, small, head, options, groups):
-    model, feed = build(planted, small, head=head, head_options={}, **options)
+    model, loader = build(planted, small, head=head, head_options={}, **options)
     videos = planted.videos()
-    predictions, gates = predict_gated(model, feed, videos)
+    predictions, gates = predict_gated(model, loader, videos)
     assert gates.groups == [GateGroup(*group) for group in groups]
-    for video, values in predict(model, feed, videos).items():
+    for video, values in predict(model, loader, videos).items():
         assert np.allclose(predictions[video], values, atol=1e-6)
         if groups:
             width = sum(group.size for group in gates.groups)
@@ -51,14 +51,14 @@ def test_gates_per_frame_come_with_the_same_predictions(planted, small, head, op
 
 def test_overlapping_windows_are_averaged(planted, small):
     """Each window alone, by the head's own `gates`, averaged in plain NumPy."""
-    model, feed = build(planted, small)
+    model, loader = build(planted, small)
     video = max(planted.videos(), key=planted.rows)
-    _, gates = predict_gated(model, feed, [video])
+    _, gates = predict_gated(model, loader, [video])
     total, count = np.zeros((planted.rows(video), 6)), np.zeros((planted.rows(video), 1))
-    for window in cut(planted, [video], feed.config):
-        (batch,) = feed.batches([window])
+    for window in make_windows(planted, [video], loader.config):
+        (batch,) = loader.batches([window])
         with torch.inference_mode():
-            own = model.networks["joint"].gates(batch.streams, batch.valid, batch.mask)
+            model.networks["joint"](batch.streams, batch.valid, batch.mask, own := {})
         values = torch.cat([own["video"], own["audio"]], dim=-1)[0].numpy()
         total[window.start : window.stop] += values[: window.stop - window.start]
         count[window.start : window.stop] += 1
