@@ -11,7 +11,6 @@ from typing import Any
 import click
 
 from . import __version__
-from .cache.errors import VapipeError
 from .commands.cache import cache
 from .commands.console import ERROR
 from .commands.demo import demo
@@ -25,6 +24,7 @@ from .commands.runs import runs
 from .commands.submit import submit
 from .commands.sweep import sweep
 from .commands.weights import weights
+from .errors import VapipeError
 from .plugins import VARIABLE, name_plugins
 
 

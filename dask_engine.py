@@ -16,7 +16,7 @@ from itertools import islice
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
-from .cache.errors import ConfigError
+from .errors import ConfigError
 from .plugins import name_plugins, named_plugins
 from .workers import Crew, Death, Engine, Limits
 

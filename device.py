@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from .cache.errors import ConfigError
+from .errors import ConfigError
 
 if TYPE_CHECKING:
     import torch

@@ -14,7 +14,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from types import ModuleType
 
-from .cache.errors import ConfigError
+from .errors import ConfigError
 
 VARIABLE = "VAPIPE_PLUGINS"  # paths, separated as in PATH
 

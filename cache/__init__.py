@@ -1,6 +1,6 @@
 """The ground floor: time, shards, the store, windows. Knows nothing of media or models."""
 
-from .errors import CacheError, ConfigError, LabelError, MediaError, VapipeError
+from ..errors import CacheError, ConfigError, LabelError, MediaError, VapipeError
 from .store import FeatureStore
 from .timeline import Timeline, Valid, usable
 from .windows import Batch, Window, WindowReader, cut_windows, gather

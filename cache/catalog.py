@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from .errors import CacheError
-from .header import ArrayInfo, DamagedShardError, Header, read_header
+from ..errors import CacheError, DamagedShardError
+from .header import ArrayInfo, Header, read_header
 from .layout import PACK_PREFIX, feature_folder
 
 # What the arrays of each kind may be: NumPy types, and number of dimensions.

@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from .errors import CacheError
+from ..errors import CacheError
 
 PARTIAL_SUFFIX = ".partial"
 _PARTIAL_NAME = re.compile(r"^\.(?P<host>[0-9a-f]{8})-(?P<pid>\d+)-[0-9a-f]{12}\.partial$")

@@ -16,8 +16,8 @@ from typing import Any
 
 import numpy as np
 
+from ..errors import CacheError, DamagedShardError
 from .durable import canonical_json
-from .errors import CacheError
 
 VERSION = 1
 KINDS = ("timeline", "labels", "features")
@@ -25,18 +25,6 @@ _PREAMBLE = re.compile(rb"vapipe-shard (\d{4}) (\d{9}) (\d{9}) ([0-9a-f]{64})\n"
 PREAMBLE_BYTES = 13 + 5 + 10 + 10 + 65
 _FIRST_READ = 8192
 _HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
-
-
-class DamagedShardError(CacheError):
-    """A file in the cache that cannot be what vapipe once wrote there."""
-
-    def __init__(self, path: Path, reason: str) -> None:
-        super().__init__(
-            f"damaged shard {path}: {reason}. Nothing else is affected; "
-            "`vapipe cache verify --repair` moves it aside so that `vapipe extract` redoes it"
-        )
-        self.path = path
-        self.reason = reason
 
 
 @dataclass(frozen=True)

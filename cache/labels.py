@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from .errors import LabelError
+from ..errors import LabelError
 from .layout import PARTITIONS
 
 INVALID = -5.0  # Aff-Wild2's mark of a frame without annotation, in either column

@@ -24,8 +24,8 @@ from typing import Any
 
 import numpy as np
 
+from ..errors import CacheError
 from .durable import PARTIAL_SUFFIX, safe_name, slug, write_json
-from .errors import CacheError
 from .header import Item
 from .shard import ShardWriter, write_shard
 from .timeline import Timeline

@@ -14,9 +14,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from ..errors import CacheError
 from .catalog import Catalog, Folder, Group, Place
 from .durable import safe_name
-from .errors import CacheError
 from .index import open_catalog
 from .layout import check_cache, feature_folder, read_current
 from .odd_times import Odd, odd_times

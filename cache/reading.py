@@ -12,9 +12,9 @@ from pathlib import Path
 import h5py
 import numpy as np
 
+from ..errors import CacheError, DamagedShardError
 from .durable import digest_file
-from .errors import CacheError
-from .header import DamagedShardError, Header, pack_user_block, read_header
+from .header import Header, pack_user_block, read_header
 
 _BLOCK_BYTES = 64 << 20  # read at once where a whole array is gone through
 

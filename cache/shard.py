@@ -17,8 +17,8 @@ from typing import Any, BinaryIO
 import h5py
 import numpy as np
 
+from ..errors import CacheError, WriteVerificationError
 from .durable import atomic_file, canonical_json, digest_file, refusals_named
-from .errors import CacheError
 from .header import (
     VERSION,
     ArrayInfo,
@@ -35,16 +35,6 @@ _ALIGNMENT = 64  # bytes; one cache line, so that mapped rows start aligned
 _CHUNK_BYTES = 1 << 20  # of a compressed shard: what one read decompresses at least
 ArraySpec = tuple[str, tuple[int, ...]]  # NumPy dtype, shape of one row
 Store = Callable[[str, int, np.ndarray], None]  # array, first row, values
-
-
-class SpoiltShardError(CacheError):
-    """What was written of a shard reads back differently; nothing of it is kept."""
-
-    def __init__(self, target: Path, what: str) -> None:
-        super().__init__(
-            f"cannot write {target}: {what} reads back differently from what was written; the "
-            "disk, its file system or the memory is faulty, or a library wrote where it must not"
-        )
 
 
 class ShardWriter:
@@ -143,7 +133,7 @@ def write_shard(
 
     Raises:
         CacheError: the rows do not fit what was announced, or the disk refuses.
-        SpoiltShardError: something else changed the file before it was complete.
+        WriteVerificationError: something else changed the file before it was complete.
     """
     rows = sum(item.rows for item in items)
     plan = Header(
@@ -170,7 +160,7 @@ def write_shard(
             digests = writer.digests()
         with refusals_named(target):
             if structure is not None and _structure(partial, header, block) != structure:
-                raise SpoiltShardError(target, "HDF5 metadata")
+                raise WriteVerificationError(target, "HDF5 metadata")
             _seal(partial, header, block, digests)
         _check(partial, target, digests)
 
@@ -302,7 +292,7 @@ def _check(path: Path, target: Path, digests: Mapping[str, str]) -> None:
     reader = ShardReader(path)
     for name, digest in digests.items():
         if reader.digest(name) != digest:
-            raise SpoiltShardError(target, f"`{name}`")
+            raise WriteVerificationError(target, f"`{name}`")
     with refusals_named(target), h5py.File(path, "r", locking=False) as file:
         for name in digests:
             file[name][-1:]

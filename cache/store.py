@@ -9,8 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
+from ..errors import CacheError
 from .catalog import Catalog, Folder, Place
-from .errors import CacheError
 from .index import open_catalog
 from .layout import check_cache
 from .reading import ShardReader

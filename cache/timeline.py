@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .errors import CacheError
+from ..errors import CacheError
 
 
 class Valid(enum.IntEnum):

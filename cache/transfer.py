@@ -9,8 +9,8 @@ from pathlib import Path
 import h5py
 import numpy as np
 
+from ..errors import CacheError, ConfigError
 from .durable import atomic_file, canonical_json, refusals_named
-from .errors import CacheError, ConfigError
 from .layout import write_features
 from .store import FeatureStore
 from .timeline import Valid

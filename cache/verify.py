@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from ..errors import CacheError
 from .catalog import Catalog, list_folder, shard_folders
 from .durable import refusals_named
-from .errors import CacheError
 from .header import Header
 from .reading import verify_shard
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 
 from ..cache.durable import write_json
-from ..cache.errors import ConfigError
+from ..errors import ConfigError
 from .console import device_option, progress_lines
 from .evaluate import show_evaluation
 from .extract import extraction_settings, show_extraction

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ..cache.errors import ConfigError
 from ..dask_engine import describe_dask
+from ..errors import ConfigError
 from .batch import (
     batch_options,
     failure_options,

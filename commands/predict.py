@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ..cache.errors import ConfigError
+from ..errors import ConfigError
 from .console import DEFAULT_CACHE, PARTLY, device_option, progress_lines
 from .extract import show_extraction
 

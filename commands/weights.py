@@ -52,7 +52,7 @@ def list_(as_json: bool) -> None:
 @click.option("--all", "everything", is_flag=True, help="All that have a public location.")
 def fetch(names: tuple[str, ...], everything: bool) -> None:
     """Download the weights NAMES; continues where an earlier download stopped."""
-    from ..cache.errors import VapipeError
+    from ..errors import VapipeError
     from ..extract.weights.files import weight_entry, weights_folder
     from ..extract.weights.table import WEIGHT_TABLE
 
@@ -100,7 +100,8 @@ def _fetch(name: str) -> None:
 @click.argument("names", nargs=-1)
 def verify(names: tuple[str, ...]) -> None:
     """Read every file that is here, or those of NAMES, and compare the digests."""
-    from ..extract.weights.files import WeightsError, find_weights, present_names
+    from ..errors import WeightsError
+    from ..extract.weights.files import find_weights, present_names
 
     checked = names or tuple(present_names())
     bad = 0

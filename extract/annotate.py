@@ -9,9 +9,9 @@ import numpy as np
 
 from ..cache.catalog import Catalog, Place
 from ..cache.durable import digest_file
-from ..cache.errors import LabelError
 from ..cache.labels import fit_labels, read_label_file
 from ..cache.layout import write_labels
+from ..errors import LabelError
 from .dataset import Annotation, Dataset, Video
 from .video import Outcome
 

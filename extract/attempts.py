@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..cache.catalog import Catalog
-from ..cache.errors import VapipeError
+from ..errors import VapipeError
 from ..workers import Death, Engine, Limits
 from .plan import length_of
 from .runlog import Write

@@ -17,10 +17,10 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from ..cache.errors import CacheError, ConfigError, MediaError
 from ..cache.overview import ItemFacts, Overview, Unit, VideoFacts
 from ..cache.store import FeatureStore
 from ..cache.timeline import Valid, usable
+from ..errors import CacheError, ConfigError, MediaError
 from .dataset import subjects_of, video_files
 from .faces.crops import CropConfig, read_crops
 from .media.probe import probe

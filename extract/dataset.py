@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from ..cache.errors import ConfigError
 from ..cache.labels import read_split_file
 from ..cache.layout import MARKER
+from ..errors import ConfigError
 
 _MP4 = (".mp4", ".m4v", ".mov", ".3gp")
 _OTHERS = (".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".wmv", ".flv", ".ts", ".mts", ".ogv")

@@ -14,9 +14,9 @@ from typing import Any
 
 from .. import __version__
 from ..cache.durable import refusals_named, safe_name, write_json
-from ..cache.errors import CacheError
 from ..cache.header import read_header
 from ..cache.layout import timeline_path
+from ..errors import CacheError
 from .dataset import Video
 from .video import Task
 

@@ -19,7 +19,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ..cache.errors import ConfigError
+from ..errors import ConfigError
 from .faces.crops import CropConfig
 from .streams import StreamConfig
 from .views import View

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from ..cache.catalog import Catalog, Place
 from ..cache.durable import digest_file
-from ..cache.errors import ConfigError
+from ..errors import ConfigError
 from .dataset import Dataset, Video
 from .media.lengths import announced
 from .streams import StreamFacts

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..cache.errors import ConfigError
+from ..errors import ConfigError
 from .encoders.registry import encoder_options
 from .faces.crops import CropConfig
 from .run import bind_all

@@ -19,11 +19,10 @@ import torch
 
 from ..cache.catalog import Catalog
 from ..cache.durable import dead_partials
-from ..cache.errors import ConfigError, MediaError, VapipeError
 from ..cache.index import open_catalog, write_index
 from ..cache.layout import create_cache, write_current
-from ..cache.shard import SpoiltShardError
 from ..dask_engine import open_dask
+from ..errors import ConfigError, MediaError, VapipeError, WriteVerificationError
 from ..workers import Death, Engine, open_engine
 from .annotate import take_labels
 from .attempts import DEFAULT, Attempts, Policy, limits_of
@@ -248,7 +247,7 @@ def _attempt(settings: Settings, task: Task) -> Outcome:
         fault = "set-up"
         if isinstance(error, MediaError):
             fault = "media"
-        elif isinstance(error, SpoiltShardError):
+        elif isinstance(error, WriteVerificationError):
             fault = "unexpected"
         outcome = Outcome(task.video.id, "failed", problems=(str(error),), fault=fault)
     except Exception as error:

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..cache.durable import canonical_json
-from ..cache.errors import ConfigError
 from ..cache.layout import DTYPES
+from ..errors import ConfigError
 from ..plugins import plugin_digest
 from .encoders import Encoder, create_encoder, same_values
 from .faces.crops import CropConfig

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..cache.errors import ConfigError
+from ..errors import ConfigError
 
 PART = 40 / 48  # side of a view as a part of the crop's side
 _RANDOM = re.compile(r"random(\d+)")

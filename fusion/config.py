@@ -12,9 +12,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ..cache.errors import ConfigError
 from ..cache.windows import POLICIES
 from ..device import check_device_name
+from ..errors import ConfigError
 from .models.heads import ROLES, describe_head
 from .models.regressor import REGRESSORS
 

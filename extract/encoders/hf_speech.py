@@ -12,10 +12,9 @@ import torch
 from torch import nn
 
 from ...cache.durable import digest_file
-from ...cache.errors import ConfigError
+from ...errors import ConfigError, WeightsError
 from ..media.audio import RATE
 from ..weights.checkpoints import read_state
-from ..weights.files import WeightsError
 from .pretrained import load_strictly
 from .registry import register_family
 from .speech import SpeechEncoder, choose_layers

@@ -10,8 +10,8 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from ...cache.errors import ConfigError
 from ...device import choose_device
+from ...errors import ConfigError
 from ..weights.files import WeightFile
 from .base import VisualEncoder
 from .precision import exactly, place, resolve_precision, torch_dtype

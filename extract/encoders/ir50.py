@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from ...cache.errors import ConfigError
+from ...errors import ConfigError
 from ..weights.checkpoints import load_network
 from .images import ImageEncoder, ImageInput, check_side
 from .pretrained import open_weights

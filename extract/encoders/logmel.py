@@ -10,8 +10,8 @@ import numpy as np
 import torch
 from torchaudio.functional import melscale_fbanks
 
-from ...cache.errors import ConfigError
 from ...cache.timeline import Timeline, Valid
+from ...errors import ConfigError
 from ..media.audio import RATE, AudioBlock
 from .base import AudioEncoder
 from .pooling import IntervalMean

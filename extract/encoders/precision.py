@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch.nn import functional
 
-from ...cache.errors import ConfigError
+from ...errors import ConfigError
 
 PRECISIONS = ("float32", "bfloat16", "auto")
 _FAST_BFLOAT16 = (8, 0)  # compute capability of the first NVIDIA GPUs with bfloat16 units

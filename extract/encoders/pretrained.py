@@ -10,8 +10,8 @@ import torch
 from torch import nn
 
 from ...cache.durable import digest_file
-from ...cache.errors import ConfigError
-from ..weights.files import WeightFile, WeightsError, find_weights
+from ...errors import ConfigError, WeightsError
+from ..weights.files import WeightFile, find_weights
 
 _LONGEST_LIST = 4  # keys named in a message
 

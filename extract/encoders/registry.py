@@ -7,7 +7,7 @@ import inspect
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
-from ...cache.errors import ConfigError
+from ...errors import ConfigError
 from ...plugins import load_plugins
 from .base import Encoder
 

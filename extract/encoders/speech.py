@@ -9,8 +9,8 @@ import numpy as np
 import torch
 from torch import nn
 
-from ...cache.errors import ConfigError
 from ...device import choose_device
+from ...errors import ConfigError
 from .precision import exactly, place, resolve_precision
 from .waveform import Steps, WaveformEncoder, sample_sound
 

@@ -8,9 +8,8 @@ from typing import Any
 
 import torch
 
-from ...cache.errors import ConfigError
+from ...errors import ConfigError, WeightsError
 from ..weights.checkpoints import read_state
-from ..weights.files import WeightsError
 from .images import ImageEncoder, ImageInput, check_side
 from .pretrained import load_strictly, open_file
 from .registry import register_family

@@ -8,9 +8,9 @@ from typing import Any, Literal
 import numpy as np
 import torch
 
-from ...cache.errors import ConfigError
 from ...cache.timeline import Timeline, usable
 from ...device import choose_device
+from ...errors import ConfigError
 from ..media.audio import RATE, AudioBlock
 from ..weights.checkpoints import load_network
 from .base import AudioEncoder

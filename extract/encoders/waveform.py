@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from ...cache.errors import ConfigError
 from ...cache.timeline import Timeline, usable
+from ...errors import ConfigError
 from ..media.audio import RATE, AudioBlock
 from .base import AudioEncoder
 from .sound import Heard

@@ -7,7 +7,7 @@ from typing import Literal
 
 import torch
 
-from ...cache.errors import ConfigError
+from ...errors import ConfigError
 from ..networks.wavlm import WavLMLayers
 from ..weights.checkpoints import load_network
 from .pretrained import open_weights

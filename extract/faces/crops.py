@@ -13,8 +13,8 @@ from typing import Any, Literal
 import numpy as np
 import torch
 
-from ...cache.errors import ConfigError
 from ...cache.timeline import Valid
+from ...errors import ConfigError
 from ..dataset import Subject
 from ..media.frames import read_frames
 from ..media.probe import MediaInfo

@@ -10,8 +10,8 @@ import numpy as np
 from PIL import Image
 
 from ...cache.durable import digest_file
-from ...cache.errors import MediaError
 from ...cache.timeline import Valid
+from ...errors import MediaError
 from .squares import fit_square
 
 _NAME = re.compile(r"(\d{5,})\.(?:jpe?g|png)", re.IGNORECASE)

@@ -13,7 +13,7 @@ import numpy as np
 from av.video.reformatter import VideoReformatter
 
 from ...cache.durable import atomic_file
-from ...cache.errors import ConfigError, MediaError
+from ...errors import ConfigError, MediaError
 from .frames import read_frames
 from .panel import Panel
 from .probe import MediaInfo, open_media, probe, read_packets

@@ -18,8 +18,8 @@ import numpy as np
 from av.container import InputContainer
 from av.stream import Disposition
 
-from ...cache.errors import MediaError
 from ...cache.timeline import Timeline
+from ...errors import MediaError
 
 _PACKETS_FOR_FIRST_FRAME = 64  # a decoder that shows nothing after so many is given up
 

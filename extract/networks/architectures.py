@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from ...cache.errors import ConfigError
+from ...errors import ConfigError
 from .ir50 import IR50
 from .vggish import VGGish, VGGishPCA
 

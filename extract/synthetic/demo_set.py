@@ -19,7 +19,7 @@ import av
 import numpy as np
 
 from ...cache.durable import atomic_file, write_bytes
-from ...cache.errors import ConfigError, VapipeError
+from ...errors import ConfigError, VapipeError
 from ...workers import Death, open_engine
 from .face import SIZE, Shot, draw_frames, load_portrait
 from .voice import RATE, Utterance, render_voice

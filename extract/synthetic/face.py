@@ -13,7 +13,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from ...cache.errors import ConfigError
+from ...errors import ConfigError
 
 SIZE = 256  # pixels, both sides of a frame
 FACE_CENTRE = (224.0, 118.0)  # x, y in the portrait [512, 512]

@@ -18,9 +18,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from ...cache.durable import atomic_file, dead_partials, digest_file, refusals_named, write_json
+from ...errors import WeightsError
 from .files import (
     WeightFile,
-    WeightsError,
     digest_problem,
     elsewhere,
     find_weights,

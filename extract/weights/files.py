@@ -18,17 +18,13 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from ...cache.durable import atomic_file, digest_file, refusals_named, write_json
-from ...cache.errors import VapipeError
+from ...errors import WeightsError
 from .table import WEIGHT_TABLE, WeightEntry
 
 FOLDER_VARIABLE = "VAPIPE_WEIGHTS"
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 _PIN_SUFFIX = ".pin.json"
 _LOCK_POLL_S = 0.2
-
-
-class WeightsError(VapipeError):
-    """Weights are missing, damaged, of another network, or cannot be fetched."""
 
 
 @dataclass(frozen=True)

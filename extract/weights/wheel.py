@@ -7,7 +7,7 @@ import importlib.util
 from pathlib import Path
 
 from ...cache.durable import digest_file
-from ...cache.errors import ConfigError
+from ...errors import ConfigError
 
 
 def facenet_weights(name: str) -> Path:

@@ -11,10 +11,10 @@ import numpy as np
 import torch
 
 from ...cache.durable import canonical_json
-from ...cache.errors import ConfigError
 from ...cache.store import FeatureStore
 from ...cache.timeline import usable
 from ...cache.windows import Window, cut_windows
+from ...errors import ConfigError
 from ..config import TARGETS, FitConfig
 from ..models.heads import describe_head
 from ..models.network import Model, Statistics

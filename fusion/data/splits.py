@@ -8,9 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
-from ...cache.errors import ConfigError
 from ...cache.labels import read_split_file
 from ...cache.store import FeatureStore
+from ...errors import ConfigError
 from ..config import TARGETS, FitConfig
 
 AFF_WILD2_FOLDS = 6

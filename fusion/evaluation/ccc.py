@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ...cache.errors import ConfigError
+from ...errors import ConfigError
 
 Series: TypeAlias = np.ndarray | Tensor
 

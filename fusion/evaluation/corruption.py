@@ -16,10 +16,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ...cache.errors import ConfigError
 from ...cache.store import FeatureStore
 from ...cache.timeline import usable
 from ...cache.windows import Window
+from ...errors import ConfigError
 from ..config import FitConfig
 from ..data.loader import BatchLoader, Tensors
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ...cache.errors import ConfigError
+from ...errors import ConfigError
 from ..config import TARGETS
 
 ENSEMBLES = ("mean", "ccc", "best")

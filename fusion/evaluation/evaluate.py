@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from ...cache.errors import ConfigError
 from ...cache.store import FeatureStore
+from ...errors import ConfigError
 from ..config import TARGETS
 from ..data.loader import BatchLoader
 from ..data.plan import require_streams

@@ -18,7 +18,7 @@ from safetensors.numpy import save
 from torch import Tensor
 
 from ...cache.durable import write_bytes
-from ...cache.errors import ConfigError
+from ...errors import ConfigError
 
 _FORMAT = "vapipe-gates 1"
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from ...cache.errors import ConfigError
 from ...cache.store import FeatureStore
+from ...errors import ConfigError
 from ..runs.folder import Run, load_run
 from .ensemble import combine
 from .evaluate import name_runs, predict_run, run_streams

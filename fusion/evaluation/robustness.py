@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ...cache.durable import write_json
-from ...cache.errors import ConfigError
+from ...errors import ConfigError
 from .scoring import Evaluation
 
 _KEPT: tuple[str, ...] = ("corruption", "smoothing", "ccc", "ccc_interval", "frames")

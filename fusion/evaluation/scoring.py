@@ -11,9 +11,9 @@ import numpy as np
 import torch
 from torch import nn
 
-from ...cache.errors import ConfigError
 from ...cache.store import FeatureStore
 from ...cache.windows import Window
+from ...errors import ConfigError
 from ..config import TARGETS
 from ..data.loader import BatchLoader
 from ..data.plan import columns, make_windows

@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from ...cache.errors import ConfigError
+from ...errors import ConfigError
 
 _SAME_TIME = 1e-6  # seconds; presentation times are multiples of coarser steps
 

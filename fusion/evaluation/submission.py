@@ -15,9 +15,9 @@ from pathlib import Path
 import numpy as np
 
 from ...cache.durable import write_bytes
-from ...cache.errors import ConfigError
 from ...cache.labels import SURPLUS_ALLOWED
 from ...cache.store import FeatureStore
+from ...errors import ConfigError
 
 HEADER = ("image_location", "valence", "arousal")
 _LOCATION = re.compile(r"(?P<video>.+)/(?P<frame>\d{5,})\.jpg")

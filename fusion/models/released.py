@@ -9,7 +9,7 @@ from typing import TypeAlias
 import torch
 from torch import Tensor, nn
 
-from ...cache.errors import ConfigError
+from ...errors import ConfigError
 from .heads.grjca import GRJCA
 from .heads.hgrjca import HGRJCA
 from .heads.lfan import LFAN

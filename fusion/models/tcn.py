@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import weight_norm
 
-from ...cache.errors import ConfigError
+from ...errors import ConfigError
 from .convolution import convolve
 from .dropout import Dropout
 from .masking import zero_masked

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from ...cache.durable import slug, write_json
-from ...cache.errors import ConfigError, VapipeError
 from ...cache.store import FeatureStore
+from ...errors import ConfigError, VapipeError
 from ...workers import Death, open_engine
 from ..config import FitConfig
 from ..data.plan import plan_fit

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats
 
-from ...cache.errors import ConfigError
+from ...errors import ConfigError
 from ..config import TARGETS
 from .published import NOTE, published
 from .sweep import Result

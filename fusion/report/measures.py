@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from ...cache.errors import ConfigError
+from ...errors import ConfigError
 from ..config import TARGETS
 from ..evaluation.ccc import ccc
 from ..evaluation.metrics import LEVEL, RESAMPLES, concordance, moments

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from urllib.parse import quote
 
-from ...cache.errors import ConfigError
+from ...errors import ConfigError
 from .truth import VideoTruth
 
 

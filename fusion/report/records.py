@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from ...cache.errors import ConfigError
+from ...errors import ConfigError
 from ..config import TARGETS
 from ..evaluation.gates import Gates, read_gates
 from ..evaluation.results import file_name

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import numpy as np
 
-from ...cache.errors import CacheError, ConfigError
 from ...cache.store import FeatureStore
 from ...cache.timeline import Valid
+from ...errors import CacheError, ConfigError
 from ..config import FitConfig
 from ..data.plan import Plan, fingerprint
 from ..runs.folder import find_streams

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from ...cache.errors import ConfigError
+from ...errors import ConfigError
 from ...page import Asset, Page, write_page
 from ..config import TARGETS
 from ..evaluation.corruption import KINDS

@@ -18,9 +18,9 @@ from safetensors.torch import load_file, save
 
 from ... import __version__
 from ...cache.durable import refusals_named, write_bytes, write_json
-from ...cache.errors import ConfigError
 from ...cache.store import FeatureStore
 from ...device import choose_device, describe_device
+from ...errors import ConfigError
 from ...plugins import named_plugins
 from ..config import FitConfig
 from ..data.plan import Plan, fingerprint

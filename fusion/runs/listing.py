@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from ...cache.errors import ConfigError
+from ...errors import ConfigError
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from safetensors.torch import save
 from torch import Tensor, nn
 
 from ...cache.durable import write_bytes
-from ...cache.errors import ConfigError
+from ...errors import ConfigError
 
 CHECKPOINT = "checkpoint.safetensors"
 

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import torch
 
-from ...cache.errors import ConfigError
 from ...cache.store import FeatureStore
 from ...device import choose_device, describe_device
+from ...errors import ConfigError
 from ..config import FitConfig
 from ..data.loader import BatchLoader
 from ..data.plan import Plan, plan_fit, statistics

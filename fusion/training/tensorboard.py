@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from ...cache.errors import ConfigError
+from ...errors import ConfigError
 
 
 class TensorboardWriter:

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from ...cache.errors import ConfigError
+from ...errors import ConfigError
 from ..data.loader import BatchLoader, Tensors
 from ..data.plan import Plan, columns, keep_annotated
 from ..evaluation.ccc import ccc_loss

@@ -75,7 +75,7 @@ def test_a_folder_changed_just_before_the_index_is_not_trusted(root, monkeypatch
 
 
 def test_a_shard_truncated_behind_the_index_is_noticed_on_reading(root):
-    from vapipe.cache.header import DamagedShardError
+    from vapipe.errors import DamagedShardError
 
     (victim,) = (root / "features").glob("onet-*/v1-*")
     with victim.open("r+b") as handle:

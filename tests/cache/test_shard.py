@@ -9,9 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vapipe.cache import CacheError
-from vapipe.cache.header import DamagedShardError, Item, read_header
+from vapipe.cache.header import Item, read_header
 from vapipe.cache.reading import ShardReader, verify_shard
 from vapipe.cache.shard import write_shard
+from vapipe.errors import DamagedShardError
 
 NAMES = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=30)
 ARRAYS = {"features": ("<f2", (3,)), "valid": ("|u1", ())}

@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 
 from vapipe.cache.durable import PARTIAL_SUFFIX
 from vapipe.cache.header import Item
-from vapipe.cache.shard import SpoiltShardError, write_shard
+from vapipe.cache.shard import write_shard
+from vapipe.errors import WriteVerificationError
 
 ROWS, DIM = 40, 16
 
@@ -48,7 +49,9 @@ def test_no_flipped_bit_is_sealed(tmp_path_factory, where, bit):
         content[at] ^= 1 << bit
         partial.write_bytes(content)
 
-    with pytest.raises(SpoiltShardError, match=r"reads back differently .* or a library wrote"):
+    with pytest.raises(
+        WriteVerificationError, match=r"reads back differently .* or a library wrote"
+    ):
         write(folder, flip)
     assert list(folder.iterdir()) == []
 
@@ -62,7 +65,7 @@ def test_the_message_tells_values_from_metadata(tmp_path):
 
         return spoil
 
-    with pytest.raises(SpoiltShardError, match=r"a\.h5: `features` reads back"):
+    with pytest.raises(WriteVerificationError, match=r"a\.h5: `features` reads back"):
         write(tmp_path, change(np.ones(DIM, "<f2").tobytes(), bytes(2 * DIM)))
-    with pytest.raises(SpoiltShardError, match=r"a\.h5: HDF5 metadata reads back"):
+    with pytest.raises(WriteVerificationError, match=r"a\.h5: HDF5 metadata reads back"):
         write(tmp_path, change(b'"audio"', b'"sound"'))

@@ -14,11 +14,11 @@ from torchaudio.models import wavlm_base, wavlm_model
 from torchvision.models import resnet50
 from trained import images, trained, weights
 
+from vapipe.errors import WeightsError
 from vapipe.extract.networks.architectures import blueprint
 from vapipe.extract.networks.ir50 import IR50
 from vapipe.extract.networks.vggish import VGGish
 from vapipe.extract.weights.checkpoints import check_checkpoint, fit_state, load_network, read_state
-from vapipe.extract.weights.files import WeightsError
 
 
 def same(network, reference, x):

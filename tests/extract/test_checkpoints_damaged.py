@@ -7,9 +7,8 @@ from safetensors.torch import save_file
 from torchvision.models import resnet50
 from trained import weights
 
-from vapipe.cache.errors import ConfigError
+from vapipe.errors import ConfigError, WeightsError
 from vapipe.extract.weights.checkpoints import check_checkpoint, load_network, read_state
-from vapipe.extract.weights.files import WeightsError
 
 
 def refusal(action, *arguments, **options):

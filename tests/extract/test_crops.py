@@ -9,8 +9,8 @@ from clips import constant_times, write_clip
 from PIL import Image
 
 from vapipe.cache import Valid
-from vapipe.cache.errors import ConfigError, MediaError
 from vapipe.cache.timeline import usable
+from vapipe.errors import ConfigError, MediaError
 from vapipe.extract.dataset import Subject
 from vapipe.extract.faces.crops import BATCH, CropConfig, describe_crop_files, read_crops
 from vapipe.extract.faces.squares import cut_aligned, cut_centre, cut_face, fit_square

@@ -11,7 +11,7 @@ from random_weights import cosine, save, spread_cosine
 from torchvision.transforms.v2 import functional as transforms
 
 from vapipe.cache import Timeline
-from vapipe.cache.errors import ConfigError
+from vapipe.errors import ConfigError, WeightsError
 from vapipe.extract.encoders import (
     create_encoder,
     list_encoders,
@@ -23,7 +23,6 @@ from vapipe.extract.encoders import (
 from vapipe.extract.encoders.hf_speech import feature_steps
 from vapipe.extract.encoders.precision import place, resolve_precision
 from vapipe.extract.media.audio import RATE, AudioBlock
-from vapipe.extract.weights.files import WeightsError
 
 
 def test_families_stand_beside_the_encoders():

@@ -9,10 +9,10 @@ from random_weights import cosine, save, shake, spread_cosine
 from torchvision.models import resnet50
 from torchvision.transforms.v2 import functional as transforms
 
-from vapipe.cache.errors import ConfigError
+from vapipe.errors import ConfigError, WeightsError
 from vapipe.extract.encoders import create_encoder
 from vapipe.extract.networks.ir50 import IR50
-from vapipe.extract.weights.files import FOLDER_VARIABLE, WeightsError, add_weights
+from vapipe.extract.weights.files import FOLDER_VARIABLE, add_weights
 
 MEAN, STD = [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]
 BOUNDS = {"float32": (0.9999, 0.9999), "bfloat16": (0.999, 0.995)}

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vapipe.cache import Timeline, Valid
-from vapipe.cache.errors import ConfigError
+from vapipe.errors import ConfigError
 from vapipe.extract.encoders import create_encoder
 from vapipe.extract.encoders.sound import rows_with_sound
 from vapipe.extract.encoders.waveform import Steps, WaveformEncoder, cut_steps, cut_windows

@@ -12,12 +12,12 @@ from clips import RATES, constant_times, variable_times
 from random_weights import cosine, save, spread_cosine
 
 from vapipe.cache import Timeline, Valid
-from vapipe.cache.errors import ConfigError
+from vapipe.errors import ConfigError, WeightsError
 from vapipe.extract.encoders import create_encoder
 from vapipe.extract.encoders.vggish_patches import LENGTH, VGGishPatches
 from vapipe.extract.media.audio import RATE, AudioBlock
 from vapipe.extract.networks.vggish import VGGish, VGGishPCA
-from vapipe.extract.weights.files import FOLDER_VARIABLE, WeightsError
+from vapipe.extract.weights.files import FOLDER_VARIABLE
 
 BOUNDS = {"float32": (0.9999, 0.9999), "bfloat16": (0.999, 0.99)}
 

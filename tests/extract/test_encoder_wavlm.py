@@ -10,12 +10,12 @@ from random_weights import cosine, save, spread_cosine
 from torchaudio.models import wavlm_base, wavlm_model
 
 from vapipe.cache import Timeline, Valid
-from vapipe.cache.errors import ConfigError
+from vapipe.errors import ConfigError, WeightsError
 from vapipe.extract.encoders import create_encoder
 from vapipe.extract.encoders.speech import choose_layers
 from vapipe.extract.media.audio import RATE, AudioBlock
 from vapipe.extract.networks.wavlm import WavLMLayers
-from vapipe.extract.weights.files import FOLDER_VARIABLE, WeightsError
+from vapipe.extract.weights.files import FOLDER_VARIABLE
 
 BOUNDS = {"float32": (0.9999, 0.9999), "bfloat16": (0.999, 0.99)}
 

@@ -7,7 +7,7 @@ from facenet_pytorch.models.mtcnn import ONet
 from PIL import Image
 
 from vapipe.cache.durable import digest_file
-from vapipe.cache.errors import ConfigError
+from vapipe.errors import ConfigError
 from vapipe.extract.encoders import create_encoder, list_encoders, register_encoder
 from vapipe.extract.weights.wheel import facenet_weights
 

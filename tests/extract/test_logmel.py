@@ -7,7 +7,7 @@ import pytest
 from clips import RATES, constant_times, variable_times
 
 from vapipe.cache import Timeline, Valid
-from vapipe.cache.errors import ConfigError
+from vapipe.errors import ConfigError
 from vapipe.extract.encoders import create_encoder
 from vapipe.extract.media.audio import AudioBlock
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from clips import RATES, Sound, constant_times, variable_times, write_clip
 
-from vapipe.cache.errors import MediaError
+from vapipe.errors import MediaError
 from vapipe.extract.media.frames import read_frames
 from vapipe.extract.media.probe import probe
 

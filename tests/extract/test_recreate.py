@@ -8,19 +8,14 @@ from torch import nn
 
 from vapipe.cache import ConfigError
 from vapipe.cache.durable import digest_file
+from vapipe.errors import WeightsError
 from vapipe.extract.encoders import registry
 from vapipe.extract.encoders.registry import encoder_options
 from vapipe.extract.faces.crops import CropConfig
 from vapipe.extract.recreate import Wanted, recreate, stream_config
 from vapipe.extract.streams import StreamConfig, bind
 from vapipe.extract.views import View
-from vapipe.extract.weights.files import (
-    FOLDER_VARIABLE,
-    WeightsError,
-    all_entries,
-    find_weights,
-    pin_file,
-)
+from vapipe.extract.weights.files import FOLDER_VARIABLE, all_entries, find_weights, pin_file
 from vapipe.extract.weights.table import WEIGHT_TABLE
 
 # Of each encoder, options that are not the default ones; all but the device.

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vapipe.cache.durable import digest_file
-from vapipe.cache.errors import CacheError, ConfigError
+from vapipe.errors import CacheError, ConfigError
 from vapipe.extract.synthetic import demo_set
 from vapipe.extract.synthetic.demo_set import (
     DESCRIPTION,

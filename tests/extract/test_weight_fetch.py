@@ -15,9 +15,9 @@ import pytest
 import torch
 from weight_server import entry_of, serving
 
-from vapipe.cache.errors import CacheError
+from vapipe.errors import CacheError, WeightsError
 from vapipe.extract.weights.fetch import FetchPolicy, fetch_weights
-from vapipe.extract.weights.files import WeightsError, find_weights, read_pin
+from vapipe.extract.weights.files import find_weights, read_pin
 from vapipe.extract.weights.table import WEIGHT_TABLE
 
 CONTENT = random.Random(1).randbytes(1_500_000)

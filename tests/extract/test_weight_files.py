@@ -8,14 +8,8 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from vapipe.cache.errors import ConfigError, VapipeError
-from vapipe.extract.weights.files import (
-    WeightsError,
-    add_weights,
-    find_weights,
-    present_names,
-    weights_folder,
-)
+from vapipe.errors import ConfigError, VapipeError, WeightsError
+from vapipe.extract.weights.files import add_weights, find_weights, present_names, weights_folder
 from vapipe.extract.weights.table import WEIGHT_TABLE, WeightEntry
 
 

@@ -8,7 +8,7 @@ from click.testing import CliRunner
 from weight_server import entry_of, serving
 
 from vapipe.commands.weights import weights
-from vapipe.extract.weights.files import WeightsError
+from vapipe.errors import WeightsError
 from vapipe.extract.weights.table import WEIGHT_TABLE
 
 CONTENT = bytes(range(256)) * 8000

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from ....cache.errors import ConfigError
+from ....errors import ConfigError
 from ..masking import zero_masked
 
 # Also the order in which heads concatenate streams: video is modality 1, audio modality 2.

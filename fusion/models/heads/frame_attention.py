@@ -8,7 +8,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
-from ....cache.errors import ConfigError
+from ....errors import ConfigError
 from ..dropout import Dropout
 from ..masking import zero_masked
 from .base import Streams, start_linears

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from ....cache.errors import ConfigError
+from ....errors import ConfigError
 from ..dropout import Dropout
 from .base import Head, Streams, start_linears
 from .registry import register_head

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ....cache.errors import ConfigError
+from ....errors import ConfigError
 from .base import Head, Streams, require_length
 from .frame_attention import FrameAttention
 from .joint_attention import JointCrossAttention

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from ....cache.errors import ConfigError
+from ....errors import ConfigError
 from ....plugins import load_plugins
 from .base import ROLES, Head
 

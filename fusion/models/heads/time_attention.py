@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ....cache.errors import ConfigError
+from ....errors import ConfigError
 from ..dropout import Dropout
 
 

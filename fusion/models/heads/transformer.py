@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from ....cache.errors import ConfigError
+from ....errors import ConfigError
 from ..dropout import Dropout
 from ..masking import zero_masked
 from ..tcn import TCN

@@ -1,0 +1,53 @@
+"""Every error a user can cause or meet derives from `VapipeError`.
+
+The message is complete: what is wrong, where, with which values, and what to do next.
+`cli.py` prints it and exits; nothing below `cli.py` prints or exits.
+"""
+
+from pathlib import Path
+
+
+class VapipeError(Exception):
+    """Base of all errors that vapipe raises on purpose; `str(error)` is the whole message."""
+
+
+class CacheError(VapipeError):
+    """The feature cache cannot be read or written as asked."""
+
+
+class MediaError(VapipeError):
+    """A media file cannot be used."""
+
+
+class LabelError(VapipeError):
+    """An annotation or split file cannot be used."""
+
+
+class ConfigError(VapipeError):
+    """Options that do not exist, do not fit together, or do not fit the data."""
+
+
+class WeightsError(VapipeError):
+    """Weights are missing, damaged, of another network, or cannot be fetched."""
+
+
+class DamagedShardError(CacheError):
+    """A file in the cache that cannot be what vapipe once wrote there."""
+
+    def __init__(self, path: Path, reason: str) -> None:
+        super().__init__(
+            f"damaged shard {path}: {reason}. Nothing else is affected; "
+            "`vapipe cache verify --repair` moves it aside so that `vapipe extract` redoes it"
+        )
+        self.path = path
+        self.reason = reason
+
+
+class WriteVerificationError(CacheError):
+    """What was written of a shard reads back differently; nothing of it is kept."""
+
+    def __init__(self, target: Path, what: str) -> None:
+        super().__init__(
+            f"cannot write {target}: {what} reads back differently from what was written; the "
+            "disk, its file system or the memory is faulty, or a library wrote where it must not"
+        )
