@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import sys
-import tomllib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -125,6 +124,8 @@ def _changes(
     *, streams: tuple[str, ...], changes: tuple[str, ...], **options: Any
 ) -> dict[str, Any]:
     """What the command line changes, as `FitConfig.changed` takes it."""
+    from ..fusion.typed import read_value
+
     changed = {name: value for name, value in options.items() if value is not None}
     roles = {}
     for pair in streams:
@@ -138,16 +139,8 @@ def _changes(
         option, equals, value = pair.partition("=")
         if not (option and equals):
             raise click.UsageError(f"--set {pair}: expected OPTION=VALUE, e.g. window=200")
-        changed[option] = parse_value(value)
+        changed[option] = read_value(value)
     return changed
-
-
-def parse_value(text: str) -> Any:
-    """A TOML value; anything that is none is a string."""
-    try:
-        return tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
-        return text
 
 
 def fit_and_show(

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 import click
 
 from .console import PARTLY, cache_option, progress_lines
-from .fit import parse_value
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -75,14 +74,15 @@ def sweep(
     from ..fusion.config import FitConfig
     from ..fusion.papers.sweep import plan_sweep, run_sweep, write_results
     from ..fusion.papers.table import tabulate
+    from ..fusion.typed import read_value
 
     chosen = _numbers(folds) if folds else []
     varied = {
-        option: [parse_value(each) for each in values.split(",")]
+        option: [read_value(each) for each in values.split(",")]
         for option, values in _pairs("--grid", grid)
     }
     base = (FitConfig.load(file) if file else FitConfig()).changed(
-        {option: parse_value(value) for option, value in _pairs("--set", changes)}
+        {option: read_value(value) for option, value in _pairs("--set", changes)}
     )
     if split or folds:
         base = base.changed({"split": split or "aff-wild2"})

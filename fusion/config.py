@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import functools
 import json
-import math
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 from ..cache.windows import POLICIES
 from ..device import check_device_name
 from ..errors import ConfigError
-from .models.heads import ROLES, describe_head
+from .models.heads import ROLES, check_options, describe_head
 from .models.regressor import REGRESSORS
+from .typed import Among, Within, conform, types_of
 
 TARGETS = ("valence", "arousal")
 
@@ -28,21 +29,12 @@ TCN_CHANNELS: dict[str, tuple[int, ...]] = {
     "text": (128,) * 4,
 }
 
-_TINY = 1e-12  # stands for "more than zero"
-_LOWEST = {
-    **dict.fromkeys(("window", "stride", "hidden", "batch", "epochs", "patience"), 1),
-    **dict.fromkeys(("warmup_epochs", "plateau_patience", "seed", "fold"), 0),
-    "folds": 2,
-}
-_BETWEEN = {
-    "learning_rate": (_TINY, math.inf),
-    "clip_norm": (_TINY, math.inf),
-    "min_learning_rate": (0.0, math.inf),
-    "weight_decay": (0.0, math.inf),
-    "plateau_factor": (0.0, 1.0),
-    "tcn_dropout": (0.0, 1.0),
-    "modality_dropout": (0.0, 1.0),
-}
+Whole = Annotated[int, Within(0)]
+Count = Annotated[int, Within(1)]
+Positive = Annotated[float, Within(0, open=True)]
+NotNegative = Annotated[float, Within(0)]
+Share = Annotated[float, Within(0, 1)]
+Role = Annotated[str, Among(ROLES)]
 
 
 @dataclass(frozen=True)
@@ -102,87 +94,59 @@ class FitConfig:
 
     head: str = "grjca"
     variant: str = "official"
-    recursions: int | None = None
+    recursions: Count | None = None
     head_options: Mapping[str, Any] = field(default_factory=dict)
-    streams: Mapping[str, str] = field(default_factory=dict)
-    missing_streams: str = "stop"
+    streams: Mapping[Role, str] = field(default_factory=dict)
+    missing_streams: Annotated[str, Among(("stop", "skip"))] = "stop"
     split: str = "stored"
-    fold: int = 0
-    folds: int = 5
+    fold: Whole = 0
+    folds: Annotated[int, Within(2)] = 5
     subjects: str = ""
-    targets: str = "per_target"
-    window: int = 300
-    stride: int = 200
-    tcn_channels: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
-    tcn_kernels: tuple[int, ...] = ()
-    tcn_dropout: float = 0.1
+    targets: Annotated[str, Among(("per_target", "joint"))] = "per_target"
+    window: Count = 300
+    stride: Count = 200
+    tcn_channels: Mapping[Role, tuple[Count, ...]] = field(default_factory=dict)
+    tcn_kernels: tuple[Count, ...] = ()
+    tcn_dropout: Share = 0.1
     causal: bool = True
-    regressor: str = ""
-    hidden: int = 256
-    modality_dropout: float = 0.0
-    batch: int = 12
-    epochs: int = 100
-    optimizer: str = "adam"
-    learning_rate: float = 1e-4
-    min_learning_rate: float = 1e-8
-    weight_decay: float = 1e-3
-    warmup_epochs: int = 5
-    schedule: str = "plateau"
-    plateau_factor: float = 0.1
-    plateau_patience: int = 5
-    patience: int = 10
-    clip_norm: float = 1.0
-    seed: int = 0
+    regressor: Annotated[str, Among(("", *REGRESSORS))] = ""
+    hidden: Count = 256
+    modality_dropout: Share = 0.0
+    batch: Count = 12
+    epochs: Count = 100
+    optimizer: Annotated[str, Among(("adam", "adamw"))] = "adam"
+    learning_rate: Positive = 1e-4
+    min_learning_rate: NotNegative = 1e-8
+    weight_decay: NotNegative = 1e-3
+    warmup_epochs: Whole = 5
+    schedule: Annotated[str, Among(("plateau", "cosine", "constant"))] = "plateau"
+    plateau_factor: Share = 0.1
+    plateau_patience: Whole = 5
+    patience: Count = 10
+    clip_norm: Positive = 1.0
+    seed: Annotated[int, Within(0, 2**63)] = 0
     device: str = "auto"
-    precision: str = "float32"
+    precision: Annotated[str, Among(("float32", "bfloat16"))] = "float32"
     compile: bool = False
     views: bool = True
-    memory: str = "map"
+    memory: Annotated[str, Among((*POLICIES, "device"))] = "map"
 
     def __post_init__(self) -> None:
-        """Refuse values that cannot work.
+        """Give every value its annotated type; refuse values that cannot work.
 
         Raises:
             ConfigError: names the option, its value and what it may be.
         """
-        for name, known in (
-            ("targets", ("per_target", "joint")),
-            ("missing_streams", ("stop", "skip")),
-            ("optimizer", ("adam", "adamw")),
-            ("schedule", ("plateau", "cosine", "constant")),
-            ("memory", (*POLICIES, "device")),
-            ("precision", ("float32", "bfloat16")),
-            ("regressor", ("", *REGRESSORS)),
-        ):
-            if getattr(self, name) not in known:
-                raise ConfigError(
-                    f"{name} is `{getattr(self, name)}`; it may be {', '.join(filter(None, known))}"
-                )
-        check_device_name(str(self.device))
-        for name, lowest in _LOWEST.items():
-            value = getattr(self, name)
-            if not isinstance(value, int) or value < lowest:
-                raise ConfigError(f"{name} must be a whole number >= {lowest}, got {value!r}")
-        for name, (above, below) in _BETWEEN.items():
-            value = getattr(self, name)
-            if not isinstance(value, (int, float)) or not above <= value < below:
-                raise ConfigError(f"{name} must be in [{above:g}, {below:g}), got {value!r}")
-        if not all(isinstance(size, int) and size >= 1 for size in self.tcn_kernels):
-            raise ConfigError(f"tcn_kernels must be whole numbers >= 1, got {self.tcn_kernels!r}")
+        for name, kind in option_types().items():
+            object.__setattr__(self, name, conform(name, getattr(self, name), kind))
+        check_device_name(self.device)
+        options = check_options(self.head, self.head_options)
+        object.__setattr__(self, "head_options", options)
         if self.stride > self.window:
             raise ConfigError(
                 f"stride {self.stride} is longer than the window of {self.window} rows: rows "
                 "between windows would never be seen"
             )
-        for name in ("head_options", "streams", "tcn_channels"):
-            if not isinstance(getattr(self, name), Mapping):
-                raise ConfigError(f"{name} must map names to values, got {getattr(self, name)!r}")
-        for name in ("streams", "tcn_channels"):
-            unknown = sorted(set(getattr(self, name)) - set(ROLES))
-            if unknown:
-                raise ConfigError(
-                    f"{name}: no role is called {', '.join(unknown)}; roles: {', '.join(ROLES)}"
-                )
 
     def resolved(self) -> FitConfig:
         """The same with what was left open taken from the head: recursions, TCNs, regressor.
@@ -219,15 +183,9 @@ class FitConfig:
         """
         if not isinstance(values, Mapping):
             raise ConfigError(f"a configuration maps options to values; got {values!r:.40}")
-        known = [option.name for option in dataclasses.fields(cls)]
         for name in values:
-            if name not in known:
-                near = difflib.get_close_matches(name, known, n=1)
-                hint = f"did you mean `{near[0]}`?" if near else f"options: {', '.join(known)}"
-                raise ConfigError(f"no option of fit is called `{name}`; {hint}")
-        channels = {role: tuple(levels) for role, levels in values.get("tcn_channels", {}).items()}
-        kernels = tuple(values.get("tcn_kernels", ()))
-        return cls(**{**values, "tcn_channels": channels, "tcn_kernels": kernels})
+            check_option(name)
+        return cls(**values)
 
     @classmethod
     def load(cls, path: Path) -> FitConfig:
@@ -252,10 +210,11 @@ class FitConfig:
         values = self.to_json()
         for name, value in changes.items():
             option, dot, entry = name.partition(".")
+            check_option(option)
             if not dot:
                 values[option] = value
-            elif isinstance(values.get(option, {}), dict):
-                values[option] = {**values.get(option, {}), entry: value}
+            elif isinstance(values[option], Mapping):
+                values[option] = {**values[option], entry: value}
             else:
                 raise ConfigError(f"option {option} has no entries, so {name} cannot be set")
         return FitConfig.from_json(values)
@@ -268,3 +227,22 @@ class FitConfig:
             for name, value in ours.items()
             if value != theirs[name]
         )
+
+
+@functools.cache
+def option_types() -> dict[str, Any]:
+    """Option of `FitConfig` -> its annotated type."""
+    return types_of(FitConfig)
+
+
+def check_option(name: str) -> None:
+    """Refuse what is no option.
+
+    Raises:
+        ConfigError: says which options there are.
+    """
+    known = option_types()
+    if name not in known:
+        near = difflib.get_close_matches(name, known, n=1)
+        hint = f"did you mean `{near[0]}`?" if near else f"options: {', '.join(known)}"
+        raise ConfigError(f"no option of fit is called `{name}`; {hint}")

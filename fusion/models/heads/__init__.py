@@ -2,12 +2,20 @@
 
 from . import concat, dca, grjca, hgrjca, jca, lfan, mstcn, rjca, sage, tagf, transformer
 from .base import ROLES, Head
-from .registry import HeadInfo, create_head, describe_head, list_heads, register_head
+from .registry import (
+    HeadInfo,
+    check_options,
+    create_head,
+    describe_head,
+    list_heads,
+    register_head,
+)
 
 __all__ = [
     "ROLES",
     "Head",
     "HeadInfo",
+    "check_options",
     "concat",
     "create_head",
     "dca",

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 from ....errors import ConfigError
 from ....plugins import load_plugins
+from ...typed import conform, types_of
 from .base import ROLES, Head
 
 _HEADS: dict[str, type[Head]] = {}
@@ -34,6 +35,7 @@ class HeadInfo:
         takes_length: whether weights of at least one variant depend on the window length.
         recipe: options of `FitConfig` that make the published complete model around the head.
         options: further options with their defaults.
+        types: the annotated types of these.
     """
 
     name: str
@@ -47,6 +49,7 @@ class HeadInfo:
     takes_length: bool
     recipe: dict[str, Any]
     options: dict[str, Any]
+    types: dict[str, Any]
 
 
 def register_head(name: str) -> Callable[[H], H]:
@@ -100,16 +103,22 @@ def describe_head(name: str) -> HeadInfo:
         takes_length="length" in parameters,
         recipe=dict(head.recipe),
         options={k: p.default for k, p in parameters.items() if k not in _COMMON},
+        types={k: p.annotation for k, p in parameters.items() if k not in _COMMON},
     )
 
 
 def _parameters(head: type[Head]) -> dict[str, inspect.Parameter]:
-    """What the constructor takes, also what it passes on to those of its bases."""
+    """What the constructor takes, also what it passes on to those of its bases; types resolved."""
     found: dict[str, inspect.Parameter] = {}
     for base in head.__mro__:
         if "__init__" not in vars(base):
             continue
-        own = inspect.signature(vars(base)["__init__"]).parameters
+        constructor = vars(base)["__init__"]
+        types = types_of(constructor)
+        own = {
+            name: p.replace(annotation=types.get(name, Any))
+            for name, p in inspect.signature(constructor).parameters.items()
+        }
         passes_on = [name for name, p in own.items() if p.kind is p.VAR_KEYWORD]
         found = {**own, **found}
         if not passes_on:
@@ -154,11 +163,7 @@ def create_head(
         raise ConfigError(
             f"head {name} has no variant `{variant}`; there are: {', '.join(info.variants)}"
         )
-    unknown = sorted(set(options) - set(info.options))
-    if unknown:
-        known = ", ".join(f"{k}={v!r}" for k, v in info.options.items()) or "none"
-        raise ConfigError(f"head {name} has no option {', '.join(unknown)}; its options: {known}")
-    arguments: dict[str, Any] = {"dims": dict(dims), **options}
+    arguments: dict[str, Any] = {"dims": dict(dims), **check_options(name, options)}
     if len(info.variants) > 1:
         arguments["variant"] = variant
     if info.takes_length:
@@ -170,6 +175,20 @@ def create_head(
             raise ConfigError(f"head {name} needs at least one recursion, got {recursions}")
         arguments["recursions"] = recursions
     return head(**arguments)
+
+
+def check_options(name: str, options: Mapping[str, Any]) -> dict[str, Any]:
+    """Give the options of a head with the types that its constructor asks for.
+
+    Raises:
+        ConfigError: unknown head or option, or a value of another type.
+    """
+    info = describe_head(name)
+    unknown = sorted(set(options) - set(info.options))
+    if unknown:
+        known = ", ".join(f"{k}={v!r}" for k, v in info.options.items()) or "none"
+        raise ConfigError(f"head {name} has no option {', '.join(unknown)}; its options: {known}")
+    return {k: conform(f"head_options.{k}", v, info.types[k]) for k, v in options.items()}
 
 
 def _check_dims(info: HeadInfo, dims: Mapping[str, int]) -> None:
