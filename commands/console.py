@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ import click
 
 DEFAULT_CACHE = "./vapipe-cache"
 ERROR, PARTLY = 1, 3  # exit codes besides 0 (all done) and 2 (usage)
+_LABEL, _CELL = 15, 22  # columns of text
 
 
 def cache_option(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -44,6 +45,45 @@ def partition_option(command: Callable[..., Any]) -> Callable[..., Any]:
         default="validation",
         show_default=True,
     )(command)
+
+
+def ensemble_option(default: str | None) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """`--ensemble`, of what several runs predict as one."""
+    return click.option(
+        "--ensemble",
+        type=click.Choice(["mean", "ccc", "best", "fitted"]),
+        default=default,
+        show_default=default is not None,
+        help="The runs as one: their mean; weighted by the validation CCC that each recorded; for "
+        "each target the run with the best recorded one; or with the weights that give the "
+        "highest CCC on the videos that all were validated on.",
+    )
+
+
+def smooth_option(command: Callable[..., Any]) -> Callable[..., Any]:
+    """`--smooth SECONDS`, of predictions."""
+    return click.option(
+        "--smooth",
+        type=float,
+        default=0.0,
+        metavar="SECONDS",
+        help="Centred moving average over the predictions.",
+    )(command)
+
+
+def show_shares(shares: Mapping[str, Mapping[str, float]]) -> None:
+    """Print the share of each run in each target."""
+    show_row("shares", ("valence", "arousal"))
+    for name, own in shares.items():
+        show_row(f"  {name}", [f"{share:.3f}" for share in own.values()])
+
+
+def show_row(label: str, cells: Sequence[str]) -> None:
+    """A line of a table; a label that is too long for its column has a line of its own."""
+    if len(label) >= _LABEL:
+        click.echo(label)
+        label = ""
+    click.echo((f"{label:<{_LABEL}}" + "".join(f"{c:<{_CELL}}" for c in cells)).rstrip())
 
 
 def unless_default(cache: Path) -> str:

@@ -11,31 +11,28 @@ from typing import TYPE_CHECKING
 import click
 
 from ..cache.durable import safe_name, slug
-from .console import cache_option, device_option, partition_option
+from .console import (
+    cache_option,
+    device_option,
+    ensemble_option,
+    partition_option,
+    show_row,
+    show_shares,
+    smooth_option,
+)
 
 if TYPE_CHECKING:
     from ..cache.store import FeatureStore
     from ..fusion.evaluation.scoring import Evaluation
 
-_LABEL, _CELL, _WIDTH = 15, 22, 80  # columns of text
+_WIDTH = 80  # columns of text
 
 
 @click.command()
 @click.argument("runs", metavar="RUN...", nargs=-1, required=True, type=click.Path(path_type=Path))
 @partition_option
-@click.option(
-    "--ensemble",
-    type=click.Choice(["mean", "ccc", "best"]),
-    help="The runs as one, too: their mean, weighted by the validation CCC that each recorded, or "
-    "for each target the run with the best recorded one.",
-)
-@click.option(
-    "--smooth",
-    type=float,
-    default=0.0,
-    metavar="SECONDS",
-    help="Centred moving average over the predictions.",
-)
+@ensemble_option(default=None)
+@smooth_option
 @click.option(
     "--corrupt",
     "damages",
@@ -120,9 +117,9 @@ def evaluate(
 def show_evaluation(evaluation: Evaluation) -> None:
     """Print the measures of one evaluation."""
     _show_head(evaluation)
-    _show_row("", ("valence", "arousal", "mean"))
+    show_row("", ("valence", "arousal", "mean"))
     for name, cells in _measures(evaluation).items():
-        _show_row(name, cells)
+        show_row(name, cells)
     _show_conditions([evaluation])
 
 
@@ -135,15 +132,13 @@ def show_evaluations(results: Mapping[str, Evaluation]) -> None:
     _show_head(first)
     tables = {name: _measures(result) for name, result in results.items()}
     for measure in next(iter(tables.values())):
-        _show_row(measure, ("valence", "arousal", "mean"))
+        show_row(measure, ("valence", "arousal", "mean"))
         for name, table in tables.items():
-            _show_row(f"  {name}", table[measure])
+            show_row(f"  {name}", table[measure])
     for result in results.values():
         weights = result.conditions.get("ensemble", {}).get("weights", {})
         if weights:
-            _show_row("shares", ("valence", "arousal"))
-        for name, shares in weights.items():
-            _show_row(f"  {name}", [f"{share:.3f}" for share in shares.values()])
+            show_shares(weights)
     _show_conditions(list(results.values()))
 
 
@@ -180,9 +175,9 @@ def _show_curves(
             _show_head(next(iter(first.values())))
         click.echo(f"\n{kind}: {KINDS[kind][1]} (seed {seed}); CCC")
         for name in first:
-            _show_row(name, ("valence", "arousal", "mean"))
+            show_row(name, ("valence", "arousal", "mean"))
             for corruption, results in points:
-                _show_row(f"  {corruption.severity:g}", _measures(results[name])["CCC"])
+                show_row(f"  {corruption.severity:g}", _measures(results[name])["CCC"])
         if number == len(curves) - 1:
             _show_conditions(list(first.values()))
     if as_json:
@@ -208,14 +203,6 @@ def _show_head(evaluation: Evaluation) -> None:
     click.echo(
         f"{evaluation.partition}: {len(evaluation.predictions)} videos, {frames:,} annotated frames"
     )
-
-
-def _show_row(label: str, cells: Sequence[str]) -> None:
-    """A line of a table; a label that is too long for its column has a line of its own."""
-    if len(label) >= _LABEL:
-        click.echo(label)
-        label = ""
-    click.echo((f"{label:<{_LABEL}}" + "".join(f"{c:<{_CELL}}" for c in cells)).rstrip())
 
 
 def _show_conditions(results: Sequence[Evaluation]) -> None:

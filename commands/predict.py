@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
@@ -13,7 +13,15 @@ from typing import TYPE_CHECKING
 import click
 
 from ..errors import ConfigError
-from .console import DEFAULT_CACHE, PARTLY, device_option, progress_lines
+from .console import (
+    DEFAULT_CACHE,
+    PARTLY,
+    device_option,
+    ensemble_option,
+    progress_lines,
+    show_shares,
+    smooth_option,
+)
 from .extract import show_extraction
 
 if TYPE_CHECKING:
@@ -34,8 +42,10 @@ if TYPE_CHECKING:
     multiple=True,
     metavar="RUN",
     type=click.Path(path_type=Path),
-    help="A further run; the mean of all is predicted. Repeat for more.",
+    help="A further run; all are predicted as one. Repeat for more.",
 )
+@ensemble_option(default="mean")
+@smooth_option
 @click.option(
     "--cache",
     type=click.Path(path_type=Path, file_okay=False),
@@ -44,6 +54,11 @@ if TYPE_CHECKING:
 )
 @click.option(
     "--video", "videos", multiple=True, metavar="ID", help="A cached item; repeat [default: all]."
+)
+@click.option(
+    "--partition",
+    type=click.Choice(["train", "validation", "test"]),
+    help="Only the cached items of this part of the split, annotated or not.",
 )
 @click.option(
     "--out",
@@ -70,8 +85,11 @@ def predict(
     run: Path,
     inputs: tuple[Path, ...],
     others: tuple[Path, ...],
+    ensemble: str,
+    smooth: float,
     cache: Path | None,
     videos: tuple[str, ...],
+    partition: str | None,
     out: Path,
     overlay: bool,
     faces: Path | None,
@@ -85,10 +103,13 @@ def predict(
     was trained on, or refused. Without INPUTS, items of the cache are predicted. Writes one CSV per
     video: row, pts (seconds), valence, arousal.
     """
-    from ..fusion.evaluation.predict import load_runs
+    from ..fusion.evaluation.ensemble import ensemble_weights, name_shares
+    from ..fusion.evaluation.predict import load_runs, predict_items
 
-    if inputs and videos:
-        raise click.UsageError("give INPUTS, or --video for items of the cache, not both")
+    if sum(map(bool, (inputs, videos, partition))) > 1:
+        raise click.UsageError(
+            "give INPUTS, or --video or --partition for items of the cache, not both"
+        )
     for option, value in (
         ("--overlay", overlay),
         ("--faces", faces),
@@ -98,6 +119,10 @@ def predict(
         if value and not inputs:
             raise click.UsageError(f"{option} is for video files: name them as INPUTS")
     runs = load_runs([run, *others], device)
+    store = None if inputs else _open(cache or Path(DEFAULT_CACHE))
+    weights = ensemble_weights(ensemble, {n: r.path for n, r in runs.items()}, store, smooth)
+    if len(runs) > 1:
+        show_shares(name_shares(runs, weights))
     with ExitStack() as stack:
         failed, files = 0, {}
         if inputs:
@@ -109,9 +134,10 @@ def predict(
                 cache = Path(folder) / "cache"
             failed = _extract(dataset, runs, cache, device, faces, config, video_stream, show)
             files = {s.id: video.path for video in dataset.videos for s in video.subjects}
-        store = _open(cache or Path(DEFAULT_CACHE))
-        chosen, lacking = _choose(runs, store, videos, list(files))
-        predictions = _predict(runs, store, chosen, out)
+        store = store or _open(cache or Path(DEFAULT_CACHE))
+        chosen, lacking = _choose(runs, store, videos, partition, list(files))
+        predictions = predict_items(runs, store, chosen, weights=weights, smoothing=smooth)
+        _write(predictions, runs, store, out)
         if overlay:
             _overlay(predictions, files, out, video_stream)
     if failed or lacking:
@@ -210,14 +236,18 @@ def _extract(
 
 
 def _choose(
-    runs: dict[str, Run], store: FeatureStore, videos: tuple[str, ...], extracted: list[str]
+    runs: dict[str, Run],
+    store: FeatureStore,
+    videos: tuple[str, ...],
+    partition: str | None,
+    extracted: list[str],
 ) -> tuple[list[str], int]:
     """The items to predict, and how many cannot be, which are listed."""
     from ..fusion.evaluation.predict import complete_items
 
     if videos:
         return list(videos), 0
-    complete, lacking = complete_items(runs, store)
+    complete, lacking = complete_items(runs, store, partition)
     if extracted:
         return [video for video in complete if video in extracted], 0  # of others, it was told
     for video, names in lacking.items():
@@ -225,16 +255,15 @@ def _choose(
     return complete, len(lacking)
 
 
-def _predict(
-    runs: dict[str, Run], store: FeatureStore, videos: list[str], out: Path
-) -> dict[str, np.ndarray]:
-    """Predict, write and tell of each item."""
-    from ..fusion.evaluation.predict import predict_items, unusable_items
+def _write(
+    predictions: Mapping[str, np.ndarray], runs: dict[str, Run], store: FeatureStore, out: Path
+) -> None:
+    """Write and tell of each item."""
+    from ..fusion.evaluation.predict import unusable_items
     from ..fusion.evaluation.results import write_predictions
 
-    predictions = predict_items(runs, store, videos)
     files = write_predictions(out, predictions, store)
-    for video in unusable_items(runs, store, videos):
+    for video in unusable_items(runs, store, list(predictions)):
         click.echo(
             f"warning: no row of {video} is usable in any stream; its predictions say nothing",
             err=True,
@@ -245,7 +274,6 @@ def _predict(
             f"{files[video]}: {len(values)} frames, mean valence {valence:+.2f}, "
             f"arousal {arousal:+.2f}"
         )
-    return predictions
 
 
 def _overlay(

@@ -1,4 +1,7 @@
-"""Several runs as one: means, weighted means, and the best run for each target."""
+"""Several runs as one: means, weighted means, and the best run for each target.
+
+What `evaluate`, `predict` and `submit` mean by an ensemble stands here alone.
+"""
 
 from __future__ import annotations
 
@@ -8,10 +11,13 @@ from pathlib import Path
 
 import numpy as np
 
+from ...cache.store import FeatureStore
 from ...errors import ConfigError
 from ..config import TARGETS
+from .fitted_weights import fitted_weights
+from .smooth import check_smoothing
 
-ENSEMBLES = ("mean", "ccc", "best")
+ENSEMBLES = ("mean", "ccc", "best", "fitted")
 
 Predictions = Mapping[str, np.ndarray]
 
@@ -33,29 +39,39 @@ def recorded_ccc(run: Path) -> dict[str, float]:
         ) from error
 
 
-def ensemble_weights(how: str, runs: Mapping[str, Path]) -> np.ndarray:
+def ensemble_weights(
+    how: str, runs: Mapping[str, Path], store: FeatureStore | None = None, smoothing: float = 0.0
+) -> np.ndarray:
     """The share of each run in each target.
 
     `mean`: equal. `ccc`: proportional to the validation CCC that each run recorded for the target,
     runs at or below 0 left out. `best`: the run with the best recorded CCC alone (the first of
-    equals).
+    equals). `fitted`: the shares whose mixture has the highest CCC on the validation videos, which
+    must be the same for all runs.
 
     Args:
-        how: mean, ccc or best.
+        how: mean, ccc, best or fitted.
         runs: name -> folder; `mean` reads nothing from it.
+        store: a cache in which `fitted` looks for the annotation of these videos before it looks
+            in the one that the runs were trained on.
+        smoothing: seconds by which predictions are smoothed before they are mixed.
 
     Returns:
         [runs, targets]; columns sum to 1.
 
     Raises:
-        ConfigError: no such ensemble, a run without its record, or no run with a CCC above 0 to
-            weight by.
+        ConfigError: no such ensemble, a width that cannot be, a run without its record, no run with
+            a CCC above 0 to weight by, or what `fitted_weights` refuses.
     """
     if how not in ENSEMBLES:
         raise ConfigError(f"no ensemble is called `{how}`; there are: {', '.join(ENSEMBLES)}")
+    check_smoothing(smoothing)
     if how == "mean":
         return np.full((len(runs), len(TARGETS)), 1 / len(runs))
-    agreement = np.array([list(recorded_ccc(folder).values()) for folder in runs.values()])
+    recorded = [recorded_ccc(folder) for folder in runs.values()]
+    if how == "fitted":
+        return fitted_weights(runs, recorded, store, smoothing)
+    agreement = np.array([list(each.values()) for each in recorded])
     if how == "best":
         return (np.arange(len(runs))[:, None] == agreement.argmax(axis=0)).astype(float)
     positive = np.maximum(agreement, 0.0)
@@ -66,6 +82,14 @@ def ensemble_weights(how: str, runs: Mapping[str, Path]) -> np.ndarray:
                 f"of {target} above 0, so there is nothing to weight by; use --ensemble mean"
             )
     return positive / positive.sum(axis=0)
+
+
+def name_shares(runs: Iterable[str], weights: np.ndarray) -> dict[str, dict[str, float]]:
+    """Weights [runs, targets] as run -> target -> share."""
+    return {
+        name: dict(zip(TARGETS, map(float, row), strict=True))
+        for name, row in zip(runs, weights, strict=True)
+    }
 
 
 def combine(members: Mapping[str, Predictions], weights: np.ndarray) -> dict[str, np.ndarray]:

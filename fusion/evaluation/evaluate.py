@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,16 +11,15 @@ import numpy as np
 
 from ...cache.store import FeatureStore
 from ...errors import ConfigError
-from ..config import TARGETS
 from ..data.loader import BatchLoader
 from ..data.plan import require_streams
-from ..runs.folder import Run, find_streams, load_run
+from ..runs.folder import Run, find_streams, load_run, recorded_videos
 from .corruption import CorruptedLoader, Corruption
-from .ensemble import combine, ensemble_weights, require_same_videos
+from .ensemble import combine, ensemble_weights, name_shares, require_same_videos
 from .gates import Gates
 from .results import write_evaluation
 from .scoring import Evaluation, predict, predict_gated, score
-from .smooth import check_smoothing, smooth
+from .smooth import check_smoothing, smooth_videos
 
 
 def evaluate(
@@ -61,10 +59,7 @@ def evaluate(
         predictions = predict_run(run, store, videos, corruption)
     conditions: dict[str, Any] = {}
     if smoothing:
-        predictions = {
-            video: smooth(values, store.timeline(video).pts, smoothing)
-            for video, values in predictions.items()
-        }
+        predictions = smooth_videos(predictions, store, smoothing)
         conditions["smoothing"] = {"method": "centred moving average", "seconds": smoothing}
     if corruption is not None:
         conditions["corruption"] = corruption.to_json()
@@ -92,7 +87,7 @@ def compare(
         runs: name -> run.
         store: a cache with the streams of all of them.
         partition: as in `evaluate`.
-        ensemble: `mean`, `ccc` or `best` (see `ensemble_weights`); None makes none.
+        ensemble: `mean`, `ccc`, `best` or `fitted` (see `ensemble_weights`); None makes none.
         smoothing: seconds; of each run's predictions.
         corruption: damage that every run is fed alike.
 
@@ -112,15 +107,12 @@ def compare(
     }
     if ensemble is not None:
         members = {name: result.predictions for name, result in results.items()}
-        weights = ensemble_weights(ensemble, {name: run.path for name, run in runs.items()})
+        paths = {name: run.path for name, run in runs.items()}
+        weights = ensemble_weights(ensemble, paths, store, smoothing)
         shared = {
             key: value
             for key, value in next(iter(results.values())).conditions.items()
             if key in ("smoothing", "corruption")
-        }
-        table = {
-            name: dict(zip(TARGETS, map(float, row), strict=True))
-            for name, row in zip(runs, weights, strict=True)
         }
         videos = list(next(iter(members.values())))
         notes = _warn_of_training(list(runs.values()), videos)
@@ -132,7 +124,7 @@ def compare(
             partition=partition,
             conditions={
                 **shared,
-                "ensemble": {"method": ensemble, "weights": table},
+                "ensemble": {"method": ensemble, "weights": name_shares(runs, weights)},
                 **({"notes": notes} if notes else {}),
             },
         )
@@ -213,11 +205,10 @@ def partition_videos(run: Run, store: FeatureStore, partition: str) -> list[str]
     Raises:
         ConfigError: there is none, or the cache lacks some of the run's own.
     """
-    everything = store.videos()
     own = run.config.split != "stored" or run.config.missing_streams == "skip"
     if own and partition != "test":
         videos = recorded_videos(run.path)[partition]
-        lacking = sorted(set(videos) - set(everything))
+        lacking = sorted(set(videos) - set(store.videos()))
         if lacking:
             raise ConfigError(
                 f"the run {run.path} has a split of its own, and {store.root} lacks {len(lacking)} "
@@ -225,30 +216,23 @@ def partition_videos(run: Run, store: FeatureStore, partition: str) -> list[str]
                 "on the cache it was trained on (cache.json names it), or with --partition test"
             )
         return videos
-    videos = [video for video in everything if store.partition(video) == partition]
+    return stored_partition(store, partition)
+
+
+def stored_partition(store: FeatureStore, partition: str) -> list[str]:
+    """The videos that the cache has in a partition, annotated or not.
+
+    Raises:
+        ConfigError: there is none.
+    """
+    videos = [video for video in store.videos() if store.partition(video) == partition]
     if not videos:
-        parts = sorted({str(store.partition(video)) for video in everything})
+        parts = sorted({str(store.partition(video)) for video in store.videos()})
         raise ConfigError(
             f"no video of {store.root} is in the partition `{partition}`; there are: "
             f"{', '.join(parts)}"
         )
     return videos
-
-
-def recorded_videos(run: Path) -> dict[str, list[str]]:
-    """Read `train` and `validation` -> the videos that the run was fitted on.
-
-    Raises:
-        ConfigError: cache.json is missing or does not hold what `fit` writes.
-    """
-    try:
-        videos = json.loads((run / "cache.json").read_text())["videos"]
-        return {part: list(videos[part]) for part in ("train", "validation")}
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ConfigError(
-            f"cannot read the videos of the run {run} ({type(error).__name__}: {error}); "
-            "`vapipe fit` wrote them into cache.json: restore the file, or fit again"
-        ) from error
 
 
 def run_streams(run: Run, store: FeatureStore) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""Predictions without annotation: items of a cache by one run, or by the mean of several."""
+"""Predictions without annotation: items of a cache by one run, or by several as one."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from ...cache.store import FeatureStore
 from ...errors import ConfigError
 from ..runs.folder import Run, load_run
 from .ensemble import combine
-from .evaluate import name_runs, predict_run, run_streams
+from .evaluate import name_runs, predict_run, run_streams, stored_partition
+from .smooth import check_smoothing, smooth_videos
 
 
 def load_runs(paths: Sequence[Path], device: str = "auto") -> dict[str, Run]:
@@ -24,38 +25,56 @@ def load_runs(paths: Sequence[Path], device: str = "auto") -> dict[str, Run]:
 
 
 def predict_items(
-    runs: Mapping[str, Run], store: FeatureStore, videos: Sequence[str]
+    runs: Mapping[str, Run],
+    store: FeatureStore,
+    videos: Sequence[str],
+    *,
+    weights: np.ndarray | None = None,
+    smoothing: float = 0.0,
 ) -> dict[str, np.ndarray]:
-    """Predict every frame of items, by the mean over the runs.
+    """Predict every frame of items, by the weighted mean over the runs.
 
     Args:
         runs: name -> run, at least one.
         store: holds the very streams that the runs were trained on.
         videos: item ids.
+        weights: [runs, 2], the shares of the runs in valence and arousal as `ensemble_weights`
+            gives them; None is the mean.
+        smoothing: seconds, see `smooth`; of each run's predictions.
 
     Returns:
         video -> [T, 2] float32.
 
     Raises:
-        ConfigError: other streams than a run was trained on, or streams missing for some videos.
+        ConfigError: other streams than a run was trained on, streams missing for some videos, or a
+            width that cannot be.
     """
-    members = {name: predict_run(run, store, videos) for name, run in runs.items()}
-    return combine(members, np.full((len(runs), 2), 1 / len(runs)))
+    check_smoothing(smoothing)
+    members = {
+        name: smooth_videos(predict_run(run, store, videos), store, smoothing)
+        for name, run in runs.items()
+    }
+    return combine(members, np.full((len(runs), 2), 1 / len(runs)) if weights is None else weights)
 
 
 def complete_items(
-    runs: Mapping[str, Run], store: FeatureStore
+    runs: Mapping[str, Run], store: FeatureStore, partition: str | None = None
 ) -> tuple[list[str], dict[str, list[str]]]:
     """Items with all streams of all runs, and the other items with what each lacks.
 
+    Args:
+        runs: name -> run.
+        store: the cache.
+        partition: train, validation or test as stored; None means all items. Nothing of it needs
+            an annotation.
+
     Raises:
-        ConfigError: the cache holds a stream only under other keys than the runs', or no item has
-            all streams.
+        ConfigError: the cache holds a stream only under other keys than the runs', no item is in
+            the partition, or none has all streams.
     """
     wanted = _streams(runs, store)
-    lacking = {
-        video: [name for name in wanted if not store.has(video, name)] for video in store.videos()
-    }
+    items = store.videos() if partition is None else stored_partition(store, partition)
+    lacking = {video: [name for name in wanted if not store.has(video, name)] for video in items}
     complete = [video for video, names in lacking.items() if not names]
     if not complete:
         raise ConfigError(

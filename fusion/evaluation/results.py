@@ -11,9 +11,13 @@ import numpy as np
 
 from ...cache.durable import safe_name, slug, write_bytes, write_json
 from ...cache.store import FeatureStore
+from ...errors import ConfigError
 from ..config import TARGETS
+from .ccc import ccc
 from .gates import write_gates
 from .scoring import Evaluation
+
+_AGREES = 1e-3  # predictions are stored with six decimals
 
 
 def write_evaluation(path: Path, evaluation: Evaluation, store: FeatureStore) -> None:
@@ -49,6 +53,65 @@ def write_predictions(
         files[video] = folder / f"{file_name(video)}.csv"
         write_bytes(files[video], text.getvalue().encode())
     return files
+
+
+def read_predictions(folder: Path, video: str) -> np.ndarray:
+    """Read [T, 2] float32 of one video, as `write_predictions` wrote them into the folder.
+
+    Raises:
+        ConfigError: the file is missing or damaged.
+    """
+    file = folder / f"{file_name(video)}.csv"
+    try:
+        with file.open() as handle:
+            header = handle.readline().strip()
+            if header != f"row,pts,{','.join(TARGETS)}":
+                raise ValueError(f"its first line is {header[:40]!r}")
+            table = np.loadtxt(handle, delimiter=",", ndmin=2)
+        if table.shape[1] != 4 or not np.isfinite(table).all():
+            raise ValueError(f"{table.shape[1]} columns, or values that are no numbers")
+        if not np.array_equal(table[:, 0], np.arange(len(table))):
+            raise ValueError("rows are missing or not in order")
+    except (OSError, ValueError) as error:
+        raise damaged(file, error) from error
+    return table[:, 2:].astype(np.float32)
+
+
+def damaged(file: Path, error: Exception) -> ConfigError:
+    """The error about a file of a run that is missing or is not what was written there."""
+    return ConfigError(
+        f"cannot read {file} ({type(error).__name__}: {error}); it was written with the run: "
+        "restore it, or fit again"
+    )
+
+
+def require_agreement(
+    path: Path,
+    stored: Mapping[str, float],
+    predictions: Mapping[str, np.ndarray],
+    labels: Mapping[str, np.ndarray],
+) -> None:
+    """Check that stored predictions have the stored CCC with these labels.
+
+    Args:
+        path: of the run, for the message.
+        stored: target -> CCC.
+        predictions: video -> [T, 2].
+        labels: video -> [T, 2], NaN where not annotated.
+
+    Raises:
+        ConfigError: they do not; predictions, CCC and labels belong to different evaluations.
+    """
+    values = np.concatenate([predictions[video] for video in labels])
+    truth = np.concatenate(list(labels.values()))
+    for column, target in enumerate(TARGETS):
+        found = ccc(values[:, column], truth[:, column], np.isfinite(truth[:, column]))
+        if not abs(found - stored[target]) <= _AGREES:
+            raise ConfigError(
+                f"the predictions in {path} have a CCC of {found:.4f} for {target}, its "
+                f"evaluation says {stored[target]:.4f}: its files were changed, or the annotation "
+                "was; evaluate the partition again, or fit again"
+            )
 
 
 def file_name(video: str) -> str:

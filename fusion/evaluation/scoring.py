@@ -236,7 +236,8 @@ def score(
         if not count:
             raise ConfigError(
                 f"no frame of the {len(predictions)} {partition} videos in {store.root} is "
-                f"annotated with {target}, so there is nothing to compare with"
+                f"annotated with {target}, so there is nothing to compare with; `vapipe predict` "
+                "and `vapipe submit` need no annotation"
             )
     return Evaluation(
         partition=partition,

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 
 import numpy as np
 
+from ...cache.store import FeatureStore
 from ...errors import ConfigError
 
 _SAME_TIME = 1e-6  # seconds; presentation times are multiples of coarser steps
@@ -53,3 +55,13 @@ def smooth(values: np.ndarray, pts: np.ndarray, seconds: float) -> np.ndarray:
     sums = np.zeros((len(values) + 1, values.shape[1]))
     np.cumsum(values, axis=0, dtype=np.float64, out=sums[1:])
     return ((sums[last] - sums[first]) / (last - first)[:, None]).astype(values.dtype)
+
+
+def smooth_videos(
+    predictions: Mapping[str, np.ndarray], store: FeatureStore, seconds: float
+) -> dict[str, np.ndarray]:
+    """`smooth` of every video, at the times that the store knows: video -> [T, C]."""
+    return {
+        video: smooth(values, store.timeline(video).pts, seconds)
+        for video, values in predictions.items()
+    }

@@ -1,4 +1,4 @@
-"""Figures of a report that no run's folder holds: paired differences, densities, agreement."""
+"""Figures of a report that no run's folder holds: paired differences, densities."""
 
 from __future__ import annotations
 
@@ -6,34 +6,12 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from ...errors import ConfigError
 from ..config import TARGETS
-from ..evaluation.ccc import ccc
 from ..evaluation.metrics import LEVEL, RESAMPLES, concordance, moments
 from .records import RunRecord
 from .truth import VideoTruth
 
 BINS = 40  # of the plane, along each axis
-_AGREES = 1e-3  # predictions are stored with six decimals
-
-
-def require_agreement(record: RunRecord, truth: Sequence[VideoTruth]) -> None:
-    """Check that the stored predictions have the stored CCC.
-
-    Raises:
-        ConfigError: they do not; files of the run belong to different evaluations.
-    """
-    predictions = np.concatenate([record.predictions[item.video] for item in truth])
-    labels = np.concatenate([item.labels for item in truth])
-    for column, target in enumerate(TARGETS):
-        found = ccc(predictions[:, column], labels[:, column], np.isfinite(labels[:, column]))
-        stored = record.evaluation["ccc"][target]
-        if not abs(found - stored) <= _AGREES:
-            raise ConfigError(
-                f"the predictions in {record.path} have a CCC of {found:.4f} for {target}, its "
-                f"evaluation says {stored:.4f}: its files were changed, or the annotation was; "
-                "evaluate the partition again, or fit again"
-            )
 
 
 def difference(

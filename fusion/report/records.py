@@ -13,7 +13,7 @@ import numpy as np
 from ...errors import ConfigError
 from ..config import TARGETS
 from ..evaluation.gates import Gates, read_gates
-from ..evaluation.results import file_name
+from ..evaluation.results import damaged, read_predictions
 from ..evaluation.robustness import read_points
 from ..papers.published import published
 from ..runs.folder import RUNS
@@ -96,7 +96,7 @@ def read_record(name: str, path: Path, partition: str) -> RunRecord:
         environment=environment,
         metrics=_read_lines(path / "metrics.jsonl"),
         evaluation=evaluation,
-        predictions={v: _read_predictions(folder, v) for v in evaluation["per_video"]},
+        predictions={v: read_predictions(folder, v) for v in evaluation["per_video"]},
         gates=read_gates(path, partition),
         points=read_points(path, partition),
     )
@@ -108,14 +108,14 @@ def _read(file: Path) -> dict[str, Any]:
         if not isinstance(value, dict):
             raise ValueError("no JSON object")
     except (OSError, ValueError) as error:
-        raise _damaged(file, error) from error
+        raise damaged(file, error) from error
     return value
 
 
 def _require(file: Path, value: Mapping[str, Any], *names: str) -> None:
     lacking = [name for name in names if name not in value]
     if lacking:
-        raise _damaged(file, ValueError(f"without {', '.join(lacking)}"))
+        raise damaged(file, ValueError(f"without {', '.join(lacking)}"))
 
 
 def _read_lines(file: Path) -> list[dict[str, Any]]:
@@ -124,30 +124,5 @@ def _read_lines(file: Path) -> list[dict[str, Any]]:
         for record in records:
             record["network"], record["epoch"], record["ccc"]["mean"], record["loss"]
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise _damaged(file, error) from error
+        raise damaged(file, error) from error
     return records
-
-
-def _read_predictions(folder: Path, video: str) -> np.ndarray:
-    """[T, 2] of one video, as `write_predictions` wrote them."""
-    file = folder / f"{file_name(video)}.csv"
-    try:
-        with file.open() as handle:
-            header = handle.readline().strip()
-            if header != f"row,pts,{','.join(TARGETS)}":
-                raise ValueError(f"its first line is {header[:40]!r}")
-            table = np.loadtxt(handle, delimiter=",", ndmin=2)
-        if table.shape[1] != 4 or not np.isfinite(table).all():
-            raise ValueError(f"{table.shape[1]} columns, or values that are no numbers")
-        if not np.array_equal(table[:, 0], np.arange(len(table))):
-            raise ValueError("rows are missing or not in order")
-    except (OSError, ValueError) as error:
-        raise _damaged(file, error) from error
-    return table[:, 2:].astype(np.float32)
-
-
-def _damaged(file: Path, error: Exception) -> ConfigError:
-    return ConfigError(
-        f"cannot read {file} ({type(error).__name__}: {error}); it was written with the run: "
-        "restore it, or fit again"
-    )

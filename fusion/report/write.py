@@ -14,8 +14,9 @@ from ...page import Asset, Page, write_page
 from ..config import TARGETS
 from ..evaluation.corruption import KINDS
 from ..evaluation.evaluate import name_runs
+from ..evaluation.results import require_agreement
 from ..papers.published import NOTE
-from .measures import BINS, density, difference, require_agreement, summary
+from .measures import BINS, density, difference, summary
 from .media import find_media, media_url
 from .records import RunRecord, read_record
 from .series import (
@@ -84,8 +85,9 @@ def write_report(
     names = name_runs(runs)
     records = [read_record(name, path, partition) for name, path in names.items()]
     truth = _read_truth(records, cache)
+    labels = {item.video: item.labels for item in truth}
     for record in records:
-        require_agreement(record, truth)
+        require_agreement(record.path, record.evaluation["ccc"], record.predictions, labels)
     truth = sorted(truth, key=lambda item: _badness(records, item.video))
     found, lacking = find_media(media, truth) if media else ({}, [])
     notes = lacking[:_NOTES]

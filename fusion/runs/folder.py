@@ -198,6 +198,37 @@ def used_keys(runs: Path) -> set[tuple[str, str]]:
     return keys
 
 
+def recorded_videos(run: Path) -> dict[str, list[str]]:
+    """Read `train` and `validation` -> the videos that the run was fitted on.
+
+    Raises:
+        ConfigError: cache.json is missing or does not hold what `fit` writes.
+    """
+    try:
+        videos = json.loads((run / "cache.json").read_text())["videos"]
+        return {part: list(videos[part]) for part in ("train", "validation")}
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ConfigError(
+            f"cannot read the videos of the run {run} ({type(error).__name__}: {error}); "
+            "`vapipe fit` wrote them into cache.json: restore the file, or fit again"
+        ) from error
+
+
+def recorded_cache(run: Path) -> Path:
+    """The folder of the cache that a run was trained on, where it was then.
+
+    Raises:
+        ConfigError: cache.json is missing or does not say it.
+    """
+    try:
+        return Path(json.loads((run / "cache.json").read_text())["path"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ConfigError(
+            f"cannot read the cache of the run {run} ({type(error).__name__}: {error}); "
+            "`vapipe fit` wrote it into cache.json: restore the file, or fit again"
+        ) from error
+
+
 def find_streams(
     path: Path, streams: Mapping[str, Mapping[str, Any]], store: FeatureStore, advice: str
 ) -> dict[str, str]:
