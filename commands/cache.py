@@ -9,16 +9,12 @@ from pathlib import Path
 
 import click
 
-from .cache_report import cache_report
-from .console import PARTLY, cache_option
+from .console import PARTLY, cache_option, progress_lines, size
 
 
 @click.group()
 def cache() -> None:
     """Look at, check and tidy the feature cache."""
-
-
-cache.add_command(cache_report)
 
 
 @cache.command()
@@ -167,10 +163,41 @@ def import_(stream: str, folder: Path, modality: str, dtype: str, cache: Path) -
     click.echo(f"{len(items)} video(s) imported as {stream}")
 
 
-def size(nbytes: float) -> str:
-    """Bytes for people."""
-    for unit in ("B", "KiB", "MiB", "GiB"):
-        if nbytes < 1024:
-            return f"{nbytes:.0f} {unit}" if unit == "B" else f"{nbytes:.1f} {unit}"
-        nbytes /= 1024
-    return f"{nbytes:.1f} TiB"
+@cache.command("report")
+@cache_option
+@click.option(
+    "--videos",
+    type=click.Path(path_type=Path, exists=True, file_okay=False),
+    help="Folder of the videos, for faces on the contact sheets.",
+)
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path, dir_okay=False),
+    default="cache-report.html",
+    show_default=True,
+    help="The page.",
+)
+@click.option(
+    "--sheets",
+    type=click.IntRange(0, 200),
+    default=24,
+    show_default=True,
+    help="Contact sheets at most, of the items with the fewest usable rows.",
+)
+def report(cache: Path, videos: Path | None, out: Path, sheets: int) -> None:
+    """Write a page about the cache: coverage, detection, times, labels, faces and sound.
+
+    Faces are cropped anew from the videos, with the code and options that the features were made
+    with; that takes some seconds per sheet.
+    """
+    from ..reports.cache_report import write_cache_report
+
+    with progress_lines(1, "reading the cache") as step:
+        made = write_cache_report(cache, out, videos=videos, sheets=sheets, progress=step)
+    click.echo(
+        f"{out}: {made.items} item(s), {made.streams} stream(s), {made.sheets} contact sheet(s)"
+        f"{'' if made.faces or not made.sheets else ' without faces'}, {size(made.nbytes)}; "
+        "open it in a browser"
+    )
+    if made.sheets and not made.faces and not videos:
+        click.echo("next: --videos DIR puts faces on the sheets")

@@ -109,3 +109,12 @@ def progress_lines(total: float, what: str) -> Iterator[Callable[[float, str, st
             bar.update(task, advance=amount, description=state)
 
         yield step
+
+
+def size(nbytes: float) -> str:
+    """Bytes for people."""
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if nbytes < 1024:
+            return f"{nbytes:.0f} {unit}" if unit == "B" else f"{nbytes:.1f} {unit}"
+        nbytes /= 1024
+    return f"{nbytes:.1f} TiB"

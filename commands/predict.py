@@ -282,8 +282,8 @@ def _overlay(
     out: Path,
     video_stream: int | None,
 ) -> None:
-    from ..extract.media.overlay import write_overlay
     from ..fusion.evaluation.results import file_name
+    from ..reports.overlay import write_overlay
 
     with progress_lines(len(predictions), "drawing") as step:
         for video, values in predictions.items():

@@ -8,8 +8,7 @@ from pathlib import Path
 
 import click
 
-from .cache import size
-from .console import PARTLY, progress_lines
+from .console import PARTLY, progress_lines, size
 
 
 @click.group()

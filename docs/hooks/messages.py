@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 _ROOT = Path(__file__).resolve().parents[2]
-_ROOMS = ("cache", "extract", "fusion", "commands")
+_ROOMS = ("cache", "extract", "fusion", "reports", "demo", "commands")
 _BASE = "VapipeError"
 _MARK = "<!-- all messages -->"
 UNKNOWN = "{...}"

@@ -13,7 +13,6 @@ STAGE = ROOT / "extract"
 MAY_IMPORT = {
     "media": set(),
     "networks": set(),
-    "synthetic": set(),
     "weights": {"networks"},
     "encoders": {"media", "networks", "weights"},
     "faces": {"dataset", "media", "weights"},

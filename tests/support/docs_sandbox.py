@@ -9,7 +9,7 @@ import pytest
 from plugged import forget_afterwards
 from terminal import vapipe_
 
-from vapipe.extract.synthetic.demo_set import write_demo_set
+from vapipe.demo.dataset import write_demo_set
 
 SMALL = {
     "tcn_channels": {"video": [8, 8], "audio": [8, 8], "audio2": [8, 8]},

@@ -1,1 +1,0 @@
-"""The demo's data set: clips drawn with planted valence and arousal."""

@@ -1,0 +1,84 @@
+"""Figures of a report that no run's folder holds: paired differences, densities."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from ..fusion.config import TARGETS
+from ..fusion.evaluation.metrics import LEVEL, RESAMPLES, concordance, moments
+from .records import RunRecord
+from .truth import VideoTruth
+
+BINS = 40  # of the plane, along each axis
+
+
+def difference(
+    first: RunRecord, other: RunRecord, truth: Sequence[VideoTruth]
+) -> dict[str, dict[str, object]]:
+    """How far the CCC of another run is above the first one's, with paired intervals.
+
+    Both runs are judged on the same resampled video files (the bootstrap of `metrics.bootstrap`),
+    so what makes a video hard for both does not widen the interval.
+
+    Returns:
+        target (and `mean`) -> {"value", "interval"}; the interval is None with fewer than two
+        video files.
+    """
+    sums: dict[str, np.ndarray] = {}
+    for item in truth:
+        pair = np.stack(
+            [moments(run.predictions[item.video], item.labels) for run in (first, other)]
+        )
+        if pair.any():
+            name = item.source["sha256"]
+            sums[name] = sums.get(name, 0) + pair
+    stacked = np.stack(list(sums.values()))  # [V, 2, C, 3, 3]
+    values = _gain(stacked.sum(0))
+    bounds: list[list[float] | None] = [None] * len(values)
+    if len(stacked) > 1:
+        rng = np.random.default_rng(0)
+        times = rng.multinomial(len(stacked), np.full(len(stacked), 1 / len(stacked)), RESAMPLES)
+        drawn = _gain(np.tensordot(times.astype(np.float64), stacked, axes=1))
+        drawn = drawn[np.isfinite(drawn).all(axis=1)]
+        tail = 100 * (1 - LEVEL) / 2
+        bounds = np.percentile(drawn, [tail, 100 - tail], axis=0).T.tolist()
+    return {
+        target: {"value": float(value), "interval": pair}
+        for target, value, pair in zip((*TARGETS, "mean"), values, bounds, strict=True)
+    }
+
+
+def _gain(sums: np.ndarray) -> np.ndarray:
+    """Moments [..., 2, C, 3, 3] of two runs -> difference of their CCC [..., C + 1]."""
+    each = concordance(sums)
+    gain = each[..., 1, :] - each[..., 0, :]
+    return np.concatenate([gain, gain.mean(-1, keepdims=True)], axis=-1)
+
+
+def density(values: Sequence[np.ndarray]) -> list[list[int]]:
+    """Count frames [T, 2] in the cells of the plane: rows are arousal, columns valence, upwards.
+
+    Values beyond [-1, 1] count in the outermost cells; rows that are not finite nowhere.
+    """
+    edges = np.linspace(-1, 1, BINS + 1)
+    frames = np.concatenate(list(values))
+    frames = frames[np.isfinite(frames).all(axis=1)].clip(-1, 1)
+    counts, _, _ = np.histogram2d(frames[:, 1], frames[:, 0], bins=[edges, edges])
+    return counts.astype(int).tolist()
+
+
+def summary(values: Sequence[np.ndarray]) -> Mapping[str, dict[str, float]]:
+    """Target -> mean, deviation, least and greatest of the finite frames [T, 2]."""
+    frames = np.concatenate(list(values)).astype(np.float64)
+    result = {}
+    for column, target in enumerate(TARGETS):
+        own = frames[np.isfinite(frames[:, column]), column]
+        result[target] = {
+            "mean": float(own.mean()),
+            "deviation": float(own.std()),
+            "least": float(own.min()),
+            "greatest": float(own.max()),
+        }
+    return result

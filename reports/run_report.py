@@ -1,0 +1,280 @@
+"""From run folders to a page: gathers, checks, packs and writes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..errors import ConfigError
+from ..fusion.config import TARGETS
+from ..fusion.evaluation.corruption import KINDS
+from ..fusion.evaluation.evaluate import name_runs
+from ..fusion.evaluation.results import require_agreement
+from ..fusion.papers.published import NOTE
+from .measures import BINS, density, difference, summary
+from .media import find_media, media_url
+from .page import Asset, Page, write_page
+from .records import RunRecord, read_record
+from .series import (
+    GATE_STEPS,
+    describe_gates,
+    describe_metrics,
+    pack_gates,
+    pack_times,
+    pack_values,
+)
+from .truth import Lane, VideoTruth, open_cache, read_truth, run_stream_names
+
+_SCRIPTS = (
+    "report.js",
+    "scores.js",
+    "curves.js",
+    "figure.js",
+    "videos.js",
+    "plane.js",
+    "main.js",
+)
+_NOTES = 5  # at most so many videos without a file are named
+
+
+@dataclass(frozen=True)
+class Written:
+    """A report.
+
+    Attributes:
+        path: the file.
+        size: bytes.
+        videos: how many are in it.
+        frames: of all of them.
+        notes: what is missing from it, and what makes it.
+    """
+
+    path: Path
+    size: int
+    videos: int
+    frames: int
+    notes: list[str] = field(default_factory=list)
+
+
+def write_report(
+    runs: Sequence[Path],
+    out: Path,
+    *,
+    partition: str = "validation",
+    media: Path | None = None,
+    cache: Path | None = None,
+) -> Written:
+    """Write a page about runs.
+
+    Args:
+        runs: their folders; differences are to the first one.
+        out: the file.
+        partition: train, validation or test.
+        media: a folder with the video files, to play beside their curves.
+        cache: where the cache lies; None takes the path that each run recorded.
+
+    Raises:
+        ConfigError: a run that cannot be read or was not evaluated on the partition, runs that do
+            not predict the same videos, a cache that is gone or has changed, no media.
+        CacheError: the disk refuses.
+    """
+    names = name_runs(runs)
+    records = [read_record(name, path, partition) for name, path in names.items()]
+    truth = _read_truth(records, cache)
+    labels = {item.video: item.labels for item in truth}
+    for record in records:
+        require_agreement(record.path, record.evaluation["ccc"], record.predictions, labels)
+    truth = sorted(truth, key=lambda item: _badness(records, item.video))
+    found, lacking = find_media(media, truth) if media else ({}, [])
+    notes = lacking[:_NOTES]
+    if len(lacking) > _NOTES:
+        notes.append(f"and {len(lacking) - _NOTES} more videos without their file")
+    blocks: dict[str, str] = {}
+    videos = []
+    for number, item in enumerate(truth):
+        url = media_url(found[item.video], out) if item.video in found else None
+        videos.append(_describe_video(number, item, records, url, blocks))
+    for record in records:
+        if record.gates is None:
+            notes.append(
+                f"{record.name} has no gates stored; `{_gates_command(record, partition)}`"
+            )
+    data = {
+        "partition": partition,
+        "targets": list(TARGETS),
+        "runs": [_describe_run(record, partition) for record in records],
+        "differences": [difference(records[0], other, truth) for other in records[1:]],
+        "videos": videos,
+        "plane": _describe_plane(records, truth),
+        "kinds": {kind: about for kind, (_, about) in KINDS.items()},
+        "published": NOTE,
+        "gateSteps": GATE_STEPS,
+        "media": media is not None,
+    }
+    package = __package__ or ""
+    page = Page(
+        title=f"{' and '.join(names)}: {partition}",
+        body=Asset(package, "run_report.html"),
+        data=data,
+        blocks=blocks,
+        scripts=[Asset(package, name) for name in _SCRIPTS],
+        styles=[Asset(package, "run_report.css")],
+        media=bool(found),
+    )
+    size = write_page(out, page)
+    return Written(out, size, len(truth), sum(len(item.pts) for item in truth), notes)
+
+
+def _read_truth(records: Sequence[RunRecord], cache: Path | None) -> list[VideoTruth]:
+    """What the caches say of the videos, which must be the same of all runs."""
+    first, *others = records
+    videos = list(first.predictions)
+    for other in others:
+        if set(other.predictions) != set(videos):
+            apart = sorted(set(other.predictions) ^ set(videos))
+            raise ConfigError(
+                f"{first.name} and {other.name} were evaluated on other videos ({len(apart)} are "
+                f"in one of them only: {', '.join(apart[:3])}); runs are compared video by video: "
+                "take runs of the same split, or --partition test"
+            )
+    stores = [open_cache(record, cache) for record in records]
+    streams = dict.fromkeys(name for record in records for name in run_stream_names(record))
+    there = [name for name in streams if name.rpartition("@")[2] in stores[0].keys(_bare(name))]
+    truth = read_truth(stores[0], videos, there)
+    for other, store in zip(others, stores[1:], strict=True):
+        for item in truth:
+            if not np.array_equal(item.labels, store.labels(item.video), equal_nan=True):
+                raise ConfigError(
+                    f"{item.video} is annotated differently in {stores[0].root} and {store.root}, "
+                    f"the caches of {first.name} and {other.name}; name one cache for both with "
+                    "--cache"
+                )
+    return truth
+
+
+def _bare(stream: str) -> str:
+    """The name of `name@key`."""
+    return stream.rpartition("@")[0]
+
+
+def _badness(records: Sequence[RunRecord], video: str) -> tuple[float, str]:
+    """Sorts the worst videos first, those without any CCC last."""
+    scores = [c for record in records for c in record.evaluation["per_video"][video].values()]
+    known = [score for score in scores if score is not None]
+    return (sum(known) / len(known) if known else 2.0), video
+
+
+def _describe_run(record: RunRecord, partition: str) -> dict[str, Any]:
+    config, roles = record.config, list(record.cache["streams"])
+    gates = record.gates
+    return {
+        "name": record.name,
+        "path": str(record.path),
+        "head": config["head"],
+        "variant": config.get("variant", ""),
+        "evaluation": {k: v for k, v in record.evaluation.items() if k != "per_video"},
+        "published": record.published,
+        "metrics": describe_metrics(record.metrics),
+        "points": record.points,
+        "gates": gates and describe_gates(gates, config["head"], config.get("variant", ""), roles),
+        "gatesCommand": _gates_command(record, partition),
+        "provenance": {
+            "config.json": config,
+            "environment.json": record.environment,
+            "cache.json": {k: v for k, v in record.cache.items() if k != "videos"},
+        },
+        "streams": [
+            {"role": role, **{k: facts[k] for k in ("stream", "key", "dim", "modality")}}
+            for role, facts in record.cache["streams"].items()
+        ],
+        "trained": {part: len(names) for part, names in record.cache["videos"].items()},
+        "cache": {"path": record.cache["path"], "digest": record.cache["digest"]},
+    }
+
+
+def _gates_command(record: RunRecord, partition: str) -> str:
+    return f"vapipe evaluate {record.path} --partition {partition} --gates"
+
+
+def _describe_video(
+    number: int,
+    item: VideoTruth,
+    records: Sequence[RunRecord],
+    url: str | None,
+    blocks: dict[str, str],
+) -> dict[str, Any]:
+    """What the page knows of a video at once; its series go into `blocks`."""
+    labels, label_step = pack_values(item.labels)
+    blocks[f"v{number}-labels"] = labels
+    times, facts = pack_times(item.pts)
+    if times is not None:
+        blocks[f"v{number}-times"] = times
+    steps, gates = [], []
+    for index, record in enumerate(records):
+        blocks[f"v{number}-run{index}"], step = pack_values(record.predictions[item.video])
+        steps.append(step)
+        gates.append(_pack_gates(number, index, item.video, record, blocks))
+    return {
+        "id": item.video,
+        "file": item.source["name"],
+        "media": url,
+        "rows": len(item.pts),
+        "fps": item.fps,
+        "end": float(item.pts[-1] + 1 / item.fps),
+        "constant": times is None,
+        **facts,
+        "annotated": int(np.isfinite(item.labels).all(axis=1).sum()),
+        "ccc": [record.evaluation["per_video"][item.video] for record in records],
+        "lanes": [_describe_lane(lane, len(item.pts)) for lane in item.lanes],
+        "labelStep": label_step,
+        "steps": steps,
+        "gates": gates,
+    }
+
+
+def _pack_gates(
+    number: int, index: int, video: str, record: RunRecord, blocks: dict[str, str]
+) -> dict[str, list[float]] | None:
+    if record.gates is None or not record.gates.groups:
+        return None
+    values = record.gates.values.get(video)
+    if values is None or len(values) != len(record.predictions[video]):
+        raise ConfigError(
+            f"the gates of {record.path} do not fit its predictions of {video}; "
+            f"`{_gates_command(record, record.evaluation['partition'])}` makes them anew"
+        )
+    blocks[f"v{number}-gates{index}"], low, high = pack_gates(values)
+    return {"low": low, "high": high}
+
+
+def _describe_lane(lane: Lane, rows: int) -> dict[str, Any]:
+    return {
+        "label": lane.label,
+        "kind": lane.kind,
+        "rows": int((lane.spans[:, 1] - lane.spans[:, 0]).sum()),
+        "spans": lane.spans.ravel().tolist(),
+    }
+
+
+def _describe_plane(records: Sequence[RunRecord], truth: Sequence[VideoTruth]) -> Mapping[str, Any]:
+    """Densities over the annotated frames, so that both are of the same frames."""
+    annotated = [np.isfinite(item.labels).all(axis=1) for item in truth]
+
+    def chosen(values: Sequence[np.ndarray]) -> list[np.ndarray]:
+        return [x[rows] for x, rows in zip(values, annotated, strict=True)]
+
+    labels = chosen([item.labels for item in truth])
+    planes = [("annotation", labels)]
+    for record in records:
+        planes.append((record.name, chosen([record.predictions[item.video] for item in truth])))
+    return {
+        "bins": BINS,
+        "planes": [
+            {"name": name, "counts": density(values), "summary": summary(values)}
+            for name, values in planes
+        ],
+    }

@@ -1,0 +1,167 @@
+"""What the cache says of a run's videos: annotation, times, and why rows could not be used."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from ..cache.store import FeatureStore
+from ..cache.timeline import Valid
+from ..errors import CacheError, ConfigError
+from ..fusion.config import FitConfig
+from ..fusion.data.plan import Plan, fingerprint
+from ..fusion.runs.folder import find_streams
+from .records import RunRecord
+
+# Code of an unusable row -> what it means for a reader.
+REASONS = {
+    Valid.MISSING: "unknown",
+    Valid.NO_FACE: "no face",
+    Valid.NO_CROP: "no face crop",
+    Valid.NO_AUDIO: "no audio",
+    Valid.DECODE_ERROR: "frame not decodable",
+}
+
+
+@dataclass(frozen=True)
+class Lane:
+    """Stretches of a video in which something is missing.
+
+    Attributes:
+        label: what, for a reader.
+        kind: `visual`, `audio` or `labels`.
+        spans: [n, 2] rows, from and to (exclusive).
+    """
+
+    label: str
+    kind: str
+    spans: np.ndarray
+
+
+@dataclass(frozen=True)
+class VideoTruth:
+    """One item.
+
+    Attributes:
+        video: its id.
+        pts: [T] seconds.
+        fps: hertz.
+        labels: [T, 2] float32, NaN where not annotated.
+        lanes: what is missing, where.
+        source: facts of the video file.
+    """
+
+    video: str
+    pts: np.ndarray
+    fps: float
+    labels: np.ndarray
+    lanes: list[Lane]
+    source: dict
+
+
+def open_cache(record: RunRecord, folder: Path | None) -> FeatureStore:
+    """Open the cache that a run was trained on, and make sure that it still is what it was.
+
+    Args:
+        record: the run.
+        folder: where the cache lies; None takes the path that the run recorded.
+
+    Raises:
+        ConfigError: it is gone, lacks videos or streams of the run, or has changed.
+    """
+    root = Path(record.cache["path"]) if folder is None else folder
+    try:
+        store = FeatureStore.open(root)
+    except CacheError as error:
+        named = "named by --cache" if folder else "recorded in cache.json"
+        raise ConfigError(
+            f"the cache of the run {record.path} cannot be opened at {root} ({named}): {error}. "
+            "Annotations and times come from it; where it has moved, name its folder with --cache"
+        ) from error
+    _require_videos(record, store)
+    advice = (
+        "Its validity codes are needed: extract the stream as it was, or name the cache that has "
+        "it with --cache"
+    )
+    streams = find_streams(record.path, record.cache["streams"], store, advice)
+    config = dataclasses.replace(FitConfig.from_json(record.config), streams=streams)
+    videos = record.cache["videos"]
+    plan = Plan(config, {}, videos["train"], videos["validation"], [], [])
+    if fingerprint(store, plan) != record.cache["digest"]:
+        raise ConfigError(
+            f"{root} has changed since the run {record.path} began (annotations, partitions or "
+            "video files), so its scores do not belong to what is there now: name the cache as it "
+            "was with --cache, or fit again"
+        )
+    return store
+
+
+def read_truth(
+    store: FeatureStore, videos: Sequence[str], streams: Sequence[str]
+) -> list[VideoTruth]:
+    """What the cache says of videos, and of the rows of streams (`name@key`) for them."""
+    found = []
+    for video in videos:
+        timeline, labels = store.timeline(video), store.labels(video)
+        lanes = []
+        for stream in streams:
+            lanes += _lanes(store.modality(stream), store.status(video, stream))
+        unlabelled = ~np.isfinite(labels).all(axis=1)
+        if unlabelled.any():
+            lanes.append(Lane("not annotated", "labels", spans_of(unlabelled)))
+        found.append(
+            VideoTruth(
+                video, timeline.pts, timeline.fps, labels, _merge(lanes), store.source(video)
+            )
+        )
+    return found
+
+
+def spans_of(marked: np.ndarray) -> np.ndarray:
+    """Stretches of True in marked [T]: [n, 2], from and to (exclusive)."""
+    steps = np.diff(np.concatenate([[0], marked.astype(np.int8), [0]]))
+    return np.column_stack([np.flatnonzero(steps == 1), np.flatnonzero(steps == -1)])
+
+
+def run_stream_names(record: RunRecord) -> list[str]:
+    """`stream@key` of the streams that a run was trained on."""
+    return [f"{facts['stream']}@{facts['key']}" for facts in record.cache["streams"].values()]
+
+
+def _require_videos(record: RunRecord, store: FeatureStore) -> None:
+    needed = {*record.predictions, *record.cache["videos"]["train"]}
+    needed |= set(record.cache["videos"]["validation"])
+    lacking = sorted(needed - set(store.videos()))
+    if lacking:
+        raise ConfigError(
+            f"{store.root} lacks {len(lacking)} of the {len(needed)} videos of the run "
+            f"{record.path} ({', '.join(lacking[:3])}{', ...' if len(lacking) > 3 else ''}); name "
+            "the cache that it was trained on with --cache, or extract them again"
+        )
+    for video, values in record.predictions.items():
+        if len(values) != store.rows(video):
+            raise ConfigError(
+                f"{video}: {len(values)} rows of predictions in {record.path} for "
+                f"{store.rows(video)} frames in {store.root}; name the cache that the run was "
+                "trained on with --cache, or fit again"
+            )
+
+
+def _lanes(modality: str, codes: np.ndarray) -> list[Lane]:
+    return [
+        Lane(reason, modality, spans_of(codes == code))
+        for code, reason in REASONS.items()
+        if (codes == code).any()
+    ]
+
+
+def _merge(lanes: Sequence[Lane]) -> list[Lane]:
+    """Streams of one modality mostly miss the same rows: equal lanes are shown once."""
+    kept: dict[tuple, Lane] = {}
+    for lane in lanes:
+        kept.setdefault((lane.label, lane.kind, lane.spans.tobytes()), lane)
+    return list(kept.values())

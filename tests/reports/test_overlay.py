@@ -1,0 +1,158 @@
+"""Overlays keep every frame at its time, keep the sound, and show the values where they belong."""
+
+import av
+import numpy as np
+import pytest
+from clips import PAL, Sound, constant_times, variable_times, write_clip
+
+from vapipe.cache import ConfigError, MediaError
+from vapipe.extract.media.frames import read_frames
+from vapipe.extract.media.probe import probe
+from vapipe.reports import overlay
+from vapipe.reports.overlay import write_overlay
+from vapipe.reports.panel import Panel
+
+NAMES = ("valence", "arousal")
+
+
+def waves(rows):
+    phase = np.arange(rows) / 10
+    return np.stack([np.sin(phase), np.cos(phase)], axis=1)
+
+
+def loud(times):
+    return 0.3 * np.sin(2 * np.pi * 330 * times)
+
+
+def heard(path):
+    """Packets of the sound: times and bytes."""
+    with av.open(str(path)) as file:
+        return [(p.pts * p.time_base, bytes(p)) for p in file.demux(audio=0) if p.size]
+
+
+@pytest.mark.parametrize("start", [0.0, 0.85])
+def test_frames_of_a_variable_rate_and_sound_keep_their_times(tmp_path, start):
+    times = variable_times(60, start=start)
+    sound = Sound(start=0.2, seconds=1.5, signal=loud)
+    clip = write_clip(tmp_path / "in.mp4", times=times, sound=sound, events=[7, 40])
+    path = write_overlay(clip.path, tmp_path / "out", waves(60))
+    assert path == tmp_path / "out.mp4"
+    info = probe(path)
+    assert np.abs(info.timeline.pts - clip.pts).max() < 1e-4
+    flashes = [f.row for f in read_frames(info) if f.image[90:110, 90:110].mean() > 128]
+    assert flashes == [7, 40]
+    (mine, theirs) = heard(clip.path), heard(path)
+    assert [packet for _, packet in mine] == [packet for _, packet in theirs]
+    assert np.allclose(*([float(t) for t, _ in each] for each in (mine, theirs)), atol=1e-3)
+
+
+def test_without_sound_there_is_none(tmp_path):
+    clip = write_clip(tmp_path / "in.mp4", times=constant_times(PAL, 5))
+    path = write_overlay(clip.path, tmp_path / "out", waves(5))
+    assert probe(path).audio is None
+    assert len(probe(path).timeline) == 5
+
+
+def test_sound_that_mp4_cannot_hold_goes_into_mkv(tmp_path):
+    sound = Sound(codec="pcm_s16le", signal=loud)
+    clip = write_clip(tmp_path / "in.mkv", times=constant_times(PAL, 30), sound=sound)
+    path = write_overlay(clip.path, tmp_path / "out", waves(30))
+    assert path.suffix == ".mkv"
+    assert [p for _, p in heard(path)] == [p for _, p in heard(clip.path)]
+    assert np.abs(probe(path).timeline.pts - clip.pts).max() <= 0.5e-3
+
+
+def test_a_name_with_dots_stays_whole(tmp_path):
+    clip = write_clip(tmp_path / "in.mp4", times=constant_times(PAL, 5))
+    assert write_overlay(clip.path, tmp_path / "a.b", waves(5)).name == "a.b.mp4"
+
+
+@pytest.mark.parametrize("shape", [(4, 2), (5, 3), (5,)])
+def test_other_numbers_of_rows_are_refused(tmp_path, shape):
+    clip = write_clip(tmp_path / "in.mp4", times=constant_times(PAL, 5))
+    with pytest.raises(ConfigError, match=r"values of shape .* for a video of 5 frames"):
+        write_overlay(clip.path, tmp_path / "out", np.zeros(shape))
+    assert [path.name for path in tmp_path.iterdir()] == ["in.mp4"]
+
+
+def test_a_build_without_x264_writes_mpeg4(tmp_path, monkeypatch):
+    monkeypatch.setattr(overlay.av, "codecs_available", {"mpeg4"})
+    times = variable_times(20)
+    clip = write_clip(tmp_path / "in.mp4", times=times)
+    info = probe(write_overlay(clip.path, tmp_path / "out", waves(20)))
+    assert info.codec == "mpeg4"
+    assert np.abs(info.timeline.pts - clip.pts).max() < 1e-4
+
+
+def test_what_cannot_be_encoded_is_named_and_leaves_nothing(tmp_path, monkeypatch):
+    monkeypatch.setattr(overlay, "_CODECS", {"libx264": {"preset": "nonsense"}})
+    clip = write_clip(tmp_path / "in.mp4", times=constant_times(PAL, 5))
+    with pytest.raises(MediaError, match=r"out.mp4: the overlay of .*in.mp4 cannot be encoded \("):
+        write_overlay(clip.path, tmp_path / "out", waves(5))
+    assert [path.name for path in tmp_path.iterdir()] == ["in.mp4"]
+
+
+@pytest.mark.slow  # a minute for those of at most 300 frames
+def test_real_clips_stay_in_time(real_clip, tmp_path):
+    info = probe(real_clip)
+    if len(info.timeline) > 300:
+        pytest.skip("long")
+    made = probe(write_overlay(real_clip, tmp_path / "out", waves(len(info.timeline))))
+    assert np.abs(made.timeline.pts - info.timeline.pts).max() < 1e-4
+    assert (made.audio is None) == (info.audio is None)
+
+
+# -- the picture -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("value", "across", "down"), [((0, 0), 0.5, 0.5), ((1, 1), 1, 0), ((-1, 0.5), 0, 0.25)]
+)
+def test_the_point_is_where_the_values_say(value, across, down):
+    panel = Panel((320, 240), np.array([0.0]), np.array([value], float), NAMES)
+    left, top, right, bottom = 320 + 12, 12, 320 + 240 - 12, 240 - 12
+    canvas = panel.draw(0, None)
+    x = round(left + across * (right - left))
+    y = round(top + down * (bottom - top))
+    assert (canvas[y, x] == 255).all()
+    assert not (canvas[top:bottom, left:right][::40, ::40] == 255).all()
+
+
+def test_values_beyond_the_plane_are_drawn_at_its_edge():
+    times = np.arange(2) / 25
+    inside, beyond = (Panel((320, 240), times, np.full((2, 2), v), NAMES) for v in (1.0, 1.0001))
+    assert (inside.draw(1, None)[20:230] == beyond.draw(1, None)[20:230]).all()
+
+
+def test_the_cursor_moves_with_time_not_with_rows():
+    times = np.array([0.0, 0.1, 4.0])
+    panel = Panel((320, 240), times, np.zeros((3, 2)), NAMES)
+    strip = [panel.draw(row, None)[-20] for row in range(3)]
+    cursors = [np.flatnonzero((line == 255).all(axis=1)) for line in strip]
+    width = panel.size[0] - 24
+    assert [int(c[0]) - 12 for c in cursors] == pytest.approx([0, width * 0.1 / 4, width], abs=1)
+
+
+def test_long_curves_scroll():
+    times = np.arange(0, 100, 0.1)
+    panel = Panel((320, 240), times, np.zeros((len(times), 2)), NAMES)
+    middle = 12 + (panel.size[0] - 24) // 2
+
+    def cursor(row):
+        line = panel.draw(row, None)[-20]
+        return int(np.flatnonzero((line == 255).all(axis=1))[0])
+
+    assert [cursor(row) for row in (300, 600)] == pytest.approx([middle, middle], abs=1)
+    assert cursor(0) == 12
+    assert cursor(len(times) - 1) == pytest.approx(panel.size[0] - 12, abs=1)
+
+
+@pytest.mark.parametrize("size", [(1, 1), (47, 31), (320, 240), (303, 541)])
+def test_the_picture_is_whole_and_the_canvas_even(size):
+    panel = Panel(size, np.array([0.0, 1.0]), np.zeros((2, 2)), NAMES)
+    picture = np.full((size[1], size[0], 3), (1, 255, 1), np.uint8)
+    canvas = panel.draw(0, picture)
+    assert canvas.shape == (panel.size[1], panel.size[0], 3)
+    assert panel.size[0] % 2 == panel.size[1] % 2 == 0
+    assert (canvas == (1, 255, 1)).all(axis=2).sum() == size[0] * size[1]
+    assert not (panel.draw(0, None) == (1, 255, 1)).all(axis=2).any()

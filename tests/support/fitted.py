@@ -1,0 +1,62 @@
+"""Small caches whose features carry the labels, and a model small enough for seconds."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from caches import add_video, make_cache
+from fusion_caches import write_planted
+
+from vapipe.cache import FeatureStore
+from vapipe.fusion import FitConfig, FitResult, fit
+
+# Models this small only lose by a second thread, badly so on a busy machine.
+torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session")
+def small() -> FitConfig:
+    """A configuration that learns a planted cache in a second."""
+    return FitConfig(
+        streams={"video": "onet", "audio": "logmel"},
+        window=50,
+        stride=40,
+        batch=4,
+        epochs=20,
+        patience=20,
+        learning_rate=4e-3,
+        warmup_epochs=1,
+        hidden=16,
+        targets="joint",
+        tcn_channels={"video": (16, 16), "audio": (12, 12)},
+        head_options={"dropout": 0.2},
+        device="cpu",
+    )
+
+
+@pytest.fixture(scope="session")
+def planted(tmp_path_factory: pytest.TempPathFactory) -> FeatureStore:
+    """A planted cache, shared and only read."""
+    return write_planted(tmp_path_factory.mktemp("planted") / "cache")
+
+
+@pytest.fixture(scope="session")
+def fitted(
+    planted: FeatureStore, small: FitConfig, tmp_path_factory: pytest.TempPathFactory
+) -> FitResult:
+    """A finished run on the planted cache; only read it."""
+    return fit(planted, small, tmp_path_factory.mktemp("runs") / "run")
+
+
+@pytest.fixture
+def make_store(tmp_path: Path) -> Callable[..., FeatureStore]:
+    """Write videos {name: keyword arguments of add_video} into a new cache."""
+
+    def make(videos: dict[str, dict]) -> FeatureStore:
+        root = make_cache(tmp_path / "cache")
+        for name, arguments in videos.items():
+            add_video(root, name, **arguments)
+        return FeatureStore.open(root)
+
+    return make
