@@ -65,8 +65,8 @@ class FitConfig:
             empty means as published with the head.
         tcn_dropout: dropout inside the TCN.
         causal: whether the TCN sees the past only (as released) or is centred.
-        regressor: `mlp`, `linear` or `gelu`; empty means as published with the head.
-        hidden: width of the regressor.
+        regressor: `mlp`, `linear`, `gelu` or `relu`; empty means as published with the head.
+        hidden: width of the regressor, or None as published with the head.
         modality_dropout: in training, each stream of a window is withheld (every row replaced by
             the learned token of missing rows) with this probability; one always stays.
         batch: windows per step.
@@ -110,7 +110,7 @@ class FitConfig:
     tcn_dropout: Share = 0.1
     causal: bool = True
     regressor: Annotated[str, Among(("", *REGRESSORS))] = ""
-    hidden: Count = 256
+    hidden: Count | None = None
     modality_dropout: Share = 0.0
     batch: Count = 12
     epochs: Count = 100
@@ -155,13 +155,20 @@ class FitConfig:
             ConfigError: no such head.
         """
         info = describe_head(self.head)
-        published = {"tcn_channels": {}, "tcn_kernels": (5,), "regressor": "mlp", **info.recipe}
+        published: dict[str, Any] = {
+            "tcn_channels": {},
+            "tcn_kernels": (5,),
+            "regressor": "mlp",
+            "hidden": 256,
+        }
+        published |= info.recipe
         return dataclasses.replace(
             self,
             recursions=info.recursions if self.recursions is None else self.recursions,
             tcn_channels={**TCN_CHANNELS, **published["tcn_channels"], **self.tcn_channels},
             tcn_kernels=self.tcn_kernels or published["tcn_kernels"],
             regressor=self.regressor or published["regressor"],
+            hidden=published["hidden"] if self.hidden is None else self.hidden,
         )
 
     def networks(self) -> dict[str, tuple[str, ...]]:

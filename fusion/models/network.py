@@ -136,14 +136,14 @@ class Network(nn.Module):
     ) -> dict[str, Tensor]:
         """What enters the head: role -> [B, L, C]."""
         if self.training and self.modality_dropout:
-            valid = withhold(streams, valid, self.modality_dropout)
+            valid = modality_dropout(streams, valid, self.modality_dropout)
         return {
             role: encoder(streams[role], None if valid is None else valid[role], mask)
             for role, encoder in self.encoders.items()
         }
 
 
-def withhold(
+def modality_dropout(
     streams: Mapping[str, Tensor], valid: Mapping[str, Tensor] | None, probability: float
 ) -> dict[str, Tensor]:
     """Withhold whole streams of windows at random, never all streams of one window.

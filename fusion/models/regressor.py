@@ -55,12 +55,29 @@ class GeluRegressor(nn.Module):
         return self.output(self.dropout(hidden))
 
 
-REGRESSORS = ("mlp", "linear", "gelu")
+class ReluRegressor(nn.Module):
+    """`relu`: Linear, ReLU, Dropout, Linear (released JCA and DCA code), unbounded."""
+
+    def __init__(
+        self, *, in_dim: int, outputs: int, hidden: int = 128, dropout: float = 0.6
+    ) -> None:
+        super().__init__()
+        self.hidden = nn.Linear(in_dim, hidden)
+        self.dropout = Dropout(dropout)
+        self.output = nn.Linear(hidden, outputs)
+
+    def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
+        """Map x [B, L, D] to [B, L, outputs]; masked frames [B, L] mean nothing."""
+        return self.output(self.dropout(torch.relu(self.hidden(zero_masked(x, mask)))))
 
 
-def make_regressor(kind: str, *, in_dim: int, outputs: int, hidden: int) -> nn.Module:
-    """Make one of `REGRESSORS`; `linear` has no hidden layer."""
+REGRESSORS = ("mlp", "linear", "gelu", "relu")
+
+
+def make_regressor(kind: str, *, in_dim: int, outputs: int, hidden: int | None = None) -> nn.Module:
+    """Make one of `REGRESSORS`; `linear` has no hidden layer, the others a usual width."""
     if kind == "linear":
         return LinearRegressor(in_dim=in_dim, outputs=outputs)
-    chosen = {"mlp": Regressor, "gelu": GeluRegressor}[kind]
-    return chosen(in_dim=in_dim, outputs=outputs, hidden=hidden)
+    chosen = {"mlp": Regressor, "gelu": GeluRegressor, "relu": ReluRegressor}[kind]
+    options = {} if hidden is None else {"hidden": hidden}
+    return chosen(in_dim=in_dim, outputs=outputs, **options)

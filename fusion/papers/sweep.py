@@ -15,6 +15,7 @@ from ...errors import ConfigError, VapipeError
 from ...workers import Death, open_engine
 from ..config import FitConfig
 from ..data.plan import plan_fit
+from ..runs.folder import check_head
 from ..training.fit import fit, resume
 
 
@@ -191,6 +192,7 @@ def _finished(unit: Unit) -> bool:
             f"{unit.folder} was made with another configuration ({changed}); sweep into another "
             "folder with --out"
         )
+    check_head(unit.folder, unit.config.head)
     return True
 
 

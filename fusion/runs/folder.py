@@ -24,6 +24,7 @@ from ...errors import ConfigError
 from ...plugins import named_plugins
 from ..config import FitConfig
 from ..data.plan import Plan, fingerprint
+from ..models.heads import describe_head
 from ..models.network import Model, count_parameters
 from .model_card import make_model_card
 
@@ -91,7 +92,8 @@ def start_run(run_dir: Path | None, plan: Plan, store: FeatureStore, device: tor
             "digest": fingerprint(store, plan),
         },
     )
-    write_json(path / "environment.json", _environment(device))
+    environment = _environment(device) | {"head_revision": describe_head(plan.config.head).revision}
+    write_json(path / "environment.json", environment)
     return path
 
 
@@ -133,7 +135,33 @@ def _read_config(path: Path) -> FitConfig:
         raise ConfigError(
             f"{path} is not a run (no config.json in it); `vapipe fit` makes runs below {RUNS}"
         )
-    return FitConfig.load(path / "config.json")
+    config = FitConfig.load(path / "config.json")
+    check_head(path, config.head)
+    return config
+
+
+def check_head(path: Path, head: str) -> None:
+    """Refuse a run that was trained with another revision of its head.
+
+    Raises:
+        ConfigError: they do, or the run does not say which.
+    """
+    try:
+        environment = json.loads((path / "environment.json").read_text())
+        trained = environment.get("head_revision", 1)  # runs did not always say so
+        by = environment.get("vapipe", "of an earlier version")
+    except (OSError, ValueError, AttributeError) as error:
+        raise ConfigError(
+            f"cannot read {path / 'environment.json'} ({error}); it says which head the run "
+            "was trained with. Restore it, or fit again"
+        ) from error
+    current = describe_head(head).revision
+    if trained != current:
+        raise ConfigError(
+            f"the run {path} was trained by vapipe {by} with other equations of head {head} "
+            f"(revision {trained}, now {current}), so its weights would mean something else. Fit "
+            "again, or use it with the vapipe that wrote it"
+        )
 
 
 def _free_folder(head: str) -> Path:

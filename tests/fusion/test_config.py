@@ -65,7 +65,7 @@ def test_a_configuration_is_read_from_a_file(tmp_path):
         ({"streams": "onet"}, "streams must be a table {.*} whose values are text, got 'onet'"),
         ({"tcn_kernels": [3, 0]}, r"tcn_kernels must be a list .* numbers >= 1, got \[3, 0\]"),
         ({"precision": "float16"}, "precision must be one of float32, bfloat16, got 'float16'"),
-        ({"regressor": "mean"}, "regressor must be one of mlp, linear, gelu, got 'mean'"),
+        ({"regressor": "mean"}, "regressor must be one of mlp, linear, gelu, relu, got 'mean'"),
         ({"epochs": "3"}, "epochs must be a whole number >= 1, got '3'"),
         ({"epochs": 2.5}, "epochs must be a whole number >= 1, got 2.5"),
         ({"epochs": True}, "epochs must be a whole number >= 1, got True"),

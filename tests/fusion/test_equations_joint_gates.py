@@ -9,11 +9,14 @@ from joint_loops import (
     gate,
     gradients_are_right,
     inputs,
-    lstm,
     make,
     recur,
+    released_difference,
+    residual_bilstm,
 )
 from loops import relu
+
+from vapipe.fusion import count_parameters, create_head
 
 PAPER = {"variant": "paper"}
 FREE = {"variant": "paper", "mixing": "channels"}
@@ -48,23 +51,7 @@ def hgrjca(head, x, exists, mutation=""):
     return out
 
 
-def both_ways(module, rows, frames):
-    """A BiLSTM over the frames given: frame -> past and future state."""
-    past = lstm(module.past, [rows[i] for i in frames])
-    future = lstm(module.future, [rows[i] for i in reversed(frames)])
-    return dict(
-        zip(frames, [p + f for p, f in zip(past, reversed(future), strict=True)], strict=True)
-    )
-
-
 def dca(head, x, exists, mutation=""):
-    frames = [i for i, here in enumerate(exists) if here]
-    if head.before is not None and mutation != "no BiLSTM before":
-        states = {role: both_ways(head.before[role], rows, frames) for role, rows in x.items()}
-        x = {
-            role: [own.get(i, [0.0] * head.gate[role].in_features) for i in range(len(exists))]
-            for role, own in states.items()
-        }
     steps = recur(head, x, exists, mutation)
     out = []
     for i in range(len(exists)):
@@ -75,10 +62,13 @@ def dca(head, x, exists, mutation=""):
             gated = gate(head.gate[role], asked, [old, new], mutation)
             row += gated if mutation == "no ReLU at the end" else relu(gated)
         out.append(row)
-    if head.after is not None and mutation != "no BiLSTM after":
-        after = both_ways(head.after, out, frames)
+    if head.joint is not None and mutation != "no BiLSTM after":
+        after = residual_bilstm(head.joint, out, exists, mutation)
         out = [after.get(i, [0.0] * head.out_dim) for i in range(len(exists))]
     return out
+
+
+SMALL = {"joint_width": 7}  # 4 + 3 channels, so that leaving the block out is seen
 
 
 @pytest.mark.parametrize("options", VARIANTS)
@@ -94,14 +84,38 @@ def test_hgrjca_computes_its_equations(options, recursions, holes):
 @pytest.mark.parametrize("recursions", [1, 2])
 @pytest.mark.parametrize("holes", HOLES)
 def test_dca_computes_its_equations(options, lstm, recursions, holes):
-    head = make("dca", recursions=recursions, lstm=lstm, **options)
+    head = make("dca", recursions=recursions, lstm=lstm, **SMALL, **options)
     assert difference(head, dca, holes=holes) < 1e-9
 
 
 @pytest.mark.parametrize(("name", "by_loops"), [("hgrjca", hgrjca), ("dca", dca)])
 def test_heads_compute_their_equations_for_three_streams(name, by_loops):
-    head = make(name, dims={"video": 3, "audio": 2, "text": 2})
-    assert difference(head, by_loops) < 1e-9
+    options = SMALL if name == "dca" else {}
+    assert difference(make(name, dims={"video": 3, "audio": 2, "text": 2}, **options), by_loops) < (
+        1e-9
+    )
+
+
+def test_the_equations_give_the_released_numbers():
+    assert released_difference("hgrjca", hgrjca) < 1e-12
+    assert released_difference("dca_gate", dca) < 1e-12
+
+
+@pytest.mark.parametrize(
+    ("mutation", "also_dca"),
+    [
+        ("tanh before the product", True),
+        ("no l2 norm", True),
+        ("no temperature", True),
+        ("gate order", True),
+        ("stages ask the step before", False),
+        ("stages without ReLU", False),
+        ("last gate asks the stages", False),
+    ],
+)
+def test_a_changed_equation_of_the_release_is_noticed(mutation, also_dca):
+    assert released_difference("hgrjca", hgrjca, mutation) > 1e-4
+    assert not also_dca or released_difference("dca_gate", dca, mutation) > 1e-4
 
 
 @pytest.mark.parametrize(
@@ -129,17 +143,18 @@ def test_a_changed_equation_of_hgrjca_is_noticed(options, mutation):
         *(({}, m) for m in ("no BiLSTM before", "no temperature", "gate order", "no residual")),
         *((PAPER, m) for m in ("no temperature", "gate order", "no ReLU at the end")),
         *(({}, m) for m in ("gate from the input", "no ReLU at the end", "no BiLSTM after")),
+        *(({}, m) for m in ("no guide", "input last", "no unit norm", "starts from zeros")),
+        *(({}, m) for m in ("no l2 norm", "one direction only", "states of the start swapped")),
     ],
 )
 def test_a_changed_equation_of_dca_is_noticed(options, mutation):
-    head = make("dca", dims={"video": 4, "audio": 4}, **options)
-    assert difference(head, dca, mutation) > 1e-4
+    assert difference(make("dca", **SMALL, **options), dca, mutation) > 1e-4
 
 
 @pytest.mark.parametrize("name", ["hgrjca", "dca"])
 @pytest.mark.parametrize("options", VARIANTS)
 def test_gradients_are_right_and_float32_is_close(name, options):
-    head = make(name, **options)
+    head = make(name, **options, **(SMALL if name == "dca" else {}))
     assert gradients_are_right(head)
     assert float32_difference(head) < 1e-4
 
@@ -165,12 +180,32 @@ def test_a_single_recursion_leaves_the_last_gate_of_hgrjca_nothing_to_choose():
     assert set(head.gates(inputs(head))) == {"video_stage1", "audio_stage1"}
 
 
-def test_dca_has_its_bilstms_where_released_and_keeps_even_widths():
+def test_dca_has_its_bilstms_where_released():
     dims = {"video": 4, "audio": 5}
-    assert make("dca", dims=dims).out_dim == 4 + 6
-    assert make("dca", dims=dims).before is not None
+    assert make("dca", dims=dims).out_dim == 512
+    assert make("dca", dims=dims, joint_width=7).out_dim == 7
     assert make("dca", dims=dims, **PAPER).before is None
     assert make("dca", dims=dims, lstm=False).out_dim == 9
+
+
+def test_dca_has_the_released_number_of_parameters():
+    head = create_head("dca", {"video": 512, "audio": 512}, length=16)
+    assert len(head.attention) == 2
+
+    def lstm(entering, hidden):
+        return 2 * (4 * hidden * (entering + hidden) + 2 * 4 * hidden)
+
+    def block(entering, width):
+        hidden = width // 2
+        own = lstm(entering, hidden) + lstm(width, hidden) + 8 * hidden
+        return own + (entering + width + 1) * width
+
+    attention = 1024 * 1025 + 2 * (16 * 17 + 512 * 513 + 1025 * 512)
+    assert count_parameters(head.attention) == 2 * attention == 5_250_112
+    assert count_parameters(head.before) == 2 * block(512, 512) == 7_361_536
+    assert count_parameters(head.joint) == block(1024, 512) == 4_991_488
+    assert count_parameters(head.guide) == 512 * 513
+    assert count_parameters(head.gate) == 2 * 2 * 513
 
 
 def test_the_gate_of_dca_is_between_two():

@@ -2,8 +2,8 @@
 
 import pytest
 import torch
-from loops import linear
-from loops_attention import MASKS, add, bilstm, encoder, generic, largest_difference, positions
+from loops import bilstm, linear
+from loops_attention import MASKS, add, encoder, generic, largest_difference, positions
 
 from vapipe.fusion import TCN, create_head
 from vapipe.fusion.models.heads.lstm import BiLSTM

@@ -8,8 +8,9 @@ import torch
 
 from vapipe.cache import ConfigError
 from vapipe.fusion import FitConfig, Model, count_parameters, describe_head, list_heads
+from vapipe.fusion.evaluation.ccc import ccc_loss
 from vapipe.fusion.models.heads import ROLES
-from vapipe.fusion.models.network import StreamEncoder, withhold
+from vapipe.fusion.models.network import StreamEncoder, modality_dropout
 from vapipe.fusion.models.regressor import REGRESSORS
 
 DIMS = {"video": 10, "audio": 6}
@@ -200,14 +201,14 @@ def test_without_channels_the_features_enter_the_head_as_they_are(small):
 def test_modality_dropout_withholds_whole_streams_but_never_all():
     torch.manual_seed(0)
     streams = {"video": torch.zeros(4000, 3, 1), "audio": torch.zeros(4000, 3, 1)}
-    kept = withhold(streams, None, 0.4)
+    kept = modality_dropout(streams, None, 0.4)
     for valid in kept.values():
         assert (valid.all(1) | ~valid.any(1)).all()
         # Withheld are 0.4 of each, less half of the 0.16 where both would have been.
         assert valid[:, 0].float().mean() == pytest.approx(0.68, abs=0.03)
     assert (kept["video"] | kept["audio"]).all()
     valid = {role: torch.rand(4000, 3) < 0.5 for role in streams}
-    further = withhold(streams, valid, 0.4)
+    further = modality_dropout(streams, valid, 0.4)
     assert all(not (further[role] & ~valid[role]).any() for role in streams)
 
 
@@ -252,3 +253,36 @@ def test_a_causal_model_does_not_see_the_future(small, head):
     out, changed = model(streams), model(later)
     assert torch.allclose(out[:, :30], changed[:, :30], atol=1e-6)
     assert not torch.allclose(out[:, 30:], changed[:, 30:], atol=1e-2)
+
+
+def test_the_released_grjca_network_has_its_published_size_and_learns():
+    """TCNs 512 -> 256 and 128 -> 128, M = 2, regressor 384 -> 256 -> 1, windows of 300."""
+    config = FitConfig()
+    network = Model(config=config, dims={"video": 512, "audio": 128}).networks["valence"]
+
+    def level(inside, outside):  # weight norm keeps a length per output beside the weights
+        convolutions = 5 * outside * (inside + outside) + 2 * outside + 2 * outside
+        return convolutions + ((inside + 1) * outside if inside != outside else 0)
+
+    video = level(512, 512) * 2 + level(512, 256) + level(256, 256)
+    audio = level(128, 128) * 4
+    block = 384 * 385 + 2 * 300 * 301 + 256 * 257 + 128 * 129 + 385 * (256 + 128)
+    gates = 257 * 3 + 129 * 3
+    regressor = 385 * 256 + 2 * 256 + 257
+    released = video + audio + 2 * block + gates + regressor
+    ours = (512 + 128) + 2 * (256 + 128)  # the tokens of missing rows, BatchNorm after the TCNs
+    assert count_parameters(network) == released + ours
+    assert count_parameters(network.head) == 2 * block + gates
+    torch.manual_seed(0)
+    x = {"video": torch.randn(2, 300, 512), "audio": torch.randn(2, 300, 128)}
+    target = torch.randn(2, 300).cumsum(1).div(10).tanh()
+    optimizer = torch.optim.Adam(network.parameters(), lr=1e-4)
+    losses = []
+    for _ in range(2):
+        torch.manual_seed(1)  # the same dropout, so that the step alone tells
+        loss = ccc_loss(network(x)[..., 0], target)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    assert losses[1] < losses[0]

@@ -16,8 +16,12 @@ from vapipe.fusion import create_head, describe_head, list_heads
 LENGTH = 8
 DIMS = {"video": 6, "audio": 4, "audio2": 5, "text": 3}
 
-# Every head is tested with its defaults where nothing is said here; these are small or say more.
+# Every head, or variant, is tested with its defaults where nothing is said here; these are small or
+# say more.
 OPTIONS = {
+    "dca": [{"joint_width": 6}, {"joint_width": 6, "lstm": True}],
+    "jca-official": [{"joint_width": 6}],
+    "jca-paper": [{"width": 4, "k": 3}],
     "transformer": [
         {"width": 10},
         {"width": 6, "temporal": "tcn", "layers": 1},
@@ -27,13 +31,17 @@ OPTIONS = {
 }
 
 
+def options_of(name, variant):
+    return OPTIONS.get(f"{name}-{variant}", OPTIONS.get(name, [{}]))
+
+
 def cases(*, fewest_streams_only=False):
     """Every head and variant with the fewest streams, one more, and the most it takes."""
     for name in list_heads():
         info = describe_head(name)
         low, high = info.min_streams, info.max_streams
         for variant in info.variants:
-            for number, options in enumerate(OPTIONS.get(name, [{}])):
+            for number, options in enumerate(options_of(name, variant)):
                 few = fewest_streams_only or number > 0
                 for count in [low] if few else sorted({low, min(low + 1, high), high}):
                     case = f"{name}-{variant}-{count}" + f"-options{number}" * (number > 0)
@@ -286,7 +294,7 @@ def test_asking_for_gates_does_not_change_the_output(case):
 def test_the_first_variant_is_the_default(name):
     info = describe_head(name)
     count = info.min_streams
-    options = tuple(OPTIONS.get(name, [{}])[0].items())
+    options = tuple(options_of(name, info.variants[0])[0].items())
     torch.manual_seed(0)
     default = create_head(
         name, dict(list(DIMS.items())[:count]), length=LENGTH, **dict(options)
@@ -343,7 +351,7 @@ def test_the_registry_lists_its_heads_sorted():
         (
             "grjca",
             {"length": 5, "drop": 0.1},
-            r"no option drop; its options: dropout=0.6, tanh=.value.,",
+            r"no option drop; its options: dropout=0.6, mixing=.frames.,",
         ),
         ("lfan", {"width": 9}, "lfan divides width=9 among heads=2"),
         ("lfan", {"heads": 0}, "divides width=32 among heads=0"),
@@ -353,7 +361,7 @@ def test_the_registry_lists_its_heads_sorted():
         ("transformer", {"preset": "fuxi"}, "no preset 'fuxi'; there are: ctyunai, hfut-mac"),
         ("transformer", {"temporal": "gru"}, "temporal may be none, tcn, lstm, got 'gru'"),
         ("transformer", {"width": 0}, "transformer needs width >= 1, got 0"),
-        ("grjca", {"length": 5, "tanh": "both"}, '"value" or "product", got \'both\''),
+        ("grjca", {"length": 5, "tanh": "product"}, "grjca has no option tanh; its options"),
     ],
 )
 def test_wrong_names_and_options_are_answered_with_the_right_ones(name, arguments, message):

@@ -1,5 +1,6 @@
 """Run folders explain themselves: the model card, and what lists and comparisons are made of."""
 
+import dataclasses
 import hashlib
 import json
 import shutil
@@ -7,13 +8,14 @@ import shutil
 import pytest
 
 from vapipe.cache import ConfigError
-from vapipe.fusion import load_run
+from vapipe.fusion import describe_head, fit, load_run, resume
 from vapipe.fusion.evaluation.predict import (
     complete_items,
     load_runs,
     predict_items,
     unusable_items,
 )
+from vapipe.fusion.papers.sweep import Unit, run_sweep
 from vapipe.fusion.runs.folder import require_configs
 from vapipe.fusion.runs.listing import RunSummary, differences, find_runs, summarise_run
 
@@ -60,6 +62,42 @@ def test_runs_of_earlier_versions_are_dated_by_their_files(fitted, tmp_path):
     del environment["started"]
     (path / "environment.json").write_text(json.dumps(environment))
     assert summarise_run(path).started.endswith("+00:00")
+
+
+def without_equations(run_dir, path):
+    """A copy of a run as earlier versions wrote it."""
+    shutil.copytree(run_dir, path)
+    environment = json.loads((path / "environment.json").read_text())
+    assert environment.pop("head_revision") == describe_head("grjca").revision
+    environment["vapipe"] = "0.0.9"
+    (path / "environment.json").write_text(json.dumps(environment))
+    return path
+
+
+def test_runs_with_earlier_equations_of_a_head_are_refused(planted, fitted, tmp_path):
+    path = without_equations(fitted.run_dir, tmp_path / "run")
+    message = r"run was trained by vapipe 0.0.9 with other equations of head grjca \(revision 1, "
+    with pytest.raises(ConfigError, match=message):
+        load_run(path)
+    unit = Unit("grjca", 0, 0, load_run(fitted.run_dir).config, path, planted.root, threads=1)
+    with pytest.raises(ConfigError, match=message):
+        run_sweep([unit], jobs=1, report=lambda result: None)
+    (path / "model.safetensors").unlink()
+    with pytest.raises(ConfigError, match=message):
+        resume(planted, path)
+    (path / "environment.json").unlink()
+    with pytest.raises(ConfigError, match=r"cannot read .*environment.json .*which head"):
+        load_run(path)
+
+
+def test_runs_of_heads_that_stayed_the_same_are_read(planted, small, fitted, tmp_path):
+    config = dataclasses.replace(small, head="concat", head_options={}, epochs=1)
+    run_dir = fit(planted, config, tmp_path / "concat").run_dir
+    file = run_dir / "environment.json"
+    environment = json.loads(file.read_text())
+    assert environment.pop("head_revision") == 1
+    file.write_text(json.dumps(environment))
+    assert load_run(run_dir).config.head == "concat"
 
 
 def test_a_fold_is_part_of_the_split(fitted, tmp_path):

@@ -8,7 +8,9 @@ import math
 
 import numpy as np
 import torch
-from loops import linear, relu, softmax
+from loops import bilstm, dot, linear, relu, softmax
+from released_vectors import Vector
+from torch import nn
 
 from vapipe.fusion import create_head
 from vapipe.fusion.models.heads.frame_linear import FrameLinear
@@ -73,10 +75,10 @@ def gate(module, asked, steps, mutation=""):
     weights = softmax([v / temperature for v in linear(module, asked)])
     if mutation == "gate order":
         weights.reverse()
-    return weigh(weights, steps)
+    return weighted_sum(weights, steps)
 
 
-def weigh(weights, steps):
+def weighted_sum(weights, steps):
     return [
         sum(w * v for w, v in zip(weights, row, strict=True)) for row in zip(*steps, strict=True)
     ]
@@ -91,15 +93,13 @@ def product(weights, vector):
     return [sum(weights[o, i] * vector[i] for i in range(len(vector))) for o in range(len(weights))]
 
 
-def dot(a, b):
-    return sum(p * q for p, q in zip(a, b, strict=True))
-
-
 def released_block(block, x, exists, mutation=""):
     """One released recursion: scores of channel against channel."""
     frames = [i for i, here in enumerate(exists) if here]
     size = sum(len(rows[0]) for rows in x.values())
-    joint = {i: linear(block.joint, [v for rows in x.values() for v in rows[i]]) for i in frames}
+    joint = {i: [v for rows in x.values() for v in rows[i]] for i in frames}
+    if isinstance(block.joint, nn.Linear):
+        joint = {i: linear(block.joint, row) for i, row in joint.items()}
     out = {}
     for role, rows in x.items():
         mix = matrix(block.key[role])
@@ -119,10 +119,10 @@ def released_block(block, x, exists, mutation=""):
         out[role] = [[0.0] * channels for _ in rows]
         for i in frames:
             value = linear(block.value[role], rows[i])
-            if block.tanh == "value":
+            if mutation == "tanh before the product":
                 value = [math.tanh(v) for v in value]
             hidden = [sum(value[c] * scores[c][e] for c in range(channels)) for e in range(size)]
-            if block.tanh == "product":
+            if mutation != "tanh before the product":
                 hidden = [math.tanh(h) for h in hidden]
             added = relu(linear(block.output[role], relu(hidden)))
             kept = [0.0] * channels if mutation == "no residual" else rows[i]
@@ -174,39 +174,70 @@ def published_block(block, x, exists, mutation=""):
     return out
 
 
+def unit(x):
+    return {
+        role: [[v / (math.sqrt(dot(row, row)) or 1.0) for v in row] for row in rows]
+        for role, rows in x.items()
+    }
+
+
+def before(head, x, exists, mutation=""):
+    """What DCA has before its attention: a Linear on the first stream, BiLSTMs on all."""
+    x = dict(x)
+    if mutation != "no guide":
+        first = next(iter(x))
+        x[first] = [linear(head.guide, row) for row in x[first]]
+    if mutation == "no BiLSTM before":
+        return x
+    out = {}
+    for role, rows in x.items():
+        found = residual_bilstm(head.before[role], rows, exists, mutation)
+        out[role] = [found.get(i, [0.0] * len(rows[0])) for i in range(len(rows))]
+    return out
+
+
 def recur(head, x, exists, mutation=""):
     """[x^0, ..., x^M] of one window."""
-    if head.normalize and mutation != "no l2 norm":
-        x = {
-            role: [[v / (math.sqrt(dot(row, row)) or 1.0) for v in row] for row in rows]
-            for role, rows in x.items()
-        }
-    steps = [x]
+    steps = [unit(x) if head.normalize and mutation != "no l2 norm" else x]
+    if getattr(head, "guide", None) is not None:
+        steps = [before(head, steps[0], exists, mutation)]
     block_by_loops = published_block if head.variant == "paper" else released_block
     for block in head.attention:
         steps.append(block_by_loops(block, steps[-1], exists, mutation))
     return steps
 
 
-def sigmoid(value):
-    return 1 / (1 + math.exp(-value))
-
-
-def lstm(module, rows, suffix="", h=None, c=None):
-    """h after every row of one direction of an `nn.LSTM`; rows in the order of running."""
-    w_ih, w_hh, b_ih, b_hh = (
-        module.get_parameter(f"{name}_l0{suffix}").detach().numpy()
-        for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
-    )
-    size = w_hh.shape[1]
-    h, c = [0.0] * size if h is None else h, [0.0] * size if c is None else c
-    out = []
-    for row in rows:
-        from_row, from_h = product(w_ih, row), product(w_hh, h)
-        raw = [sum(terms) for terms in zip(from_row, from_h, b_ih, b_hh, strict=True)]
-        for k in range(size):
-            taken, kept = sigmoid(raw[k]), sigmoid(raw[size + k])
-            c = [*c[:k], kept * c[k] + taken * math.tanh(raw[2 * size + k]), *c[k + 1 :]]
-        h = [sigmoid(raw[3 * size + k]) * math.tanh(c[k]) for k in range(size)]
-        out.append(h)
+def residual_bilstm(module, rows, exists, mutation=""):
+    """The released BiLSTM block over the existing rows -> {frame: row}."""
+    count, here = len(module.layers), [i for i, counted in enumerate(exists) if counted]
+    starts = module.init_hidden.tolist()
+    h = dict(enumerate(rows))
+    for k, layer in enumerate(module.layers):
+        own = [starts[2 * at + d] for at in (k, count + k) for d in (0, 1)]
+        if mutation == "starts from zeros":
+            own = [None] * 4
+        elif mutation == "states of the start swapped":
+            own = own[2:] + own[:2]
+        h = bilstm(layer, h, exists, own)
+    if mutation == "one direction only":
+        h = {i: [*row[: len(row) // 2], *[0.0] * (len(row) // 2)] for i, row in h.items()}
+    out = {}
+    for i in here:
+        parts = h[i] + rows[i] if mutation == "input last" else rows[i] + h[i]
+        z = linear(module.linear, parts)
+        length = 1.0 if mutation == "no unit norm" else math.sqrt(dot(z, z))
+        out[i] = [v / length for v in z]
     return out
+
+
+def released_difference(name, by_loops, mutation=""):
+    """Largest difference of the loops, with the released parameters, from the released output."""
+    vector = Vector(name)
+    head, exists = vector.module(), [True] * vector.output.shape[1]
+    roles = {role: vector.inputs[given].tolist() for given, role in vector.case.roles}
+    return max(
+        np.abs(np.array(by_loops(head, window, exists, mutation)) - vector.output[b].numpy()).max()
+        for b, window in enumerate(
+            {role: x[b] for role, x in roles.items()} for b in range(len(vector.output))
+        )
+    )

@@ -1,4 +1,4 @@
-"""Attention, layer norm, positions and LSTM by straight loops, to check fast code against.
+"""Attention, layer norm and positions by straight loops, to check fast code against.
 
 Vectors are lists of floats; a window is a list of rows; `exists` says which rows count.
 A `mutation` names what is computed wrongly on purpose, to show that a test would notice.
@@ -7,7 +7,7 @@ A `mutation` names what is computed wrongly on purpose, to show that a test woul
 import math
 
 import torch
-from loops import linear, relu, softmax
+from loops import dot, linear, relu, softmax
 
 
 def linear_any(module, vector):
@@ -30,10 +30,6 @@ def layer_norm(module, vector):
 
 def add(left, right):
     return [a + b for a, b in zip(left, right, strict=True)]
-
-
-def dot(left, right):
-    return sum(a * b for a, b in zip(left, right, strict=True))
 
 
 def attention_over_time(module, x, y, exists, mutation=""):
@@ -86,36 +82,6 @@ def positions(frames, width):
             row.append(math.sin(angle) if channel % 2 == 0 else math.cos(angle))
         table.append(row)
     return table
-
-
-def sigmoid(value):
-    return 1 / (1 + math.exp(-value))
-
-
-def lstm(module, rows):
-    """One direction of `nn.LSTM` over rows, from zeros; gates in the order i, f, g, o."""
-    inner, recurrent, *biases = (p.detach().numpy() for p in module.parameters())
-    size = recurrent.shape[1]
-    hidden, cell, out = [0.0] * size, [0.0] * size, []
-    for row in rows:
-        total = [
-            dot(inner[o], row) + dot(recurrent[o], hidden) + biases[0][o] + biases[1][o]
-            for o in range(4 * size)
-        ]
-        for c in range(size):
-            forget, new = sigmoid(total[size + c]), math.tanh(total[2 * size + c])
-            cell[c] = forget * cell[c] + sigmoid(total[c]) * new
-        hidden = [sigmoid(total[3 * size + c]) * math.tanh(cell[c]) for c in range(size)]
-        out.append(hidden)
-    return out
-
-
-def bilstm(module, x, exists):
-    """Both directions over the existing rows alone -> {frame: past, then future}."""
-    frames = [i for i, here in enumerate(exists) if here]
-    past = lstm(module.past, [x[i] for i in frames])
-    future = lstm(module.future, [x[i] for i in reversed(frames)])
-    return {i: p + f for i, p, f in zip(frames, past, reversed(future), strict=True)}
 
 
 MASKS = {

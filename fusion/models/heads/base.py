@@ -17,7 +17,7 @@ ROLES = ("video", "audio", "audio2", "text")
 Streams = dict[str, Tensor]
 
 
-def start_linears(module: nn.Module) -> None:
+def init_linears(module: nn.Module) -> None:
     """Start every linear below `module` Xavier-uniform with zero bias, as the released heads do."""
     for part in module.modules():
         if isinstance(part, nn.Linear):
@@ -53,7 +53,9 @@ class Head(nn.Module):
         min_streams: how many streams the head needs at least.
         max_streams: how many it takes at most.
         recipe: options of `FitConfig` that make the published complete model around the head
-            (`tcn_channels`, `tcn_kernels`, `regressor`); what the user sets wins.
+            (`tcn_channels`, `tcn_kernels`, `regressor`, `hidden`); what the user sets wins.
+        revision: raised whenever weights come to mean something else; runs keep it, and are
+            refused by a version that has another.
     """
 
     source: ClassVar[str]
@@ -61,6 +63,7 @@ class Head(nn.Module):
     min_streams: ClassVar[int] = 1
     max_streams: ClassVar[int] = len(ROLES)
     recipe: ClassVar[Mapping[str, Any]] = {}
+    revision: ClassVar[int] = 1
     out_dim: int
 
     def __init__(self, *, dims: Mapping[str, int]) -> None:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Unpack
+from typing import Annotated, Any, ClassVar, Unpack
 
 import torch
 from torch import Tensor, nn
 
+from ...typed import Within
 from ..masking import zero_masked
-from .base import Streams, start_linears
-from .lstm import BiLSTM
-from .recursive import Attention, RecursiveHead, gate_per_role
+from .base import Streams, init_linears
+from .lstm import ResidualBiLSTM, joint_bilstm
+from .recursive import Recursions, RecursiveHead, gate_per_role
 from .registry import register_head
 
 
@@ -19,16 +20,22 @@ from .registry import register_head
 class DCA(RecursiveHead):
     """Joint cross-attention, and a gate per frame between what entered it and what it gave.
 
-        x_m^0     = x_m                                             lstm=True: BiLSTM(x_m)
+        u_m       = x_m / |x_m|                                     l2 over channels
+        x_m^0     = u_m                                             lstm=False
+                    BiLSTM(u_m), video: BiLSTM(Linear(u_m))         lstm=True
         x_m^t     = attention_t(x^{t-1})_m                          t = 1 .. M, weights per t
         g_m       = softmax(Linear(x_m^M) / temperature)            [B, L, 2]
-        out_m     = ReLU(g_m[0] x_m^0 + g_m[1] x_m^M)
-        out       = [out_video, out_audio, ...]                     lstm=True: BiLSTM(out)
+        y_m       = ReLU(g_m[0] x_m^0 + g_m[1] x_m^M)
+        out       = [y_video, y_audio, ...]                         lstm=False
+                    BiLSTM([y_video, y_audio, ...])                 lstm=True, `joint_width` wide
 
-    The released network has the BiLSTMs, so official takes them unless lstm=False; paper takes
-    them with lstm=True. Their width is not published; here each direction has half the channels
-    that enter, rounded up, so that even widths stay. They pass over rows which do not exist. The
-    attention is `JointCrossAttention` (official) or `FrameAttention` (paper), where option
+    BiLSTM is the released block `ResidualBiLSTM`: two layers with half of the channels that it
+    gives per direction (d_m, rounded up, or `joint_width`), learned first states, its input
+    concatenated first, a Linear, l2-normalised; dropout 0.1 before the attention, none after it.
+    It passes over rows which do not exist. The Linear of the video (of the first stream) is what
+    the released "audio-guided attention" comes down to, a softmax over one position. The released
+    network has all of this, so official takes lstm=True; paper takes it on request. The attention
+    is `JointCrossAttention` (official) or `FrameAttention` (paper), where option
     mixing="channels" lifts the limit on the window length.
     """
 
@@ -36,40 +43,49 @@ class DCA(RecursiveHead):
         "Praveen and Alam, Cross-attention is not always needed: dynamic cross-attention for "
         "audio-visual dimensional emotion recognition (ICME 2024); released code"
     )
+    recipe: ClassVar[Mapping[str, Any]] = {"regressor": "relu", "hidden": 128}
 
     def __init__(
         self,
         *,
         dims: Mapping[str, int],
-        variant: str = "official",
-        recursions: int = 1,
         temperature: float = 0.1,
-        normalize: bool = False,
+        normalize: bool = True,
         lstm: bool | None = None,
-        **options: Unpack[Attention],
+        joint_width: Annotated[int, Within(1)] = 512,
+        **options: Unpack[Recursions],
     ) -> None:
-        lstm = variant == "official" if lstm is None else lstm
-        entering = {role: 2 * _half(dim) if lstm else dim for role, dim in dims.items()}
-        super().__init__(
-            dims=entering, variant=variant, recursions=recursions, normalize=normalize, **options
-        )
+        super().__init__(dims=dims, normalize=normalize, **options)
         self.gate = gate_per_role(self.dims, 2, temperature)
-        start_linears(self.gate)
-        self.dims = {role: dims[role] for role in self.dims}
+        init_linears(self.gate)
+        self.guide: nn.Linear | None = None
         self.before: nn.ModuleDict | None = None
-        self.after: BiLSTM | None = None
-        if lstm:
-            joint = self.out_dim
-            self.out_dim = 2 * _half(joint)
+        self.joint: ResidualBiLSTM | None = None
+        if self.variant == "official" if lstm is None else lstm:
+            self.guided = next(iter(self.dims))
+            self.guide = nn.Linear(self.dims[self.guided], self.dims[self.guided])
+            init_linears(self.guide)
             self.before = nn.ModuleDict(
-                {role: BiLSTM(in_dim=d, hidden=_half(d)) for role, d in self.dims.items()}
+                {
+                    role: ResidualBiLSTM(
+                        in_dim=dim, out_dim=dim, hidden=(dim + 1) // 2, layers=2, dropout=0.1
+                    )
+                    for role, dim in self.dims.items()
+                }
             )
-            self.after = BiLSTM(in_dim=joint, hidden=_half(joint))
+            self.joint = joint_bilstm(self.out_dim, joint_width)
+            self.out_dim = joint_width
+
+    def enter(self, x: Streams, mask: Tensor | None) -> Streams:
+        """x^0: normalised, and through the BiLSTMs."""
+        x = super().enter(x, mask)
+        if self.guide is not None and self.before is not None:
+            x[self.guided] = zero_masked(self.guide(x[self.guided]), mask)
+            x = {role: self.before[role](x_m, mask) for role, x_m in x.items()}
+        return x
 
     def fuse(self, x: Streams, mask: Tensor | None, gates: dict[str, Tensor] | None) -> Tensor:
         """Compute [B, L, out_dim]; the gates are role -> [B, L, 2]: unattended, attended."""
-        if self.before is not None:
-            x = {role: zero_masked(self.before[role](x_m, mask), mask) for role, x_m in x.items()}
         steps = self.recur(x, mask, gates)
         gated = []
         for role, gate in self.gate.items():
@@ -77,10 +93,5 @@ class DCA(RecursiveHead):
             if gates is not None:
                 gates[role] = weights
             gated.append(fused)
-        out = torch.cat(gated, dim=-1).relu_()
-        return out if self.after is None else self.after(out, mask)
-
-
-def _half(dim: int) -> int:
-    """Channels per direction of a BiLSTM."""
-    return (dim + 1) // 2
+        out = zero_masked(torch.cat(gated, dim=-1).relu_(), mask)
+        return out if self.joint is None else self.joint(out, mask)

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from ....errors import ConfigError
 from ..dropout import Dropout
 from ..masking import zero_masked
-from .base import Streams, start_linears
+from .base import Streams, init_linears
 from .frame_linear import FrameLinear
 
 MIXINGS = ("frames", "channels")
@@ -73,7 +73,7 @@ class FrameAttention(nn.Module):
                 else:
                     raise ConfigError('mixing="frames" needs a length; mixing="channels" does not')
         self.dropout = Dropout(dropout)
-        start_linears(self)
+        init_linears(self)
 
     def forward(
         self, x: Streams, mask: Tensor | None, scores: dict[str, Tensor] | None = None

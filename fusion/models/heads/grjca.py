@@ -8,7 +8,7 @@ from typing import Unpack
 import torch
 from torch import Tensor
 
-from .base import Streams, start_linears
+from .base import Streams, init_linears
 from .recursive import Recursions, RecursiveHead, gate_per_role, of_role
 from .registry import register_head
 
@@ -44,7 +44,7 @@ class GRJCA(RecursiveHead):
     ) -> None:
         super().__init__(dims=dims, normalize=normalize, **options)
         self.gate = gate_per_role(self.dims, len(self.attention) + 1, temperature)
-        start_linears(self.gate)
+        init_linears(self.gate)
 
     def fuse(self, x: Streams, mask: Tensor | None, gates: dict[str, Tensor] | None) -> Tensor:
         """Compute [B, L, sum of D]; the gates are role -> [B, L, M+1]."""

@@ -8,7 +8,7 @@ from typing import Unpack
 import torch
 from torch import Tensor, nn
 
-from .base import Streams, start_linears
+from .base import Streams, init_linears
 from .recursive import Recursions, RecursiveHead, gate_per_role, of_role
 from .registry import register_head
 
@@ -52,11 +52,11 @@ class HGRJCA(RecursiveHead):
             gate_per_role(self.dims, t + 1 if self.variant == "official" else 2, temperature)
             for t in range(1, recursions + 1)
         )
-        start_linears(self.stage)
+        init_linears(self.stage)
         self.gate = None
         if recursions > 1:
             self.gate = gate_per_role(self.dims, recursions, temperature)
-            start_linears(self.gate)
+            init_linears(self.gate)
 
     def fuse(self, x: Streams, mask: Tensor | None, gates: dict[str, Tensor] | None) -> Tensor:
         """Compute [B, L, sum of D].

@@ -8,10 +8,9 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
-from ....errors import ConfigError
 from ..dropout import Dropout
 from ..masking import zero_masked
-from .base import Streams, start_linears
+from .base import Streams, init_linears
 from .frame_linear import FrameLinear
 
 
@@ -23,12 +22,11 @@ class JointCrossAttention(nn.Module):
         J   = Linear(cat(x_1, x_2, ...))                 [B, L, d]
         K_m = Linear_LxL(x_m^T)                          [B, d_m, L]   mixes the frames
         C_m = Dropout(tanh(K_m J / sqrt(d)))             [B, d_m, d]   channel by channel
-        H_m = ReLU(tanh(Linear(x_m)) C_m)                [B, L, d]
+        H_m = ReLU(tanh(Linear(x_m) C_m))                [B, L, d]
         x_m <- x_m + Dropout(ReLU(Linear(H_m)))          [B, L, d_m]
 
-    The weights of K_m fix the largest window (`FrameLinear`). `tanh="product"` takes
-    H_m = ReLU(tanh(Linear(x_m) C_m)) instead, which is where the public repositories of the
-    authors put the tanh.
+    The weights of K_m fix the largest window (`FrameLinear`). With joint_linear=False,
+    J = cat(x_1, x_2, ...).
     """
 
     def __init__(
@@ -37,25 +35,18 @@ class JointCrossAttention(nn.Module):
         dims: Mapping[str, int],
         length: int,
         dropout: float = 0.6,
-        tanh: str = "value",
+        joint_linear: bool = True,
     ) -> None:
-        """Build the block; the linears start Xavier-uniform without bias, as released.
-
-        Raises:
-            ConfigError: `tanh` is neither "value" nor "product".
-        """
+        """Build the block; the linears start Xavier-uniform with zero bias, as released."""
         super().__init__()
-        if tanh not in ("value", "product"):
-            raise ConfigError(f'tanh must be "value" or "product", got {tanh!r}')
         joint = sum(dims.values())
-        self.tanh = tanh
         self.scale = 1 / math.sqrt(joint)
-        self.joint = nn.Linear(joint, joint)
+        self.joint = nn.Linear(joint, joint) if joint_linear else nn.Identity()
         self.key = nn.ModuleDict({role: FrameLinear(length) for role in dims})
         self.value = nn.ModuleDict({role: nn.Linear(dim, dim) for role, dim in dims.items()})
         self.output = nn.ModuleDict({role: nn.Linear(joint, dim) for role, dim in dims.items()})
         self.dropout = Dropout(dropout)
-        start_linears(self)
+        init_linears(self)
 
     def forward(
         self, x: Streams, mask: Tensor | None, scores: dict[str, Tensor] | None = None
@@ -80,9 +71,5 @@ class JointCrossAttention(nn.Module):
     def _attend(self, role: str, x: Tensor, joint: Tensor, mask: Tensor | None) -> Tensor:
         key = self.key[role](x)  # K^T: [B, L, d_m]
         scores = self.dropout(torch.bmm(key.mT, joint).mul_(self.scale).tanh_())
-        value = self.value[role](x)
-        if self.tanh == "value":
-            hidden = torch.bmm(value.tanh_(), scores).relu_()
-        else:
-            hidden = torch.bmm(value, scores).tanh_().relu()
+        hidden = torch.bmm(self.value[role](x), scores).tanh_().relu()
         return zero_masked(x + self.dropout(self.output[role](hidden).relu_()), mask)

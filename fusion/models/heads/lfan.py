@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from ....errors import ConfigError
 from ..dropout import Dropout
-from .base import Head, Streams, start_linears
+from .base import Head, Streams, init_linears
 from .registry import register_head
 
 
@@ -62,7 +62,7 @@ class LFAN(Head):
         self.leader = next(iter(self.dims))
         self.out_dim = self.dims[self.leader] + width * len(self.dims)
         self.layers = _Layer(self.dims, width=width, heads=heads, dropout=dropout)
-        start_linears(self)
+        init_linears(self)
 
     def fuse(self, x: Streams, mask: Tensor | None, gates: dict[str, Tensor] | None) -> Tensor:
         """Compute [B, L, D_leader + M width]; gates: role -> its weights w [B, L, heads, M]."""

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from .base import ROLES, Head, Streams, start_linears
+from .base import ROLES, Head, Streams, init_linears
 from .registry import register_head
 from .time_attention import TimeAttention
 
@@ -49,7 +49,7 @@ class MSTCN(Head):
                 for role in asked
             }
         )
-        start_linears(self)
+        init_linears(self)
 
     def fuse(self, x: Streams, mask: Tensor | None, gates: dict[str, Tensor] | None) -> Tensor:
         """Compute [B, L, 3 D_v]; gates: role asked -> its weights [B, L, heads, L]."""

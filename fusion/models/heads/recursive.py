@@ -20,7 +20,6 @@ class Attention(TypedDict, total=False):
 
     length: int | None
     dropout: float
-    tanh: str
     mixing: str
 
 
@@ -34,9 +33,9 @@ class Recursions(Attention, total=False):
 class RecursiveHead(Head):
     """A head that starts with M recursions of joint cross-attention, with weights of their own.
 
-    `variant="official"` takes `JointCrossAttention` (option `tanh`), `variant="paper"`
-    `FrameAttention` (option `mixing`). Of these four only paper with mixing="channels" does
-    without a length. A subclass implements `fuse` from `recur`.
+    `variant="official"` takes `JointCrossAttention`, `variant="paper"` `FrameAttention` (option
+    `mixing`), which does without a length when mixing="channels". A subclass implements `fuse`
+    from `recur`.
 
     Attributes:
         attention: the M recursions.
@@ -44,6 +43,7 @@ class RecursiveHead(Head):
 
     variants = ("official", "paper")
     min_streams = 2
+    revision = 2  # 1 had the tanh inside of the product, and other BiLSTMs
 
     def __init__(
         self,
@@ -53,7 +53,6 @@ class RecursiveHead(Head):
         variant: str = "official",
         recursions: int = 2,
         dropout: float = 0.6,
-        tanh: str = "value",
         mixing: str = "frames",
         normalize: bool = False,
     ) -> None:
@@ -65,13 +64,12 @@ class RecursiveHead(Head):
             variant: `official` or `paper`.
             recursions: M.
             dropout: of the attention.
-            tanh: where the official block has its second tanh.
             mixing: what W_c and W_h of the paper's block mix.
             normalize: whether x^0 is l2-normalised over channels.
 
         Raises:
-            ConfigError: a length is needed and missing, or an option is unknown or belongs to the
-                other variant.
+            ConfigError: a length is needed and missing, or `mixing` is unknown or given for the
+                official block.
         """
         super().__init__(dims=dims)
         self.out_dim = sum(self.dims.values())
@@ -83,19 +81,25 @@ class RecursiveHead(Head):
                 f"head {name}: mixing={mixing!r} belongs to variant=paper; leave it out, or take "
                 "variant=paper"
             )
-        if variant == "paper" and tanh != "value":
-            raise ConfigError(
-                f"head {name}: tanh={tanh!r} belongs to variant=official; leave it out, or take "
-                "variant=official"
-            )
         if mixing != "channels":
             length = require_length(name, length)
         self.attention = nn.ModuleList(
             FrameAttention(dims=self.dims, length=length, dropout=dropout, mixing=mixing)
             if length is None or variant == "paper"
-            else JointCrossAttention(dims=self.dims, length=length, dropout=dropout, tanh=tanh)
+            else JointCrossAttention(
+                dims=self.dims, length=length, dropout=dropout, joint_linear=self.joint_linear
+            )
             for _ in range(recursions)
         )
+
+    @property
+    def joint_linear(self) -> bool:
+        """Whether the released attention passes J through a Linear."""
+        return True
+
+    def enter(self, x: Streams, mask: Tensor | None) -> Streams:
+        """What the recursions start from: x^0, role -> [B, L, d_m], zeros where masked."""
+        return unit(x) if self.normalize else x
 
     def recur(
         self, x: Streams, mask: Tensor | None, gates: dict[str, Tensor] | None
@@ -104,9 +108,7 @@ class RecursiveHead(Head):
 
         The paper's scores C_m [B, L, L] of recursion t go to gates["<role>_attention_<t>"].
         """
-        if self.normalize:
-            x = {role: F.normalize(x_m, dim=-1) for role, x_m in x.items()}
-        steps = [x]
+        steps = [self.enter(x, mask)]
         for t, attention in enumerate(self.attention, start=1):
             scores: dict[str, Tensor] | None = None if gates is None else {}
             steps.append(attention(steps[-1], mask, scores))
@@ -131,7 +133,7 @@ class StepGate(nn.Linear):
             The weights [B, L, steps] and the weighted sum [B, L, D].
         """
         weights = torch.softmax(super().forward(asked) / self.temperature, dim=-1)
-        return weights, weigh(steps, weights)
+        return weights, weighted_sum(steps, weights)
 
 
 def gate_per_role(dims: Mapping[str, int], steps: int, temperature: float) -> nn.ModuleDict:
@@ -139,13 +141,18 @@ def gate_per_role(dims: Mapping[str, int], steps: int, temperature: float) -> nn
     return nn.ModuleDict({role: StepGate(dim, steps, temperature) for role, dim in dims.items()})
 
 
-def weigh(steps: Sequence[Tensor], weights: Tensor) -> Tensor:
+def weighted_sum(steps: Sequence[Tensor], weights: Tensor) -> Tensor:
     """Sum steps [..., D] with weights [..., number of steps]; gives [..., D]."""
     first, *others = weights.split(1, dim=-1)
     total = first * steps[0]
     for weight, step in zip(others, steps[1:], strict=True):
         total.addcmul_(weight, step)  # in place: neither operation needs the sum again
     return total
+
+
+def unit(x: Streams) -> Streams:
+    """Every stream divided by its l2 norm over channels; zeros stay zeros."""
+    return {role: F.normalize(x_m, dim=-1) for role, x_m in x.items()}
 
 
 def of_role(steps: Sequence[Streams], role: str) -> list[Tensor]:

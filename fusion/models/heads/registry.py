@@ -36,6 +36,7 @@ class HeadInfo:
         recipe: options of `FitConfig` that make the published complete model around the head.
         options: further options with their defaults.
         types: the annotated types of these.
+        revision: changes whenever weights come to mean something else.
     """
 
     name: str
@@ -50,6 +51,7 @@ class HeadInfo:
     recipe: dict[str, Any]
     options: dict[str, Any]
     types: dict[str, Any]
+    revision: int
 
 
 def register_head(name: str) -> Callable[[H], H]:
@@ -104,6 +106,7 @@ def describe_head(name: str) -> HeadInfo:
         recipe=dict(head.recipe),
         options={k: p.default for k, p in parameters.items() if k not in _COMMON},
         types={k: p.annotation for k, p in parameters.items() if k not in _COMMON},
+        revision=head.revision,
     )
 
 

@@ -20,7 +20,8 @@ class RJCA(RecursiveHead):
 
     The attention is `JointCrossAttention` (official) or `FrameAttention` (paper), where option
     mixing="channels" lifts the limit on the window length. Three streams (RJCMA: video, audio,
-    text) or four are the same with a wider J.
+    text) or four are the same with a wider J; official, it is their concatenation without the
+    Linear, for the released RJCMA computes that Linear and does not use it.
     """
 
     source = (
@@ -28,6 +29,11 @@ class RJCA(RecursiveHead):
         "regression based emotion recognition (ICASSP 2023); Praveen and Alam, Recursive joint "
         "cross-modal attention (CVPRW 2024); released code"
     )
+
+    @property
+    def joint_linear(self) -> bool:
+        """Two streams alone have it in the release."""
+        return len(self.dims) == 2
 
     def fuse(self, x: Streams, mask: Tensor | None, gates: dict[str, Tensor] | None) -> Tensor:
         """Compute [B, L, sum of D]; paper: gates as in `RecursiveHead.recur`."""

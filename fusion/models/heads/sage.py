@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
-from .base import Head, Streams, start_linears
+from .base import Head, Streams, init_linears
 from .registry import register_head
 from .time_attention import Encoder, masked_softmax
 
@@ -55,7 +55,7 @@ class SAGE(Head):
         weights = len(self.dims) if variant == "per_modality" else 1
         self.reliability = nn.Linear(self.out_dim, weights, bias=False)
         self.encoder = Encoder(width=self.out_dim, layers=layers, heads=heads, dropout=dropout)
-        start_linears(self)
+        init_linears(self)
 
     def fuse(self, x: Streams, mask: Tensor | None, gates: dict[str, Tensor] | None) -> Tensor:
         """Compute [B, L, D].

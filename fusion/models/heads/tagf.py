@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Unpack
 
 import torch
 from torch import Tensor, nn
 
-from .base import Streams, start_linears
-from .recursion_lstm import RecursionLSTM, mean_of_unit
-from .recursive import Recursions, RecursiveHead, of_role, weigh
+from ....errors import ConfigError
+from .base import Streams, init_linears
+from .lstm import BiLSTM, ResidualBiLSTM
+from .recursive import Recursions, RecursiveHead, of_role, weighted_sum
 from .registry import register_head
 
 
@@ -21,7 +22,7 @@ class TAGF(RecursiveHead):
         x_m^0     = x_m / |x_m|                                     l2 over channels
         x_m^t     = attention_t(x^{t-1})_m                          t = 1 .. M, weights per t
         h_m^t     = BiLSTM(x_m^0, ..., x_m^M)_t                     2 d_m wide, frame by frame
-        official: z_m^t = Linear(cat(h_m^t, x_m^t)), 2 d_m wide
+        official: z_m^t = Linear(Dropout(cat(x_m^t, h_m^t)))        2 d_m wide, dropout 0.1
                   s_m^t = mean(z_m^t / |z_m^t|) / temperature       over the features
         paper:    s_m^t = w_m . h_m^t                               eqs. 6-8
         g_m       = softmax(s_m^0, ..., s_m^M)                      [B, L, M+1]
@@ -45,15 +46,27 @@ class TAGF(RecursiveHead):
         normalize: bool = True,
         **options: Unpack[Recursions],
     ) -> None:
+        """Build the head.
+
+        Raises:
+            ConfigError: as in `RecursiveHead`, or a temperature for the paper's scores.
+        """
         super().__init__(dims=dims, normalize=normalize, **options)
-        self.encoder = nn.ModuleDict(
-            {
-                role: _OfficialScore(dim, temperature)
-                if self.variant == "official"
-                else _PaperScore(dim)
-                for role, dim in self.dims.items()
-            }
-        )
+        if self.variant == "paper" and temperature != 0.1:
+            raise ConfigError(
+                f"head tagf: temperature={temperature} belongs to variant=official; leave it out, "
+                "or take variant=official"
+            )
+        self.temperature = 1.0 if self.variant == "paper" else temperature
+        self.encoder = nn.ModuleDict({role: self._encoder(dim) for role, dim in self.dims.items()})
+
+    def _encoder(self, dim: int) -> nn.Module:
+        """What maps steps [N, M+1, D] to channels whose mean is the score of a step."""
+        if self.variant == "official":
+            return ResidualBiLSTM(in_dim=dim, out_dim=2 * dim, hidden=dim, layers=1, dropout=0.1)
+        direction = nn.Linear(2 * dim, 1, bias=False)  # a bias would vanish in the softmax
+        init_linears(direction)
+        return nn.Sequential(BiLSTM(in_dim=dim, hidden=dim), direction)
 
     def fuse(self, x: Streams, mask: Tensor | None, gates: dict[str, Tensor] | None) -> Tensor:
         """Compute [B, L, sum of D]; the gates are role -> [B, L, M+1]."""
@@ -61,49 +74,9 @@ class TAGF(RecursiveHead):
         fused = []
         for role, encoder in self.encoder.items():
             own = of_role(steps, role)
-            scores = encoder([step.flatten(0, 1) for step in own])
-            weights = torch.softmax(scores, dim=-1).view(*own[0].shape[:2], -1)
+            scores = encoder(torch.stack(own, dim=2).flatten(0, 1)).mean(dim=-1)  # [B L, M+1]
+            weights = torch.softmax(scores / self.temperature, dim=-1).view(*own[0].shape[:2], -1)
             if gates is not None:
                 gates[role] = weights
-            fused.append(weigh(own, weights))
+            fused.append(weighted_sum(own, weights))
         return torch.cat(fused, dim=-1)
-
-
-class _OfficialScore(nn.Module):
-    """Scores of the released code: BiLSTM with its input, projected, normalised and averaged."""
-
-    def __init__(self, dim: int, temperature: float) -> None:
-        super().__init__()
-        self.temperature = temperature
-        self.init_hidden = nn.Parameter(torch.zeros(4, dim))
-        self.rnn = RecursionLSTM(dim)
-        self.linear = nn.Linear(3 * dim, 2 * dim)
-        start_linears(self.linear)
-
-    def forward(self, steps: Sequence[Tensor]) -> Tensor:
-        """Score steps of [N, D] each: [N, number of steps]."""
-        outputs = self.rnn(steps, self.init_hidden)
-        scores = [
-            mean_of_unit(self.linear, (forth, back, x.to(forth.dtype)))
-            for x, (forth, back) in zip(steps, outputs, strict=True)
-        ]
-        return torch.stack(scores, dim=1) / self.temperature
-
-
-class _PaperScore(nn.Module):
-    """Scores of the paper (eq. 7): one learned direction in the BiLSTM's output."""
-
-    start: Tensor
-
-    def __init__(self, dim: int) -> None:
-        super().__init__()
-        self.rnn = RecursionLSTM(dim)
-        self.linear = nn.Linear(2 * dim, 1, bias=False)  # a bias would vanish in the softmax
-        self.register_buffer("start", torch.zeros(4, dim), persistent=False)
-        start_linears(self.linear)
-
-    def forward(self, steps: Sequence[Tensor]) -> Tensor:
-        """Score steps of [N, D] each: [N, number of steps]."""
-        return torch.cat(
-            [self.linear(torch.cat(both, dim=1)) for both in self.rnn(steps, self.start)], dim=1
-        )

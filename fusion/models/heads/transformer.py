@@ -12,7 +12,7 @@ from ....errors import ConfigError
 from ..dropout import Dropout
 from ..masking import zero_masked
 from ..tcn import TCN
-from .base import ROLES, Head, Streams, start_linears
+from .base import ROLES, Head, Streams, init_linears
 from .lstm import BiLSTM
 from .registry import register_head
 from .time_attention import Encoder, positions
@@ -119,7 +119,7 @@ class Transformer(Head):
             heads=chosen["heads"],
             dropout=chosen["dropout"],
         )
-        start_linears(self)
+        init_linears(self)
 
     def fuse(self, x: Streams, mask: Tensor | None, gates: dict[str, Tensor] | None) -> Tensor:
         """Compute [B, L, width]; gates layer1, layer2 ...: weights [B, L, heads, L]."""
