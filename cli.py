@@ -16,6 +16,7 @@ from .commands.console import ERROR
 from .commands.demo import demo
 from .commands.evaluate import evaluate
 from .commands.extract import extract, streams
+from .commands.figure import figure
 from .commands.fit import fit
 from .commands.heads import heads
 from .commands.predict import predict
@@ -76,6 +77,7 @@ for command in (
     submit,
     runs,
     report,
+    figure,
     streams,
     heads,
     weights,

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -100,6 +101,33 @@ def read_record(name: str, path: Path, partition: str) -> RunRecord:
         gates=read_gates(path, partition),
         points=read_points(path, partition),
     )
+
+
+def video_ccc(records: Sequence[RunRecord], video: str) -> float:
+    """The CCC of a video, the mean over runs and targets; infinite where it has none."""
+    scores = [c for record in records for c in record.evaluation["per_video"][video].values()]
+    known = [score for score in scores if score is not None]
+    return sum(known) / len(known) if known else math.inf
+
+
+def gates_command(record: RunRecord) -> str:
+    """The command that stores a run's gates."""
+    return f"vapipe evaluate {record.path} --partition {record.evaluation['partition']} --gates"
+
+
+def frame_gates(record: RunRecord, video: str) -> np.ndarray:
+    """The gates [T, C] of a video, as the run has them stored.
+
+    Raises:
+        ConfigError: it has none, or of other rows than the predictions.
+    """
+    values = record.gates.values.get(video) if record.gates else None
+    if values is None or len(values) != len(record.predictions[video]):
+        raise ConfigError(
+            f"the gates of {record.path} do not fit its predictions of {video}; "
+            f"`{gates_command(record)}` makes them anew"
+        )
+    return values
 
 
 def _read(file: Path) -> dict[str, Any]:

@@ -9,16 +9,13 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import ConfigError
 from ..fusion.config import TARGETS
 from ..fusion.evaluation.corruption import KINDS
-from ..fusion.evaluation.evaluate import name_runs
-from ..fusion.evaluation.results import require_agreement
 from ..fusion.papers.published import NOTE
 from .measures import BINS, density, difference, summary
 from .media import find_media, media_url
 from .page import Asset, Page, write_page
-from .records import RunRecord, read_record
+from .records import RunRecord, frame_gates, gates_command, video_ccc
 from .series import (
     GATE_STEPS,
     describe_gates,
@@ -27,7 +24,7 @@ from .series import (
     pack_times,
     pack_values,
 )
-from .truth import Lane, VideoTruth, open_cache, read_truth, run_stream_names
+from .truth import Lane, VideoTruth, read_runs
 
 _SCRIPTS = (
     "report.js",
@@ -82,13 +79,8 @@ def write_report(
             not predict the same videos, a cache that is gone or has changed, no media.
         CacheError: the disk refuses.
     """
-    names = name_runs(runs)
-    records = [read_record(name, path, partition) for name, path in names.items()]
-    truth = _read_truth(records, cache)
-    labels = {item.video: item.labels for item in truth}
-    for record in records:
-        require_agreement(record.path, record.evaluation["ccc"], record.predictions, labels)
-    truth = sorted(truth, key=lambda item: _badness(records, item.video))
+    records, truth = read_runs(runs, partition, cache)
+    truth = sorted(truth, key=lambda item: (video_ccc(records, item.video), item.video))
     found, lacking = find_media(media, truth) if media else ({}, [])
     notes = lacking[:_NOTES]
     if len(lacking) > _NOTES:
@@ -100,9 +92,7 @@ def write_report(
         videos.append(_describe_video(number, item, records, url, blocks))
     for record in records:
         if record.gates is None:
-            notes.append(
-                f"{record.name} has no gates stored; `{_gates_command(record, partition)}`"
-            )
+            notes.append(f"{record.name} has no gates stored; `{gates_command(record)}`")
     data = {
         "partition": partition,
         "targets": list(TARGETS),
@@ -117,7 +107,7 @@ def write_report(
     }
     package = __package__ or ""
     page = Page(
-        title=f"{' and '.join(names)}: {partition}",
+        title=f"{' and '.join(record.name for record in records)}: {partition}",
         body=Asset(package, "run_report.html"),
         data=data,
         blocks=blocks,
@@ -127,45 +117,6 @@ def write_report(
     )
     size = write_page(out, page)
     return Written(out, size, len(truth), sum(len(item.pts) for item in truth), notes)
-
-
-def _read_truth(records: Sequence[RunRecord], cache: Path | None) -> list[VideoTruth]:
-    """What the caches say of the videos, which must be the same of all runs."""
-    first, *others = records
-    videos = list(first.predictions)
-    for other in others:
-        if set(other.predictions) != set(videos):
-            apart = sorted(set(other.predictions) ^ set(videos))
-            raise ConfigError(
-                f"{first.name} and {other.name} were evaluated on other videos ({len(apart)} are "
-                f"in one of them only: {', '.join(apart[:3])}); runs are compared video by video: "
-                "take runs of the same split, or --partition test"
-            )
-    stores = [open_cache(record, cache) for record in records]
-    streams = dict.fromkeys(name for record in records for name in run_stream_names(record))
-    there = [name for name in streams if name.rpartition("@")[2] in stores[0].keys(_bare(name))]
-    truth = read_truth(stores[0], videos, there)
-    for other, store in zip(others, stores[1:], strict=True):
-        for item in truth:
-            if not np.array_equal(item.labels, store.labels(item.video), equal_nan=True):
-                raise ConfigError(
-                    f"{item.video} is annotated differently in {stores[0].root} and {store.root}, "
-                    f"the caches of {first.name} and {other.name}; name one cache for both with "
-                    "--cache"
-                )
-    return truth
-
-
-def _bare(stream: str) -> str:
-    """The name of `name@key`."""
-    return stream.rpartition("@")[0]
-
-
-def _badness(records: Sequence[RunRecord], video: str) -> tuple[float, str]:
-    """Sorts the worst videos first, those without any CCC last."""
-    scores = [c for record in records for c in record.evaluation["per_video"][video].values()]
-    known = [score for score in scores if score is not None]
-    return (sum(known) / len(known) if known else 2.0), video
 
 
 def _describe_run(record: RunRecord, partition: str) -> dict[str, Any]:
@@ -181,7 +132,7 @@ def _describe_run(record: RunRecord, partition: str) -> dict[str, Any]:
         "metrics": describe_metrics(record.metrics),
         "points": record.points,
         "gates": gates and describe_gates(gates, config["head"], config.get("variant", ""), roles),
-        "gatesCommand": _gates_command(record, partition),
+        "gatesCommand": gates_command(record),
         "provenance": {
             "config.json": config,
             "environment.json": record.environment,
@@ -194,10 +145,6 @@ def _describe_run(record: RunRecord, partition: str) -> dict[str, Any]:
         "trained": {part: len(names) for part, names in record.cache["videos"].items()},
         "cache": {"path": record.cache["path"], "digest": record.cache["digest"]},
     }
-
-
-def _gates_command(record: RunRecord, partition: str) -> str:
-    return f"vapipe evaluate {record.path} --partition {partition} --gates"
 
 
 def _describe_video(
@@ -241,12 +188,7 @@ def _pack_gates(
 ) -> dict[str, list[float]] | None:
     if record.gates is None or not record.gates.groups:
         return None
-    values = record.gates.values.get(video)
-    if values is None or len(values) != len(record.predictions[video]):
-        raise ConfigError(
-            f"the gates of {record.path} do not fit its predictions of {video}; "
-            f"`{_gates_command(record, record.evaluation['partition'])}` makes them anew"
-        )
+    values = frame_gates(record, video)
     blocks[f"v{number}-gates{index}"], low, high = pack_gates(values)
     return {"low": low, "high": high}
 

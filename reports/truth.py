@@ -14,8 +14,10 @@ from ..cache.timeline import Valid
 from ..errors import CacheError, ConfigError
 from ..fusion.config import FitConfig
 from ..fusion.data.plan import Plan, fingerprint
+from ..fusion.evaluation.evaluate import name_runs
+from ..fusion.evaluation.results import require_agreement
 from ..fusion.runs.folder import find_streams
-from .records import RunRecord
+from .records import RunRecord, read_record
 
 # Code of an unusable row -> what it means for a reader.
 REASONS = {
@@ -61,6 +63,29 @@ class VideoTruth:
     labels: np.ndarray
     lanes: list[Lane]
     source: dict
+
+
+def read_runs(
+    runs: Sequence[Path], partition: str, cache: Path | None
+) -> tuple[list[RunRecord], list[VideoTruth]]:
+    """What the folders of runs say of a partition, and what the cache says of its videos.
+
+    Args:
+        runs: their folders.
+        partition: train, validation or test.
+        cache: where the cache lies; None takes the path that each run recorded.
+
+    Raises:
+        ConfigError: a run that cannot be read or was not evaluated on the partition, runs that do
+            not predict the same videos, predictions that do not have the CCC of their evaluation,
+            a cache that is gone or has changed.
+    """
+    records = [read_record(name, path, partition) for name, path in name_runs(runs).items()]
+    truth = _truth_of(records, cache)
+    labels = {item.video: item.labels for item in truth}
+    for record in records:
+        require_agreement(record.path, record.evaluation["ccc"], record.predictions, labels)
+    return records, truth
 
 
 def open_cache(record: RunRecord, folder: Path | None) -> FeatureStore:
@@ -165,3 +190,35 @@ def _merge(lanes: Sequence[Lane]) -> list[Lane]:
     for lane in lanes:
         kept.setdefault((lane.label, lane.kind, lane.spans.tobytes()), lane)
     return list(kept.values())
+
+
+def _truth_of(records: Sequence[RunRecord], cache: Path | None) -> list[VideoTruth]:
+    """What the caches say of the videos, which must be the same of all runs."""
+    first, *others = records
+    videos = list(first.predictions)
+    for other in others:
+        if set(other.predictions) != set(videos):
+            apart = sorted(set(other.predictions) ^ set(videos))
+            raise ConfigError(
+                f"{first.name} and {other.name} were evaluated on other videos ({len(apart)} are "
+                f"in one of them only: {', '.join(apart[:3])}); runs are compared video by video: "
+                "take runs of the same split, or --partition test"
+            )
+    stores = [open_cache(record, cache) for record in records]
+    streams = dict.fromkeys(name for record in records for name in run_stream_names(record))
+    there = [name for name in streams if name.rpartition("@")[2] in stores[0].keys(_bare(name))]
+    truth = read_truth(stores[0], videos, there)
+    for other, store in zip(others, stores[1:], strict=True):
+        for item in truth:
+            if not np.array_equal(item.labels, store.labels(item.video), equal_nan=True):
+                raise ConfigError(
+                    f"{item.video} is annotated differently in {stores[0].root} and {store.root}, "
+                    f"the caches of {first.name} and {other.name}; name one cache for both with "
+                    "--cache"
+                )
+    return truth
+
+
+def _bare(stream: str) -> str:
+    """The name of `name@key`."""
+    return stream.rpartition("@")[0]
