@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from ..fusion.training.fit import FitResult
 
 _OVERRIDES = (
+    ("recipe", str, "default, or published: as the head's paper or released code trains."),
     ("recursions", int, "Recursions M of the head [default: the head's]."),
     ("split", str, "stored, aff-wild2 (six folds), k-fold, or a video,partition CSV file."),
     ("fold", int, "Fold of aff-wild2 (0: official split) or k-fold, from 0."),
@@ -33,6 +34,7 @@ _OVERRIDES = (
     ("learning-rate", float, "After the warm-up."),
     ("warmup-epochs", int, "Epochs of linear warm-up."),
     ("patience", int, "Epochs without a better validation CCC before stopping."),
+    ("init-from", str, "Folder of a finished run whose weights are the start."),
     ("seed", int, "Of weights, order and dropout."),
     ("precision", str, "float32 or bfloat16."),
 )
@@ -60,6 +62,12 @@ def override_options(command: Any) -> Any:
     "--targets",
     type=click.Choice(["per_target", "joint"]),
     help="One network per target (as GRJCA) or one with two outputs [default: per_target].",
+)
+@click.option(
+    "--freeze",
+    multiple=True,
+    metavar="PART",
+    help="Part of the network that is not trained, e.g. encoders.video or head; repeat for more.",
 )
 @override_options
 @click.option(
@@ -110,7 +118,7 @@ def fit(
         file = resume / "config.json"
     if print_config:
         config = (FitConfig.load(file) if file else FitConfig()).changed(changes)
-        click.echo(json.dumps(config.to_json(), indent=2))
+        click.echo(json.dumps(config.resolved().to_json(), indent=2))
         return
     store = FeatureStore.open(cache)
     if resume is not None:
@@ -121,7 +129,7 @@ def fit(
 
 
 def _changes(
-    *, streams: tuple[str, ...], changes: tuple[str, ...], **options: Any
+    *, streams: tuple[str, ...], freeze: tuple[str, ...], changes: tuple[str, ...], **options: Any
 ) -> dict[str, Any]:
     """What the command line changes, as `FitConfig.changed` takes it."""
     from ..fusion.typed import read_value
@@ -135,6 +143,8 @@ def _changes(
         roles[role] = name
     if roles:
         changed["streams"] = roles
+    if freeze:
+        changed["freeze"] = freeze
     for pair in changes:
         option, equals, value = pair.partition("=")
         if not (option and equals):
@@ -194,6 +204,7 @@ def _announce(plan: Plan) -> None:
     config = plan.config
     roles = ", ".join(f"{role}={name}" for role, name in config.streams.items())
     click.echo(f"fitting {config.head} ({config.variant}, {config.targets}) on {roles}")
+    click.echo(config.describe_recipe())
     folds = {"aff-wild2": "", "k-fold": f" of {config.folds}"}
     where = f", fold {config.fold}{folds[config.split]}" if config.split in folds else ""
     click.echo(

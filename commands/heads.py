@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -50,14 +51,39 @@ def _explain(info: HeadInfo) -> None:
     click.echo(f"streams: {_streams(info)}; parameters as listed: {_parameters(info)}")
     if info.recursions is not None:
         click.echo(f"recursions: {info.recursions} (--recursions)")
-    for option, value in info.recipe.items():
-        click.echo(f"published with {option} = {value!r}")
     for option, default in info.options.items():
         click.echo(f"option {option} = {default!r}")
     if info.options:
         click.echo(
             "Set options with --set head_options.NAME=VALUE, or in a file under [head_options]."
         )
+    _show_recipes(info)
+
+
+def _show_recipes(info: HeadInfo) -> None:
+    """Print every option of the recipes side by side, with the source of each value."""
+    from ..fusion.config import recipe_of
+
+    default = recipe_of(info.name, "default")
+    click.echo(f"\n{'--recipe':20}{'default':24}published")
+    for option, ours in default.items():
+        theirs = info.published.get(option)
+        for entry, value in _entries(option, ours.value).items():
+            stated = dict(_entries(option, theirs.value)).get(entry) if theirs else None
+            click.echo(f"{entry:20}{value:23} {stated or 'not stated; ours'}")
+        sources = [f"default: {ours.source}"]
+        if theirs and theirs != ours:
+            sources.append(f"published: {theirs.source}")
+        click.echo(click.wrap_text("; ".join(sources), 79, " " * 4, " " * 4))
+
+
+def _entries(option: str, value: Any) -> dict[str, str]:
+    """Rows of a value of an option, as short as it can be typed; channels by role."""
+    if isinstance(value, Mapping):
+        return {f"{option}.{role}": _entries("", value[role])[""] for role in _WIDTHS}
+    if isinstance(value, tuple):
+        return {option: ",".join(map(str, value)) or "none"}
+    return {option: f"{value:g}" if isinstance(value, float) else str(value)}
 
 
 def _streams(info: HeadInfo) -> str:

@@ -15,19 +15,14 @@ from typing import Annotated, Any
 from ..cache.windows import POLICIES
 from ..device import check_device_name
 from ..errors import ConfigError
-from .models.heads import ROLES, check_options, describe_head
+from .models.heads import ROLES, check_options, describe_head, resolve_variant
 from .models.regressor import REGRESSORS
+from .recipes import DEFAULTS, RECIPES, STRUCTURE, TCN_CHANNELS, Stated
 from .typed import Among, Within, conform, types_of
 
 TARGETS = ("valence", "arousal")
 
-# Published channels of GRJCA, HGRJCA and TAGF for video and audio; the others follow audio.
-TCN_CHANNELS: dict[str, tuple[int, ...]] = {
-    "video": (512, 512, 256, 256),
-    "audio": (128,) * 4,
-    "audio2": (128,) * 4,
-    "text": (128,) * 4,
-}
+OPEN: Any = None  # an option that `FitConfig.resolved` takes from the recipe
 
 Whole = Annotated[int, Within(0)]
 Count = Annotated[int, Within(1)]
@@ -41,9 +36,14 @@ Role = Annotated[str, Among(ROLES)]
 class FitConfig:
     """Options of `fit`; the defaults follow the protocol of the papers on Aff-Wild2.
 
+    Options that are left open (None, or empty) take their values from the recipe: `resolved` fills
+    them in. What is set wins.
+
     Attributes:
         head: name of the fusion head.
         variant: variant of the head.
+        recipe: `default` (the same for every head, see `recipes.DEFAULTS`) or `published` (how the
+            head's paper or released code trains, see its `published`).
         recursions: M, or None for the head's default.
         head_options: further options of the head.
         streams: role -> stream name; empty means the one visual and the one audio stream that
@@ -64,9 +64,13 @@ class FitConfig:
         tcn_kernels: kernel sizes of parallel TCNs whose outputs are concatenated, usually one;
             empty means as published with the head.
         tcn_dropout: dropout inside the TCN.
+        tcn_norm: whether BatchNorm follows the TCN of each stream.
         causal: whether the TCN sees the past only (as released) or is centred.
         regressor: `mlp`, `linear`, `gelu` or `relu`; empty means as published with the head.
-        hidden: width of the regressor, or None as published with the head.
+        hidden: width of the regressor; as published with the head.
+        missing: how rows without a face or sound enter: `token` (learned, one per stream), `zero`
+            (the mean of the training rows), or `exclude` (as token, and frames without a usable
+            row of the video do not count in the loss; they are predicted and scored as ever).
         modality_dropout: in training, each stream of a window is withheld (every row replaced by
             the learned token of missing rows) with this probability; one always stays.
         batch: windows per step.
@@ -79,8 +83,15 @@ class FitConfig:
         schedule: `plateau` (below; as in the papers), `cosine` (falls over all epochs), `constant`.
         plateau_factor: multiplies the learning rate when validation CCC stands still ...
         plateau_patience: ... for more than so many epochs.
-        patience: training stops after so many epochs without a better validation CCC.
-        clip_norm: largest norm of the gradient.
+        patience: training stops after so many epochs without a better validation CCC; those of
+            the warm-up are not counted.
+        restore_best: `at_end`, or `each_epoch`: an epoch that was no better is undone, so that the
+            next begins with the best weights.
+        clip_norm: largest norm of the gradient; 0 does not clip.
+        loss_ddof: 0 for population moments in the loss, 1 for those of the released loss.
+        init_from: folder of a finished run; its weights, and its normalisation, are the start of
+            whatever has their names and shapes. Empty for a start at random.
+        freeze: parts of every network that are not trained, such as `encoders.video` or `head`.
         seed: of weights, order and dropout.
         device: `auto` (CUDA where there is one), `cpu`, `cuda` or `cuda:N`.
         precision: `float32`, or `bfloat16` for the matrix products of training and prediction
@@ -94,6 +105,7 @@ class FitConfig:
 
     head: str = "grjca"
     variant: str = "official"
+    recipe: Annotated[str, Among(RECIPES)] = "default"
     recursions: Count | None = None
     head_options: Mapping[str, Any] = field(default_factory=dict)
     streams: Mapping[Role, str] = field(default_factory=dict)
@@ -102,28 +114,34 @@ class FitConfig:
     fold: Whole = 0
     folds: Annotated[int, Within(2)] = 5
     subjects: str = ""
-    targets: Annotated[str, Among(("per_target", "joint"))] = "per_target"
+    targets: Annotated[str, Among(("per_target", "joint"))] = OPEN
     window: Count = 300
     stride: Count = 200
     tcn_channels: Mapping[Role, tuple[Count, ...]] = field(default_factory=dict)
     tcn_kernels: tuple[Count, ...] = ()
     tcn_dropout: Share = 0.1
+    tcn_norm: bool = OPEN
     causal: bool = True
     regressor: Annotated[str, Among(("", *REGRESSORS))] = ""
-    hidden: Count | None = None
+    hidden: Count = OPEN
+    missing: Annotated[str, Among(("token", "zero", "exclude"))] = OPEN
     modality_dropout: Share = 0.0
-    batch: Count = 12
-    epochs: Count = 100
-    optimizer: Annotated[str, Among(("adam", "adamw"))] = "adam"
-    learning_rate: Positive = 1e-4
-    min_learning_rate: NotNegative = 1e-8
-    weight_decay: NotNegative = 1e-3
-    warmup_epochs: Whole = 5
-    schedule: Annotated[str, Among(("plateau", "cosine", "constant"))] = "plateau"
-    plateau_factor: Share = 0.1
-    plateau_patience: Whole = 5
-    patience: Count = 10
-    clip_norm: Positive = 1.0
+    batch: Count = OPEN
+    epochs: Count = OPEN
+    optimizer: Annotated[str, Among(("adam", "adamw"))] = OPEN
+    learning_rate: Positive = OPEN
+    min_learning_rate: NotNegative = OPEN
+    weight_decay: NotNegative = OPEN
+    warmup_epochs: Whole = OPEN
+    schedule: Annotated[str, Among(("plateau", "cosine", "constant"))] = OPEN
+    plateau_factor: Share = OPEN
+    plateau_patience: Whole = OPEN
+    patience: Count = OPEN
+    restore_best: Annotated[str, Among(("at_end", "each_epoch"))] = OPEN
+    clip_norm: NotNegative = OPEN
+    loss_ddof: Annotated[int, Within(0, 2)] = OPEN
+    init_from: str = ""
+    freeze: tuple[str, ...] = ()
     seed: Annotated[int, Within(0, 2**63)] = 0
     device: str = "auto"
     precision: Annotated[str, Among(("float32", "bfloat16"))] = "float32"
@@ -149,31 +167,48 @@ class FitConfig:
             )
 
     def resolved(self) -> FitConfig:
-        """The same with what was left open taken from the head: recursions, TCNs, regressor.
+        """The same with what was left open taken from the recipe, and the variant that is built.
 
         Raises:
-            ConfigError: no such head.
+            ConfigError: no such head or variant, or no such recipe of it.
         """
-        info = describe_head(self.head)
-        published: dict[str, Any] = {
-            "tcn_channels": {},
-            "tcn_kernels": (5,),
-            "regressor": "mlp",
-            "hidden": 256,
+        values = {
+            name: stated.value
+            for name, stated in recipe_of(self.head, self.recipe).items()
+            if getattr(self, name) in (OPEN, "", ())
         }
-        published |= info.recipe
-        return dataclasses.replace(
-            self,
-            recursions=info.recursions if self.recursions is None else self.recursions,
-            tcn_channels={**TCN_CHANNELS, **published["tcn_channels"], **self.tcn_channels},
-            tcn_kernels=self.tcn_kernels or published["tcn_kernels"],
-            regressor=self.regressor or published["regressor"],
-            hidden=published["hidden"] if self.hidden is None else self.hidden,
-        )
+        channels = {**recipe_of(self.head, self.recipe)["tcn_channels"].value, **self.tcn_channels}
+        variant = resolve_variant(self.head, self.variant)
+        return dataclasses.replace(self, **{**values, "tcn_channels": channels, "variant": variant})
+
+    def reopened(self) -> FitConfig:
+        """The same with what the recipe gives anyway left open, for another head or recipe."""
+        bare = FitConfig(head=self.head, recipe=self.recipe)
+        given = bare.resolved()
+        names = recipe_of(self.head, self.recipe)
+        same = {n: getattr(bare, n) for n in names if getattr(self, n) == getattr(given, n)}
+        return dataclasses.replace(self, **same)
+
+    def deviations(self) -> dict[str, Any]:
+        """Option -> value, of those that are set otherwise than the recipe has them."""
+        own, bare = self.resolved(), FitConfig(head=self.head, recipe=self.recipe).resolved()
+        return {
+            name: getattr(own, name)
+            for name in recipe_of(self.head, self.recipe)
+            if getattr(own, name) != getattr(bare, name)
+        }
+
+    def describe_recipe(self) -> str:
+        """Name the recipe, and what is otherwise: `recipe published, but batch = 4`."""
+        changed = [
+            name if isinstance(value, Mapping) else f"{name} = {value}"
+            for name, value in self.deviations().items()
+        ]
+        return f"recipe {self.recipe}" + (f", but {', '.join(changed)}" if changed else "")
 
     def networks(self) -> dict[str, tuple[str, ...]]:
         """Network name -> the targets it predicts."""
-        if self.targets == "joint":
+        if self.resolved().targets == "joint":
             return {"joint": TARGETS}
         return {target: (target,) for target in TARGETS}
 
@@ -211,10 +246,12 @@ class FitConfig:
     def changed(self, changes: Mapping[str, Any]) -> FitConfig:
         """The same with options changed; `head_options.dropout` names an entry of a mapping.
 
+        Another head or recipe brings its own values for what the old one had set.
+
         Raises:
             ConfigError: an option that does not exist, or a value that cannot work.
         """
-        values = self.to_json()
+        values = (self.reopened() if {"head", "recipe"} & set(changes) else self).to_json()
         for name, value in changes.items():
             option, dot, entry = name.partition(".")
             check_option(option)
@@ -238,8 +275,9 @@ class FitConfig:
 
 @functools.cache
 def option_types() -> dict[str, Any]:
-    """Option of `FitConfig` -> its annotated type."""
-    return types_of(FitConfig)
+    """Option of `FitConfig` -> its annotated type, or None where it can be left open so."""
+    opened = {option.name for option in dataclasses.fields(FitConfig) if option.default is OPEN}
+    return {n: kind | None if n in opened else kind for n, kind in types_of(FitConfig).items()}
 
 
 def check_option(name: str) -> None:
@@ -253,3 +291,32 @@ def check_option(name: str) -> None:
         near = difflib.get_close_matches(name, known, n=1)
         hint = f"did you mean `{near[0]}`?" if near else f"options: {', '.join(known)}"
         raise ConfigError(f"no option of fit is called `{name}`; {hint}")
+
+
+def recipe_of(head: str, recipe: str) -> dict[str, Stated]:
+    """Option -> what a recipe of a head has it be, and the source of that.
+
+    Raises:
+        ConfigError: no such head, or nothing is published of its training.
+    """
+    info = describe_head(head)
+    if recipe == "published" and not set(info.published) - set(STRUCTURE):
+        raise ConfigError(
+            f"nothing published is known of how head {head} is trained; leave recipe at `default`"
+        )
+    unknown = sorted(set(info.published) - {*DEFAULTS, "recursions"})
+    if unknown:
+        raise ConfigError(
+            f"head {head} publishes {', '.join(unknown)}, which no recipe sets; "
+            f"options: {', '.join(DEFAULTS)}, recursions"
+        )
+    recursions = {"recursions": Stated(info.recursions, "ours")}
+    taken = {
+        name: stated
+        for name, stated in info.published.items()
+        if recipe == "published" or name in STRUCTURE
+    }
+    values = {**(recursions if info.recursions else {}), **DEFAULTS, **taken}
+    channels = values["tcn_channels"]
+    every = {**TCN_CHANNELS, **channels.value}
+    return {**values, "tcn_channels": Stated(every, channels.source)}

@@ -57,7 +57,20 @@ def test_a_file_is_read_and_options_win(quick):
         60,
         3,
     )
-    assert config["tcn_channels"] == {"video": [8], "audio": [8]}
+    assert (config["tcn_channels"]["video"], config["tcn_channels"]["audio"]) == ([8], [8])
+
+
+def test_a_recipe_is_taken_and_options_win_over_it():
+    config = printed("--head", "lfan", "--recipe", "published", "--batch", 4)
+    assert (config["recipe"], config["learning_rate"], config["batch"]) == ("published", 1e-5, 4)
+    set_again = printed("--head", "lfan", "--recipe", "published", "--learning-rate", 1e-4)
+    assert set_again["learning_rate"] == printed("--head", "lfan")["learning_rate"] == 1e-4
+    assert [name for name, value in config.items() if value is None] == ["recursions"]
+
+
+def test_stages_are_told(quick):
+    config = printed("--init-from", "first", "--freeze", "head", "--freeze", "encoders.video")
+    assert (config["init_from"], config["freeze"]) == ("first", ["head", "encoders.video"])
 
 
 def test_any_option_can_be_set():

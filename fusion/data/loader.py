@@ -37,6 +37,16 @@ class Tensors:
     windows: list[Window]
 
 
+def counted_frames(tensors: Tensors, config: FitConfig) -> Tensor:
+    """Which frames of a batch count in the loss, [B, L, 2] bool.
+
+    Annotated ones; with missing = "exclude" only those that have a usable row of the video, too.
+    """
+    if config.missing != "exclude":
+        return tensors.annotated
+    return tensors.annotated & tensors.valid["video"][..., None]
+
+
 class BatchLoader:
     """Batches of a store under the run's memory policy.
 
@@ -51,7 +61,7 @@ class BatchLoader:
 
     def __init__(self, store: FeatureStore, config: FitConfig, device: torch.device) -> None:
         self.store = store
-        self.config = config
+        self.config = config = config.resolved()
         self.device = device
         self._tables: dict[tuple[str, tuple[str, ...]], _Table] = {}
         self._views = {

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -18,6 +20,7 @@ from ...errors import ConfigError
 from ..config import TARGETS, FitConfig
 from ..models.heads import describe_head
 from ..models.network import Model, Statistics
+from ..models.stages import describe_initial, freeze, read_initial
 from .splits import shared_subjects, split
 
 _MODALITY = {"video": "visual", "audio": "audio", "audio2": "audio"}
@@ -29,7 +32,7 @@ class Plan:
     """What a fit will work on, known before it starts.
 
     Attributes:
-        config: with streams and recursions resolved.
+        config: with streams and all else resolved.
         dims: role -> feature dimension.
         train: annotated training videos, sorted.
         validation: annotated validation videos, sorted.
@@ -76,11 +79,47 @@ def plan_fit(store: FeatureStore, config: FitConfig) -> Plan:
             require_streams(store, [*skipped, *further], names)
     else:
         require_streams(store, [*train, *validation], names)
-    windows = keep_annotated(store, make_windows(store, train, config), columns(TARGETS))
+    if config.missing == "exclude" and "video" not in streams:
+        raise ConfigError("missing = exclude leaves out frames without a face: no video stream")
+    windows = keep_annotated(store, make_windows(store, train, config), columns(TARGETS), config)
+    if not windows:
+        raise ConfigError(
+            f"missing = exclude: no frame of the {len(train)} training videos has both a face and "
+            "an annotation"
+        )
     dims = {role: store.dim(name) for role, name in streams.items()}
     with torch.device("meta"):  # refuses what does not fit, without computing anything
-        Model(config=config, dims=dims)
+        model = Model(config=config, dims=dims)
+    for network in model.networks.values():
+        freeze(network, config.freeze)
+    if config.init_from:
+        notes += _initial_notes(store, config, validation, model)
+    elif config.freeze:
+        notes.append(f"{', '.join(config.freeze)} keeps its random start: init_from names no run")
     return Plan(config, dims, train, validation, windows, notes)
+
+
+def _initial_notes(
+    store: FeatureStore, config: FitConfig, validation: Sequence[str], model: Model
+) -> list[str]:
+    """What is taken from the run of `init_from`, and what makes that doubtful."""
+    run = Path(config.init_from)
+    notes = [describe_initial(run, model, read_initial(run, model))]
+    try:
+        began_with = json.loads((run / "cache.json").read_text())
+        keys = {role: facts["key"] for role, facts in began_with["streams"].items()}
+        seen = sorted({*began_with["videos"]["train"]} & {*validation})
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ConfigError(f"init_from: cannot read {run / 'cache.json'} ({error})") from error
+    for role, name in config.streams.items():
+        if role in keys and keys[role] != store.key(name):
+            notes.append(f"{run} was trained on another {role} stream (key {keys[role][:8]})")
+    if seen:
+        notes.append(
+            f"{run} was trained on {len(seen)} of {len(validation)} validation videos "
+            f"({_some(seen)}): their CCC flatters the model"
+        )
+    return notes
 
 
 def choose_streams(store: FeatureStore, config: FitConfig) -> dict[str, str]:
@@ -153,10 +192,12 @@ def views_of(store: FeatureStore, stream: str) -> list[str]:
 
 
 def fingerprint(store: FeatureStore, plan: Plan) -> str:
-    """SHA-256 of what a fit reads: streams and keys, video files, annotations, partitions."""
+    """SHA-256 of what a fit reads: stream keys, video files, labels, partitions, first weights."""
     digest = hashlib.sha256()
     keys = {role: store.key(name) for role, name in plan.config.streams.items()}
     digest.update(canonical_json([keys, plan.train, plan.validation]))
+    if plan.config.init_from:
+        digest.update((Path(plan.config.init_from) / "model.safetensors").read_bytes())
     for video in [*plan.train, *plan.validation]:
         digest.update(store.source(video)["sha256"].encode())
         digest.update(np.ascontiguousarray(store.labels(video)).tobytes())
@@ -205,14 +246,19 @@ def make_windows(store: FeatureStore, videos: Sequence[str], config: FitConfig) 
 
 
 def keep_annotated(
-    store: FeatureStore, windows: Sequence[Window], labels: Sequence[int]
+    store: FeatureStore, windows: Sequence[Window], labels: Sequence[int], config: FitConfig
 ) -> list[Window]:
-    """The windows with at least one frame annotated in the label columns."""
-    return [
-        window
-        for window in windows
-        if np.isfinite(store.labels(window.video)[window.start : window.stop, labels]).any()
-    ]
+    """The windows with at least one frame that counts in the loss of the label columns."""
+
+    def counts(window: Window) -> bool:
+        rows = slice(window.start, window.stop)
+        counted = np.isfinite(store.labels(window.video)[rows, labels])
+        if config.missing == "exclude":
+            seen = usable(store.status(window.video, config.streams["video"])[rows])
+            counted = counted & seen[:, None]
+        return bool(counted.any())
+
+    return [window for window in windows if counts(window)]
 
 
 def statistics(

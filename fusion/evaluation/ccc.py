@@ -82,7 +82,9 @@ def ccc(prediction: Series, target: Series, mask: Series | None = None) -> float
     return float(2 * covariance / (p.var() + t.var() + (p_mean - t_mean) ** 2))
 
 
-def ccc_loss(prediction: Tensor, target: Tensor, mask: Tensor | None = None) -> Tensor:
+def ccc_loss(
+    prediction: Tensor, target: Tensor, mask: Tensor | None = None, *, ddof: int = 0
+) -> Tensor:
     """1 - CCC per window, averaged over the windows that have a valid frame.
 
     Moments are taken in float32 at least. A window with a constant target, or one valid frame,
@@ -92,6 +94,8 @@ def ccc_loss(prediction: Tensor, target: Tensor, mask: Tensor | None = None) -> 
         prediction: [B, L]; may be anything, NaN included, where the mask is False.
         target: [B, L]; the same.
         mask: [B, L] bool, True where a frame counts; None means every frame.
+        ddof: 0 for population moments, as in the measure; 1 for those of the released loss, whose
+            variances divide by n - 1 while its covariance divides by n.
 
     Returns:
         Scalar tensor.
@@ -114,7 +118,7 @@ def ccc_loss(prediction: Tensor, target: Tensor, mask: Tensor | None = None) -> 
     p_dev = (p - p_mean[:, None]).masked_fill(~mask, 0)
     t_dev = (t - t_mean[:, None]).masked_fill(~mask, 0)
     covariance = (p_dev * t_dev).sum(1) / frames
-    spread = (p_dev.square() + t_dev.square()).sum(1) / frames
+    spread = (p_dev.square() + t_dev.square()).sum(1) / (frames - ddof).clamp(min=1)
     concordance = 2 * covariance / (spread + (p_mean - t_mean).square() + LOSS_EPSILON)
     counted = mask.any(1)
     return ((1 - concordance) * counted).sum() / counted.sum().clamp(min=1)

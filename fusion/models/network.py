@@ -1,7 +1,7 @@
 """The whole model: streams -> normalisation -> TCN per stream -> fusion head -> regressor.
 
 A row that exists but is unusable (no face, no audio) enters as a learned token of its stream, so
-that it never looks like data; rows that do not exist (padding) are masked throughout.
+that it never looks like data, or as zeros; rows that do not exist (padding) are masked throughout.
 """
 
 from __future__ import annotations
@@ -37,12 +37,17 @@ class StreamEncoder(nn.Module):
         kernel_sizes: Sequence[int],
         dropout: float,
         causal: bool,
+        batch_norm: bool = True,
+        missing_token: bool = True,
     ) -> None:
-        """Build it; without channels there is no TCN and the width stays D."""
+        """Build it; without channels there is no TCN and the width stays D.
+
+        Unusable rows enter as a learned token, or as zeros: the mean of the training rows.
+        """
         super().__init__()
         self.register_buffer("mean", torch.zeros(dim))
         self.register_buffer("std", torch.ones(dim))
-        self.missing = nn.Parameter(torch.randn(dim) * 0.02)
+        self.missing = nn.Parameter(torch.randn(dim) * 0.02) if missing_token else None
         self.tcn: TCN | MultiScaleTCN | None = None
         if len(channels) and len(kernel_sizes) == 1:
             self.tcn = TCN(
@@ -61,22 +66,23 @@ class StreamEncoder(nn.Module):
                 causal=causal,
             )
         self.out_dim = dim if self.tcn is None else self.tcn.out_dim
-        self.norm = MaskedBatchNorm(self.out_dim)
+        self.norm = MaskedBatchNorm(self.out_dim) if batch_norm else None
 
     def forward(self, x: Tensor, valid: Tensor | None, mask: Tensor | None) -> Tensor:
         """Encode x [B, L, D] of any float type; valid and mask [B, L] bool; -> [B, L, C]."""
         x = (x.to(self.mean.dtype) - self.mean) / self.std
         if valid is not None:
-            x = torch.where(valid[..., None], x, self.missing)
-        return self.norm(zero_masked(x, mask) if self.tcn is None else self.tcn(x, mask), mask)
+            missing = x.new_zeros(()) if self.missing is None else self.missing
+            x = torch.where(valid[..., None], x, missing)
+        x = zero_masked(x, mask) if self.tcn is None else self.tcn(x, mask)
+        return x if self.norm is None else self.norm(x, mask)
 
 
 class Network(nn.Module):
-    """One complete network for one or two targets."""
+    """One complete network for one or two targets, of a resolved configuration."""
 
     def __init__(self, *, config: FitConfig, dims: Mapping[str, int], outputs: int) -> None:
         super().__init__()
-        config = config.resolved()
         self.modality_dropout = config.modality_dropout
         self.autocast = config.precision == "bfloat16"
         encoders = {
@@ -86,6 +92,8 @@ class Network(nn.Module):
                 kernel_sizes=config.tcn_kernels,
                 dropout=config.tcn_dropout,
                 causal=config.causal,
+                batch_norm=config.tcn_norm,
+                missing_token=config.missing != "zero",
             )
             for role in ROLES
             if role in dims
@@ -181,6 +189,7 @@ class Model(nn.Module):
             ConfigError: the head does not exist or does not fit the streams.
         """
         super().__init__()
+        config = config.resolved()
         self.targets = config.networks()
         self.networks = nn.ModuleDict(
             {

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from ..config import FitConfig
 from .listing import describe_split
 
 _LICENCE = """\
@@ -24,23 +25,24 @@ def make_model_card(path: Path, *, parameters: int, digest: str) -> str:
         parameters: trainable values of all networks.
         digest: SHA-256 of model.safetensors.
     """
-    config, cache, environment = (
-        json.loads((path / name).read_text())
-        for name in ("config.json", "cache.json", "environment.json")
+    config = FitConfig.load(path / "config.json")
+    cache, environment = (
+        json.loads((path / name).read_text()) for name in ("cache.json", "environment.json")
     )
     blocks = [
         f"# {path.name}",
-        f"Predicts valence and arousal for every video frame: head {config['head']} "
-        f"({config['variant']}), {parameters:,} parameters, {_networks(config)}, seed "
-        f"{config['seed']}. Trained with vapipe {environment['vapipe']} and torch "
+        f"Predicts valence and arousal for every video frame: head {config.head} "
+        f"({config.variant}), {parameters:,} parameters, {_networks(config)}, seed {config.seed}. "
+        f"Trained by {config.describe_recipe()}, with vapipe {environment['vapipe']} and torch "
         f"{environment['torch']} on {environment['device']}, {environment['started']}.",
+        *_start(config),
         f"SHA-256 of model.safetensors: `{digest}`.",
         "## Scores",
         _scores(path),
         "## Trained on",
         _streams(cache["streams"]),
         f"{len(cache['videos']['train'])} training and {len(cache['videos']['validation'])} "
-        f"validation items (split {describe_split(config)}), named in cache.json.",
+        f"validation items (split {describe_split(config.to_json())}), named in cache.json.",
         "## Use",
         f"```sh\nvapipe predict {path} clip.mp4 --overlay\n"
         f"vapipe evaluate {path}\n"
@@ -56,8 +58,18 @@ def make_model_card(path: Path, *, parameters: int, digest: str) -> str:
     return "\n\n".join(blocks) + "\n"
 
 
-def _networks(config: Mapping[str, Any]) -> str:
-    if config["targets"] == "joint":
+def _start(config: FitConfig) -> list[str]:
+    """Where the weights began and what was not trained, if that was said."""
+    said = {
+        "Started from the weights of": config.init_from,
+        "Not trained:": ", ".join(config.freeze),
+    }
+    line = " ".join(f"{what} {value}." for what, value in said.items() if value)
+    return [line] if line else []
+
+
+def _networks(config: FitConfig) -> str:
+    if config.targets == "joint":
         return "one network for both targets"
     return "one network per target"
 

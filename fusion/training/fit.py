@@ -19,6 +19,7 @@ from ..data.plan import Plan, plan_fit, statistics
 from ..evaluation.results import write_evaluation
 from ..evaluation.scoring import Evaluation, predict_gated, score
 from ..models.network import Model, count_parameters
+from ..models.stages import start_from
 from ..runs.folder import (
     check_unchanged,
     read_unfinished,
@@ -39,7 +40,7 @@ class FitResult:
 
     Attributes:
         run_dir: the run's folder.
-        config: with streams and recursions resolved.
+        config: with everything resolved.
         device: where it ran, for people.
         parameters: trainable values of all networks.
         epochs: every epoch of every network, as in metrics.jsonl.
@@ -161,6 +162,8 @@ def _fit(
         model = Model(config=config, dims=plan.dims)
         if saved is None:
             model.set_statistics(statistics(store, plan.windows, config.streams))
+            if config.init_from:
+                start_from(model, Path(config.init_from))
         else:
             model.load_state_dict(saved["model"])
         model.to(device)

@@ -12,11 +12,10 @@ from ..config import FitConfig
 
 
 def make_optimizer(network: nn.Module, config: FitConfig) -> torch.optim.Optimizer:
-    """Adam with an L2 term (as in the papers), or AdamW."""
+    """Adam with an L2 term (as in the papers), or AdamW, over what is not frozen."""
     kind = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[config.optimizer]
-    return kind(
-        network.parameters(), config.learning_rate, weight_decay=config.weight_decay, fused=True
-    )
+    trained = [parameter for parameter in network.parameters() if parameter.requires_grad]
+    return kind(trained, config.learning_rate, weight_decay=config.weight_decay, fused=True)
 
 
 class Schedule:
@@ -52,8 +51,15 @@ class Schedule:
             self._set(lowest + (highest - lowest) * (1 + math.cos(math.pi * done)) / 2)
 
     def after_epoch(self, epoch: int, ccc: float) -> None:
-        """Look at the validation CCC of an epoch, counted from 1."""
-        if self.config.schedule == "plateau" and epoch > self.config.warmup_epochs:
+        """Look at the validation CCC of an epoch, counted from 1.
+
+        Epochs of the warm-up never lower the rate, but later ones are measured against them, too.
+        """
+        if self.config.schedule != "plateau":
+            return
+        if epoch <= self.config.warmup_epochs:
+            self.plateau.best = max(self.plateau.best, ccc)
+        else:
             self.plateau.step(ccc)
 
     def state_dict(self) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
+import statistics
 import time
 from dataclasses import asdict, dataclass
 
@@ -12,10 +13,11 @@ import torch
 from torch import nn
 
 from ...errors import ConfigError
-from ..data.loader import BatchLoader, Tensors
+from ..data.loader import BatchLoader, Tensors, counted_frames
 from ..data.plan import Plan, columns, keep_annotated
 from ..evaluation.ccc import ccc_loss
 from ..evaluation.scoring import predict, score
+from ..models.stages import freeze, set_training
 from .checkpoint import FitState, Saved, restore_optimizer
 from .schedule import Schedule, make_optimizer
 
@@ -29,6 +31,8 @@ class Epoch:
         epoch: from 1.
         learning_rate: at the end of the epoch.
         loss: mean over the windows of the sum over targets of 1 - CCC.
+        gradient_norm: median over the steps, before clipping.
+        clipped: share of the steps whose gradient was clipped.
         ccc: target -> validation CCC (concatenated, float64), and `mean`.
         best: whether these are the best weights so far.
         seconds: duration of training and validation.
@@ -38,6 +42,8 @@ class Epoch:
     epoch: int
     learning_rate: float
     loss: float
+    gradient_norm: float
+    clipped: float
     ccc: dict[str, float]
     best: bool
     seconds: float
@@ -67,8 +73,10 @@ class Trainer:
         self.config = plan.config
         self.targets = self.config.networks()[name]
         self.labels = columns(self.targets)
-        self.windows = keep_annotated(loader.store, plan.windows, self.labels)
+        self.windows = keep_annotated(loader.store, plan.windows, self.labels, self.config)
+        self.largest_norm = self.config.clip_norm or math.inf
         self.steps = math.ceil(len(self.windows) / self.config.batch)
+        freeze(network, self.config.freeze)
         self.optimizer = make_optimizer(network, self.config)
         self.schedule = Schedule(self.optimizer, self.config, self.steps)
         self.best_weights = copy.deepcopy(network.state_dict())
@@ -87,7 +95,8 @@ class Trainer:
     def done(self) -> bool:
         """Whether the epochs, or the patience, are used up."""
         state, config = self.state, self.config
-        return state.epoch >= config.epochs or state.epoch - state.best_epoch >= config.patience
+        waited = state.epoch - max(state.best_epoch, config.warmup_epochs)
+        return state.epoch >= config.epochs or waited >= config.patience
 
     def run_epoch(self) -> Epoch:
         """Train on every window once, and validate.
@@ -96,7 +105,7 @@ class Trainer:
             ConfigError: the loss stopped being finite; `state` is still that of the last epoch.
         """
         state, epoch, started = self.state, self.state.epoch + 1, time.monotonic()
-        loss = self._train(epoch)
+        loss, norms = self._train(epoch)
         validation = self.plan.validation
         agreement = score(
             self.loader.store,
@@ -109,6 +118,8 @@ class Trainer:
             epoch=epoch,
             learning_rate=self.schedule.rate,
             loss=loss,
+            gradient_norm=statistics.median(norms),
+            clipped=sum(norm > self.largest_norm for norm in norms) / len(norms),
             ccc=agreement,
             best=agreement["mean"] > state.best,
             seconds=time.monotonic() - started,
@@ -116,6 +127,8 @@ class Trainer:
         if result.best:
             state.best, state.best_epoch = agreement["mean"], epoch
             self.best_weights = copy.deepcopy(self.network.state_dict())
+        elif self.config.restore_best == "each_epoch":
+            self.network.load_state_dict(self.best_weights)
         self.schedule.after_epoch(epoch, agreement["mean"])
         state.epoch, state.schedule = epoch, self.schedule.state_dict()
         state.records.append(asdict(result))
@@ -126,31 +139,38 @@ class Trainer:
         self.network.load_state_dict(self.best_weights)
         self.state.finished.append(self.name)
 
-    def _train(self, epoch: int) -> float:
-        """Take one step per batch; the mean loss over the windows."""
+    def _train(self, epoch: int) -> tuple[float, list[float]]:
+        """Take one step per batch; the mean loss over the windows, the gradient's norms."""
         config = self.config
         rng = np.random.default_rng([config.seed, epoch])
         torch.manual_seed(int(rng.integers(2**63)))
         order = rng.permutation(len(self.windows))
-        self.network.train()
-        total = 0.0
+        set_training(self.network, config.freeze)
+        total, norms = 0.0, []
         for step, tensors in enumerate(self.loader.batches([self.windows[i] for i in order], rng)):
             self.schedule.before_step((epoch - 1) * self.steps + step + 1)
             output = self.forward(tensors.streams, tensors.valid, tensors.mask)
+            counted = counted_frames(tensors, config)
             loss = torch.stack(
                 [
-                    ccc_loss(output[..., i], tensors.labels[..., c], tensors.annotated[..., c])
+                    ccc_loss(
+                        output[..., i],
+                        tensors.labels[..., c],
+                        counted[..., c],
+                        ddof=config.loss_ddof,
+                    )
                     for i, c in enumerate(self.labels)
                 ]
             ).sum()
             self.optimizer.zero_grad()
             loss.backward()
-            norm = nn.utils.clip_grad_norm_(self.network.parameters(), config.clip_norm)
+            norm = nn.utils.clip_grad_norm_(self.network.parameters(), self.largest_norm)
             if not math.isfinite(loss.item() + norm.item()):
                 raise self._diverged(epoch, step, loss.item(), tensors)
             self.optimizer.step()
             total += loss.item() * len(tensors.windows)
-        return total / len(self.windows)
+            norms.append(norm.item())
+        return total / len(self.windows), norms
 
     def _diverged(self, epoch: int, step: int, loss: float, batch: Tensors) -> ConfigError:
         rows = ", ".join(f"{w.video}[{w.start}:{w.stop}]" for w in batch.windows[:3])

@@ -134,6 +134,22 @@ def test_without_any_valid_frame_the_loss_is_zero_with_zero_gradients():
     assert not p.grad.any()
 
 
+def test_the_released_loss_divides_its_variances_by_one_less():
+    """Checked with NumPy's own moments; so not even a perfect prediction costs nothing."""
+    torch.manual_seed(0)
+    p, t = torch.randn(2, 3, 40, dtype=torch.float64)
+    mask = torch.rand(3, 40) < 0.8
+    expected = []
+    for x, y, m in zip(p.numpy(), t.numpy(), mask.numpy(), strict=True):
+        x, y = x[m], y[m]
+        covariance = np.cov(x, y, ddof=0)[0, 1]
+        spread = x.var(ddof=1) + y.var(ddof=1) + (x.mean() - y.mean()) ** 2
+        expected.append(1 - 2 * covariance / spread)
+    assert ccc_loss(p, t, mask, ddof=1).item() == pytest.approx(np.mean(expected), abs=1e-7)
+    assert ccc_loss(t, t, ddof=1).item() == pytest.approx(1 / 40, abs=1e-6)
+    assert ccc_loss(p, t, torch.eye(3, 40).bool(), ddof=1).item() == pytest.approx(1)
+
+
 def test_the_loss_keeps_float32_moments_for_bfloat16():
     torch.manual_seed(0)
     p, t = torch.randn(2, 300).bfloat16(), torch.randn(2, 300)

@@ -16,10 +16,12 @@ from vapipe.fusion.typed import read_value, types_of
 
 def test_the_defaults_follow_the_papers():
     config = FitConfig()
-    assert (config.head, config.window, config.stride, config.batch) == ("grjca", 300, 200, 12)
+    assert (config.head, config.window, config.stride) == ("grjca", 300, 200)
+    config = config.resolved()
+    assert (config.batch, config.learning_rate, config.patience) == (12, 1e-4, 10)
     assert (config.weight_decay, config.plateau_factor, config.plateau_patience) == (1e-3, 0.1, 5)
-    assert config.resolved().tcn_channels["video"] == (512, 512, 256, 256)
-    assert config.resolved().tcn_channels["audio"] == (128,) * 4
+    assert config.tcn_channels["video"] == (512, 512, 256, 256)
+    assert config.tcn_channels["audio"] == (128,) * 4
     assert config.networks() == {"valence": ("valence",), "arousal": ("arousal",)}
 
 
@@ -51,13 +53,16 @@ def test_a_configuration_is_read_from_a_file(tmp_path):
     [
         ({"epoch": 3}, "no option of fit is called `epoch`; did you mean `epochs`?"),
         ({"zzz": 3}, "called `zzz`; options: head, variant"),
-        ({"targets": "both"}, "targets must be one of per_target, joint, got 'both'"),
+        ({"targets": "both"}, "targets must be one of per_target, joint or none, got 'both'"),
         ({"device": "tpu"}, "device is `tpu`; it may be auto, cpu, cuda"),
-        ({"batch": 0}, "batch must be a whole number >= 1, got 0"),
-        ({"learning_rate": -1.0}, "learning_rate must be a finite number > 0, got -1.0"),
-        ({"learning_rate": float("nan")}, "learning_rate must be a finite number > 0, got nan"),
-        ({"clip_norm": float("inf")}, "clip_norm must be a finite number > 0, got inf"),
-        ({"weight_decay": -1.0}, "weight_decay must be a finite number >= 0, got -1.0"),
+        ({"batch": 0}, "batch must be a whole number >= 1 or none, got 0"),
+        ({"learning_rate": -1.0}, "learning_rate must be a finite number > 0 or none, got -1.0"),
+        (
+            {"learning_rate": float("nan")},
+            "learning_rate must be a finite number > 0 or none, got nan",
+        ),
+        ({"clip_norm": float("inf")}, "clip_norm must be a finite number >= 0 or none, got inf"),
+        ({"weight_decay": -1.0}, "weight_decay must be a finite number >= 0 or none, got -1.0"),
         ({"tcn_dropout": 1.0}, "tcn_dropout must be a finite number >= 0 and < 1, got 1.0"),
         ({"window": 10, "stride": 11}, "stride 11 is longer than the window of 10 rows"),
         ({"streams": {"face": "onet"}}, "every name in streams must be one of video, .* 'face'"),
@@ -66,9 +71,9 @@ def test_a_configuration_is_read_from_a_file(tmp_path):
         ({"tcn_kernels": [3, 0]}, r"tcn_kernels must be a list .* numbers >= 1, got \[3, 0\]"),
         ({"precision": "float16"}, "precision must be one of float32, bfloat16, got 'float16'"),
         ({"regressor": "mean"}, "regressor must be one of mlp, linear, gelu, relu, got 'mean'"),
-        ({"epochs": "3"}, "epochs must be a whole number >= 1, got '3'"),
-        ({"epochs": 2.5}, "epochs must be a whole number >= 1, got 2.5"),
-        ({"epochs": True}, "epochs must be a whole number >= 1, got True"),
+        ({"epochs": "3"}, "epochs must be a whole number >= 1 or none, got '3'"),
+        ({"epochs": 2.5}, "epochs must be a whole number >= 1 or none, got 2.5"),
+        ({"epochs": True}, "epochs must be a whole number >= 1 or none, got True"),
         ({"seed": 10**30}, "seed must be a whole number >= 0 and < 9.2.*, got 10{30}"),
         ({"head": "nothing"}, "no head is called `nothing`"),
         ({"head_options": {"drop": 1}}, "head grjca has no option drop; its options: dropout"),
@@ -122,6 +127,10 @@ def test_every_option_refuses_other_types_with_its_name(option):
         ("none", "recursions", None),
         ("3", "recursions", 3),
         ("1e2", "epochs", 100),
+        ("none", "batch", None),
+        ("0", "clip_norm", 0.0),
+        ("zero", "missing", "zero"),
+        ('["head", "encoders.video"]', "freeze", ("head", "encoders.video")),
         ("1", "learning_rate", 1.0),
         ("[3, 7]", "tcn_kernels", (3, 7)),
         ("onet", "streams.video", "onet"),

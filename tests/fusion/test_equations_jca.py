@@ -129,7 +129,8 @@ def test_sizes_are_those_of_release_and_paper():
     assert count_parameters(released.joint) == 4_991_488
     assert published.out_dim == 256
     assert count_parameters(published) == 2 * (513 * 128 + 16 * 16 + 256 * 32 + 2 * 16 * 32)
-    assert describe_head("jca").recipe == {"regressor": "relu", "hidden": 128}
+    published = describe_head("jca").published
+    assert (published["regressor"].value, published["hidden"].value) == ("relu", 128)
 
 
 def test_the_released_regressor_is_linear_relu_dropout_linear():

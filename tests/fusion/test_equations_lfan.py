@@ -124,7 +124,7 @@ def test_gates_say_how_much_each_modality_asks_of_each():
 
 
 def test_the_recipe_is_the_published_one():
-    recipe = describe_head("lfan").recipe
+    recipe = {n: each.value for n, each in describe_head("lfan").published.items()}
     assert recipe["regressor"] == "linear"
     assert recipe["tcn_channels"]["video"] == (256, 256, 128, 128)
     assert recipe["tcn_channels"]["audio"] == (64, 64, 32, 32)

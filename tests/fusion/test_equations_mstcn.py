@@ -82,7 +82,7 @@ def test_streams_may_differ_in_width_and_the_video_sets_the_output():
 
 
 def test_the_recipe_has_three_scales_and_the_gelu_regressor():
-    recipe = describe_head("mstcn").recipe
+    recipe = {n: each.value for n, each in describe_head("mstcn").published.items()}
     assert recipe["tcn_kernels"] == (3, 5, 7)
     assert recipe["regressor"] == "gelu"
     assert recipe["tcn_channels"]["audio"] == recipe["tcn_channels"]["audio2"] == (64,) * 4

@@ -13,8 +13,10 @@ import time
 import numpy as np
 import pytest
 import torch
+from fusion_caches import write_planted
 
-from vapipe.cache import ConfigError
+from vapipe.cache import ConfigError, FeatureStore
+from vapipe.cache.layout import write_labels
 from vapipe.fusion import Epoch, FitConfig, ccc, fit, load_run, resume
 
 PROGRAM = "from vapipe.cli import main; main()"
@@ -106,6 +108,33 @@ def test_the_learning_rate_warms_up_and_falls_on_a_plateau(planted, small, tmp_p
     assert rates[:3] == pytest.approx([0.01, 0.02, 0.02])
     assert rates == [*rates[:2], *sorted(rates[2:], reverse=True)]
     assert rates[-1] < 0.02
+
+
+@pytest.mark.parametrize("missing", ["exclude", "token"])
+def test_excluded_frames_do_not_count_in_the_loss_but_in_the_measure(
+    planted, small, tmp_path, missing
+):
+    """Labels of frames without a face change nothing in training; on validation they still do."""
+    other = write_planted(tmp_path / "cache")
+    for video in other.videos():
+        labels = other.labels(video).copy()
+        labels[other.valid(video, "onet") == 0] = 0.9
+        write_labels(other.root, video, labels, partition=other.partition(video), source={})
+    runs = [
+        fit(store, quick(small, missing=missing), tmp_path / str(index))
+        for index, store in enumerate((planted, FeatureStore.open(other.root)))
+    ]
+    losses = [[epoch.loss for epoch in run.epochs] for run in runs]
+    assert (losses[0] == losses[1]) == (missing == "exclude")
+    assert runs[0].evaluation.ccc["mean"] != runs[1].evaluation.ccc["mean"]
+
+
+def test_excluding_frames_without_a_face_needs_faces(planted, small, tmp_path):
+    alone = dataclasses.replace(
+        small, head="concat", head_options={}, streams={"audio": "logmel"}, missing="exclude"
+    )
+    with pytest.raises(ConfigError, match=r"missing = exclude leaves out .* no video stream"):
+        fit(planted, alone, tmp_path / "run")
 
 
 def test_validation_does_not_touch_the_statistics(planted, small, fitted):

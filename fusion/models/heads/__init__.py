@@ -9,6 +9,7 @@ from .registry import (
     describe_head,
     list_heads,
     register_head,
+    resolve_variant,
 )
 
 __all__ = [
@@ -27,6 +28,7 @@ __all__ = [
     "list_heads",
     "mstcn",
     "register_head",
+    "resolve_variant",
     "rjca",
     "sage",
     "tagf",

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 
 from ....errors import ConfigError
+from ...recipes import Stated
 from ..masking import zero_masked
 
 # Also the order in which heads concatenate streams: video is modality 1, audio modality 2.
@@ -52,8 +53,8 @@ class Head(nn.Module):
         variants: what `variant` may be; the first is the default.
         min_streams: how many streams the head needs at least.
         max_streams: how many it takes at most.
-        recipe: options of `FitConfig` that make the published complete model around the head
-            (`tcn_channels`, `tcn_kernels`, `regressor`, `hidden`); what the user sets wins.
+        published: how the paper or its released code builds and trains the complete model: options
+            of `FitConfig` with their sources. See `recipes`; what the user sets wins.
         revision: raised whenever weights come to mean something else; runs keep it, and are
             refused by a version that has another.
     """
@@ -62,7 +63,7 @@ class Head(nn.Module):
     variants: ClassVar[tuple[str, ...]] = ("official",)
     min_streams: ClassVar[int] = 1
     max_streams: ClassVar[int] = len(ROLES)
-    recipe: ClassVar[Mapping[str, Any]] = {}
+    published: ClassVar[Mapping[str, Stated]] = {}
     revision: ClassVar[int] = 1
     out_dim: int
 

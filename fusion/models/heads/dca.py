@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, ClassVar, Unpack
+from typing import Annotated, ClassVar, Unpack
 
 import torch
 from torch import Tensor, nn
 
+from ...recipes import RELEASED_CLIPS, RELEASED_CLIPS_RATE, Stated
 from ...typed import Within
 from ..masking import zero_masked
 from .base import Streams, init_linears
@@ -43,7 +44,16 @@ class DCA(RecursiveHead):
         "Praveen and Alam, Cross-attention is not always needed: dynamic cross-attention for "
         "audio-visual dimensional emotion recognition (ICME 2024); released code"
     )
-    recipe: ClassVar[Mapping[str, Any]] = {"regressor": "relu", "hidden": 128}
+    published: ClassVar[Mapping[str, Stated]] = {
+        **RELEASED_CLIPS,
+        "regressor": Stated("relu", "released code"),
+        "hidden": Stated(128, "released code"),
+        "epochs": Stated(100, "released configuration"),
+        "patience": Stated(100, "released code: no early stop"),
+        "optimizer": Stated("adamw", "released code"),
+        "learning_rate": Stated(3e-4, RELEASED_CLIPS_RATE),
+        "weight_decay": Stated(1e-5, "released code"),
+    }
 
     def __init__(
         self,

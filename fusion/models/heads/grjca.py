@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Unpack
+from typing import ClassVar, Unpack
 
 import torch
 from torch import Tensor
 
+from ...recipes import RELEASED_FRAMEWORK, Stated
 from .base import Streams, init_linears
 from .recursive import Recursions, RecursiveHead, gate_per_role, of_role
 from .registry import register_head
@@ -33,6 +34,10 @@ class GRJCA(RecursiveHead):
         "Praveen, Alam and Charton, United we stand, Divided we fall (arXiv:2503.12261, 2025); "
         "released code"
     )
+    published: ClassVar[Mapping[str, Stated]] = {
+        **RELEASED_FRAMEWORK,
+        "recursions": Stated(2, "released code; the paper reports 3 as best"),
+    }
 
     def __init__(
         self,

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, ClassVar
 
 import torch
 from torch import Tensor, nn
 
 from ....errors import ConfigError
+from ...recipes import RELEASED_CLIPS, RELEASED_CLIPS_RATE, Stated
 from ...typed import Within
 from ..masking import zero_masked
 from .base import Head, Streams, init_linears, require_length
@@ -53,7 +54,16 @@ class JCA(Head):
     )
     variants = ("official", "paper")
     min_streams = 2
-    recipe: ClassVar[Mapping[str, Any]] = {"regressor": "relu", "hidden": 128}
+    published: ClassVar[Mapping[str, Stated]] = {
+        **RELEASED_CLIPS,
+        "regressor": Stated("relu", "released code"),
+        "hidden": Stated(128, "released code"),
+        "epochs": Stated(50, "released configuration"),
+        "patience": Stated(50, "released code: no early stop"),
+        "optimizer": Stated("adam", "released code"),
+        "learning_rate": Stated(1e-4, RELEASED_CLIPS_RATE),
+        "weight_decay": Stated(0.0, "released code"),
+    }
     revision = 2  # 1 was RJCA with M = 1
 
     def __init__(

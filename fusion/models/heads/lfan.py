@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 
 from ....errors import ConfigError
+from ...recipes import RELEASED_FRAMEWORK, Stated
 from ..dropout import Dropout
 from .base import Head, Streams, init_linears
 from .registry import register_head
@@ -35,14 +36,19 @@ class LFAN(Head):
         "information (CVPRW 2022), entry MM-CV-LC; released code"
     )
     min_streams = 2
-    recipe: ClassVar[Mapping[str, Any]] = {
-        "tcn_channels": {
-            "video": (256, 256, 128, 128),
-            "audio": (64, 64, 32, 32),
-            "audio2": (32, 32, 32, 32),
-            "text": (256, 256, 128, 128),
-        },
-        "regressor": "linear",
+    published: ClassVar[Mapping[str, Stated]] = {
+        **RELEASED_FRAMEWORK,
+        "tcn_norm": Stated(True, "released code"),
+        "tcn_channels": Stated(
+            {
+                "video": (256, 256, 128, 128),
+                "audio": (64, 64, 32, 32),
+                "audio2": (32, 32, 32, 32),
+                "text": (256, 256, 128, 128),
+            },
+            "released code",
+        ),
+        "regressor": Stated("linear", "released code"),
     }
 
     def __init__(

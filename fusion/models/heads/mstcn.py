@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 
+from ...recipes import Stated
 from .base import ROLES, Head, Streams, init_linears
 from .registry import register_head
 from .time_attention import TimeAttention
@@ -24,7 +25,7 @@ class MSTCN(Head):
         out   = [F_v, F_v,audio, F_v,audio2]                                        [L, 3 D_v]
 
     The multi-scale TCNs before it (kernels 3, 5 and 7, concatenated) and the regressor behind it
-    are outside of the head (`recipe`). The paper states no widths or heads. Chosen here: 4 heads
+    are outside of the head (`published`). The paper states no widths or heads. Chosen here: 4 heads
     and audio TCNs of 64 channels, which the incomplete release has; F_v,m as wide as F_v; video
     TCNs of 256, 256, 128, 128 channels. Every frame sees the future.
     """
@@ -32,10 +33,14 @@ class MSTCN(Head):
     source = "USTC's multi-scale TCN and cross-modal attention: paper; incomplete release"
     variants = ("paper",)
     min_streams = max_streams = 3
-    recipe: ClassVar[Mapping[str, Any]] = {
-        "tcn_kernels": (3, 5, 7),
-        "tcn_channels": {"video": (256, 256, 128, 128), **dict.fromkeys(ROLES[1:], (64,) * 4)},
-        "regressor": "gelu",
+    published: ClassVar[Mapping[str, Stated]] = {
+        "tcn_kernels": Stated((3, 5, 7), "paper"),
+        "tcn_channels": Stated(
+            {"video": (256, 256, 128, 128), **dict.fromkeys(ROLES[1:], (64,) * 4)},
+            "audio: incomplete release; video: not stated, ours",
+        ),
+        "regressor": Stated("gelu", "paper"),
+        "targets": Stated("joint", "paper: one network with two outputs"),
     }
 
     def __init__(self, *, dims: Mapping[str, int], heads: int = 4) -> None:

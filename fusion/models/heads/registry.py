@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 from ....errors import ConfigError
 from ....plugins import load_plugins
+from ...recipes import Stated
 from ...typed import conform, types_of
 from .base import ROLES, Head
 
@@ -33,7 +34,7 @@ class HeadInfo:
         max_streams: how many streams it takes at most.
         recursions: default number of recursions M, or None when it has none.
         takes_length: whether weights of at least one variant depend on the window length.
-        recipe: options of `FitConfig` that make the published complete model around the head.
+        published: how the complete model around it is built and trained, see `Head.published`.
         options: further options with their defaults.
         types: the annotated types of these.
         revision: changes whenever weights come to mean something else.
@@ -48,7 +49,7 @@ class HeadInfo:
     max_streams: int
     recursions: int | None
     takes_length: bool
-    recipe: dict[str, Any]
+    published: dict[str, Stated]
     options: dict[str, Any]
     types: dict[str, Any]
     revision: int
@@ -103,11 +104,27 @@ def describe_head(name: str) -> HeadInfo:
         max_streams=head.max_streams,
         recursions=parameters["recursions"].default if "recursions" in parameters else None,
         takes_length="length" in parameters,
-        recipe=dict(head.recipe),
+        published=dict(head.published),
         options={k: p.default for k, p in parameters.items() if k not in _COMMON},
         types={k: p.annotation for k, p in parameters.items() if k not in _COMMON},
         revision=head.revision,
     )
+
+
+def resolve_variant(name: str, variant: str) -> str:
+    """The variant of a head that is built: its first one where it has no `official`.
+
+    Raises:
+        ConfigError: no such head or variant.
+    """
+    variants = describe_head(name).variants
+    if variant == "official" and "official" not in variants:
+        return variants[0]
+    if variant not in variants:
+        raise ConfigError(
+            f"head {name} has no variant `{variant}`; there are: {', '.join(variants)}"
+        )
+    return variant
 
 
 def _parameters(head: type[Head]) -> dict[str, inspect.Parameter]:
@@ -160,12 +177,7 @@ def create_head(
     """
     info, head = describe_head(name), _find(name)
     _check_dims(info, dims)
-    if variant == "official" and "official" not in info.variants:
-        variant = info.variants[0]
-    if variant not in info.variants:
-        raise ConfigError(
-            f"head {name} has no variant `{variant}`; there are: {', '.join(info.variants)}"
-        )
+    variant = resolve_variant(name, variant)
     arguments: dict[str, Any] = {"dims": dict(dims), **check_options(name, options)}
     if len(info.variants) > 1:
         arguments["variant"] = variant

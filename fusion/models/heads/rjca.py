@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import ClassVar
+
 import torch
 from torch import Tensor
 
+from ...recipes import RELEASED_FRAMEWORK, Stated
 from .base import Streams
 from .recursive import RecursiveHead
 from .registry import register_head
@@ -29,6 +33,7 @@ class RJCA(RecursiveHead):
         "regression based emotion recognition (ICASSP 2023); Praveen and Alam, Recursive joint "
         "cross-modal attention (CVPRW 2024); released code"
     )
+    published: ClassVar[Mapping[str, Stated]] = RELEASED_FRAMEWORK
 
     @property
     def joint_linear(self) -> bool:

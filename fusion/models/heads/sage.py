@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 
+from ...recipes import Stated
 from .base import Head, Streams, init_linears
 from .registry import register_head
 from .time_attention import Encoder, masked_softmax
@@ -38,6 +40,9 @@ class SAGE(Head):
     """
 
     source = "SAGE's equations; no code is published"
+    published: ClassVar[Mapping[str, Stated]] = {
+        "targets": Stated("joint", "paper: one network with two outputs"),
+    }
     variants = ("paper", "scaled", "per_modality")
 
     def __init__(

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Unpack
+from typing import ClassVar, Unpack
 
 import torch
 from torch import Tensor, nn
 
 from ....errors import ConfigError
+from ...recipes import RELEASED_FRAMEWORK, Stated
 from .base import Streams, init_linears
 from .lstm import BiLSTM, ResidualBiLSTM
 from .recursive import Recursions, RecursiveHead, of_role, weighted_sum
@@ -37,6 +38,12 @@ class TAGF(RecursiveHead):
     """
 
     source = "Lee et al., TAGF: time-aware gated fusion (arXiv:2507.02080, 2025); released code"
+    published: ClassVar[Mapping[str, Stated]] = {
+        **RELEASED_FRAMEWORK,
+        "learning_rate": Stated(1e-5, "paper"),
+        "batch": Stated(6, "paper"),
+        "patience": Stated(10, "paper"),
+    }
 
     def __init__(
         self,

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from ....errors import ConfigError
+from ...recipes import Stated
 from ..dropout import Dropout
 from ..masking import zero_masked
 from ..tcn import TCN
@@ -53,7 +54,7 @@ class Transformer(Head):
     Options left at None take these values: temporal="none", width=256, layers=2, heads=4,
     dropout=0.1. They are chosen here, as are 4 width channels inside a layer, normalised after each
     part; a TCN of four causal levels, kernel 5, of `width` channels; one LSTM layer of `width`
-    channels per direction. Features enter without a TCN of their own (`recipe`).
+    channels per direction. Features enter without a TCN of their own (`published`).
     Every frame sees the future, except with layers=0 and no LSTM.
     """
 
@@ -62,7 +63,9 @@ class Transformer(Head):
         "papers that compare with them"
     )
     variants = ("paper",)
-    recipe: ClassVar[Mapping[str, Any]] = {"tcn_channels": dict.fromkeys(ROLES, ())}
+    published: ClassVar[Mapping[str, Stated]] = {
+        "tcn_channels": Stated(dict.fromkeys(ROLES, ()), "as described by other papers")
+    }
 
     def __init__(
         self,
