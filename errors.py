@@ -15,6 +15,20 @@ class CacheError(VapipeError):
     """The feature cache cannot be read or written as asked."""
 
 
+class FileGoneError(CacheError):
+    """A shard is not there any more; its rows may lie in another one."""
+
+
+class CacheBusyError(CacheError):
+    """Another process does what only one may do at a time."""
+
+    def __init__(self, root: Path, holder: str) -> None:
+        super().__init__(
+            f"{root} is in use by {holder}; run the command again when that is done (a process "
+            "that was killed holds nothing)"
+        )
+
+
 class MediaError(VapipeError):
     """A media file cannot be used."""
 

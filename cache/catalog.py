@@ -6,22 +6,15 @@ can be kept in the index (`index.py`), so that opening a large cache reads no he
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from ..errors import CacheError, DamagedShardError
-from .header import ArrayInfo, Header, read_header
+from ..errors import CacheError, DamagedShardError, FileGoneError
+from .header import Header, Item, read_header
 from .layout import PACK_PREFIX, feature_folder
-
-# What the arrays of each kind may be: NumPy types, and number of dimensions.
-_ARRAYS: dict[str, dict[str, tuple[tuple[str, ...], int]]] = {
-    "timeline": {"pts": (("<f8",), 1)},
-    "labels": {"labels": (("<f4",), 2)},
-    "features": {"features": (("<f2", "<f4"), 2), "valid": (("|u1",), 1)},
-}
-_ABSENT = ArrayInfo("absent", (0,), None, "")
 
 
 class Place(NamedTuple):
@@ -62,6 +55,7 @@ class Folder:
         dim, dtype: for features, of the stored rows.
         provenance: for features, modality, configuration and library versions.
         modified_ns: modification time of the folder when it was listed.
+        files: in an index, what else must be the same where that time was too recent to tell.
         shards: file names; of two that hold the same item the later one counts.
         damaged: file name -> why it cannot be used.
         ids, shard, start, rows, facts: one entry per item; `shard` counts into `shards`.
@@ -75,6 +69,7 @@ class Folder:
     dtype: str = ""
     provenance: dict[str, Any] = field(default_factory=dict)
     modified_ns: int = 0
+    files: str = ""
     shards: list[str] = field(default_factory=list)
     damaged: dict[str, str] = field(default_factory=dict)
     ids: list[str] = field(default_factory=list)
@@ -82,6 +77,11 @@ class Folder:
     start: list[int] = field(default_factory=list)
     rows: list[int] = field(default_factory=list)
     facts: list[Any] = field(default_factory=list)
+
+    @property
+    def imported(self) -> bool:
+        """Whether its features came from files of the user, so that vapipe cannot make them."""
+        return "imported" in self.provenance.get("config", {})
 
     def add(self, name: str, header: Header) -> None:
         """Enter a shard and its items."""
@@ -96,9 +96,16 @@ class Folder:
             self.shard.append(len(self.shards))
             self.start.append(start)
             self.rows.append(item.rows)
-            self.facts.append(item.facts["source"]["sha256"] if features else dict(item.facts))
+            self.facts.append(item_facts(header, item))
             start += item.rows
         self.shards.append(name)
+
+
+def item_facts(header: Header, item: Item) -> Any:
+    """What a listing keeps of an item's facts; see `Place`."""
+    if header.kind == "features":
+        return item.facts["source"]["sha256"]
+    return {name: value for name, value in item.facts.items() if name != "digests"}
 
 
 class Group(Mapping[str, Place]):
@@ -177,22 +184,47 @@ def shard_folders(root: Path) -> Iterator[tuple[Path, str]]:
 def list_folder(root: Path, path: Path, kind: str) -> Folder:
     """Read the header of every shard in a folder; packs first, so that single shards count.
 
-    Damaged shards, and shards that do not belong into this folder, are entered as such.
+    Damaged shards, and shards that do not belong into this folder, are entered as such. What is
+    packed meanwhile is found where it lies then: an item that is there all the time is listed.
     """
-    folder = Folder(path.relative_to(root).as_posix(), kind, modified_ns=path.stat().st_mtime_ns)
-    names = sorted(file.name for file in path.iterdir() if file.name.endswith(".h5"))
-    for name in sorted(names, key=lambda name: (not name.startswith(PACK_PREFIX), name)):
-        try:
-            header = read_header(path / name)
-            _check_place(path / name, header, folder)
-        except CacheError as error:
-            folder.damaged[name] = getattr(error, "reason", str(error))
-        else:
-            folder.add(name, header)
-    return folder
+    while True:
+        modified_ns = path.stat().st_mtime_ns
+        names = shard_names(path)
+        folder = Folder(path.relative_to(root).as_posix(), kind, modified_ns=modified_ns)
+        for name in sorted(names, key=shard_order):
+            try:
+                header = read_header(path / name)
+                _check_belongs(path / name, header, folder)
+            except FileGoneError:
+                continue
+            except CacheError as error:
+                folder.damaged[name] = getattr(error, "reason", str(error))
+            else:
+                folder.add(name, header)
+        # A pack is there before what it holds is removed, so a listing without a new one is whole.
+        if not any(name.startswith(PACK_PREFIX) for name in shard_names(path) - names):
+            return folder
 
 
-def _check_place(path: Path, header: Header, folder: Folder) -> None:
+def shard_names(path: Path) -> set[str]:
+    """Names of the shards in a folder."""
+    return {entry.name for entry in shard_entries(path)}
+
+
+def shard_entries(path: Path) -> Iterator[os.DirEntry[str]]:
+    """Directory entries of the shards in a folder."""
+    with os.scandir(path) as entries:
+        for entry in entries:
+            if entry.name.endswith(".h5") and not entry.name.startswith("."):
+                yield entry
+
+
+def shard_order(name: str) -> tuple[bool, str]:
+    """Sorts shards so that, of two that hold the same item, the later one counts."""
+    return not name.startswith(PACK_PREFIX), name
+
+
+def _check_belongs(path: Path, header: Header, folder: Folder) -> None:
     """Refuse a shard that was moved here from elsewhere."""
     if header.kind == folder.kind == "features" and not folder.shards:
         folder.stream, folder.key = header.stream, header.key
@@ -202,19 +234,17 @@ def _check_place(path: Path, header: Header, folder: Folder) -> None:
     )
     if folder.kind == "features":
         belongs &= feature_folder(header.stream, header.key) == path.parent.name
-    wrong = [
-        f"`{name}` is {info.dtype} {list(info.shape)}"
-        for name, (dtypes, ndim) in _ARRAYS[folder.kind].items()
-        for info in [header.arrays.get(name, _ABSENT)]
-        if info.dtype not in dtypes or len(info.shape) != ndim or info.shape[0] != header.rows
-    ]
-    if belongs and wrong:
-        raise DamagedShardError(
-            path, f"{', '.join(wrong)} for {header.rows} rows, which is no {header.kind} shard"
-        )
     if not belongs:
         raise DamagedShardError(
             path,
             f"holds {header.kind} {header.stream} {header.key[:8]}".rstrip()
             + ", which does not belong into this folder",
         )
+    if folder.kind == "features" and folder.shards:
+        info = header.arrays["features"]
+        if (info.shape[1], info.dtype) != (folder.dim, folder.dtype):
+            raise DamagedShardError(
+                path,
+                f"holds rows of {info.shape[1]} x {info.dtype}, the others of this folder "
+                f"{folder.dim} x {folder.dtype}",
+            )

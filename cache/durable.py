@@ -11,24 +11,19 @@ import json
 import os
 import re
 import secrets
-import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from ..errors import CacheError
+from .locks import lock, lock_where_possible
 
 PARTIAL_SUFFIX = ".partial"
-_PARTIAL_NAME = re.compile(r"^\.(?P<host>[0-9a-f]{8})-(?P<pid>\d+)-[0-9a-f]{12}\.partial$")
-
-
-def _host() -> str:
-    return hashlib.sha256(socket.gethostname().encode()).hexdigest()[:8]
 
 
 @contextmanager
-def refusals_named(target: Path) -> Iterator[None]:
+def wrap_io_errors(target: Path) -> Iterator[None]:
     """Turn what the file system (or HDF5 over it) refuses into one message that names `target`.
 
     Raises:
@@ -47,27 +42,48 @@ def refusals_named(target: Path) -> Iterator[None]:
 
 @contextmanager
 def atomic_file(target: Path) -> Iterator[Path]:
-    """Yield a temporary path beside `target`; flush and rename it when the block ends well.
+    """Yield an empty file beside `target`; flush and rename it when the block ends well.
 
-    The temporary name is unique across processes and nodes that share the file system. When the
-    block raises, the temporary file is removed and `target` stays as it was.
+    The temporary name is unique across processes and nodes that share the file system, and locked
+    as long as its writer lives. When the block raises, the temporary file is removed and `target`
+    stays as it was.
 
     Raises:
         CacheError: the folder cannot be written, or the disk is full.
     """
-    with refusals_named(target):
+    with wrap_io_errors(target):
         target.parent.mkdir(parents=True, exist_ok=True)
-    partial = target.parent / f".{_host()}-{os.getpid()}-{secrets.token_hex(6)}{PARTIAL_SUFFIX}"
+        partial, handle = _locked_partial(target.parent)
     try:
         yield partial
-        with refusals_named(target):
+        with wrap_io_errors(target):
             _flush(partial)
             partial.replace(target)
             _flush(target.parent)
     except BaseException:
-        if partial.exists():
-            partial.unlink()
+        partial.unlink(missing_ok=True)
         raise
+    finally:
+        os.close(handle)
+
+
+def _locked_partial(folder: Path) -> tuple[Path, int]:
+    """A new temporary file and its handle, locked where the file system has locks."""
+    while True:
+        partial = folder / f".{secrets.token_hex(12)}{PARTIAL_SUFFIX}"
+        handle = os.open(partial, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o666)
+        lock_where_possible(handle)
+        if _names(partial, handle):  # not taken for a dead one before it was locked
+            return partial, handle
+        os.close(handle)
+
+
+def _names(path: Path, handle: int) -> bool:
+    """Whether a path still names an open file."""
+    try:
+        return os.path.samestat(path.stat(), os.fstat(handle))
+    except FileNotFoundError:
+        return False
 
 
 def _flush(path: Path) -> None:
@@ -81,7 +97,7 @@ def _flush(path: Path) -> None:
 
 def write_bytes(target: Path, data: bytes) -> None:
     """Write a small file durably."""
-    with atomic_file(target) as partial, refusals_named(target):
+    with atomic_file(target) as partial, wrap_io_errors(target):
         partial.write_bytes(data)
 
 
@@ -103,24 +119,24 @@ def canonical_json(value: Any) -> bytes:
     return text.encode()
 
 
-def dead_partials(folder: Path) -> list[Path]:
-    """Partial files left below `folder` by processes of this host that no longer live."""
-    found = []
+def dead_partials(folder: Path) -> Iterator[Path]:
+    """Partial files below `folder` whose writers no longer live, on whatever host they were.
+
+    Each is locked as long as the caller is at it, so that it may be removed. Where the file system
+    has no locks none is known to be dead.
+    """
     for path in folder.rglob(f".*{PARTIAL_SUFFIX}"):
-        match = _PARTIAL_NAME.match(path.name)
-        if match and match["host"] == _host() and not _alive(int(match["pid"])):
-            found.append(path)
-    return found
-
-
-def _alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
+        try:
+            handle = os.open(path, os.O_RDWR)
+        except OSError:
+            continue  # complete meanwhile, or another user's
+        try:
+            if lock(handle) and _names(path, handle):
+                yield path
+        except OSError:
+            continue
+        finally:
+            os.close(handle)
 
 
 def slug(identifier: str) -> str:

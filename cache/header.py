@@ -7,20 +7,21 @@ header, so that a reader can check and map a shard without parsing HDF5. See doc
 from __future__ import annotations
 
 import hashlib
-import json
+import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 
-from ..errors import CacheError, DamagedShardError
+from ..errors import CacheError, DamagedShardError, FileGoneError
 from .durable import canonical_json
+from .judge import RefusedError, check_header, parse_json
 
 VERSION = 1
-KINDS = ("timeline", "labels", "features")
 _PREAMBLE = re.compile(rb"vapipe-shard (\d{4}) (\d{9}) (\d{9}) ([0-9a-f]{64})\n")
 PREAMBLE_BYTES = 13 + 5 + 10 + 10 + 65
 _FIRST_READ = 8192
@@ -95,38 +96,63 @@ def read_header(path: Path) -> Header:
     """Read and check a shard's header; the HDF5 part is neither parsed nor read.
 
     Raises:
-        DamagedShardError: truncated, flipped or foreign bytes.
+        DamagedShardError: truncated, flipped or foreign bytes, or what no vapipe writes.
+        FileGoneError: there is no such file (any more).
         CacheError: the file cannot be read, or a newer vapipe wrote it.
+    """
+    with open_shard(path) as handle:
+        return read_header_of(handle, path)
+
+
+@contextmanager
+def open_shard(path: Path) -> Iterator[BinaryIO]:
+    """Open a shard for reading.
+
+    Raises:
+        FileGoneError: there is no such file (any more).
+        CacheError: it cannot be read.
     """
     try:
         with path.open("rb", buffering=0) as handle:
-            start = handle.read(_FIRST_READ)
-            match = _PREAMBLE.match(start)
-            if match is None:
-                raise DamagedShardError(path, _why_foreign(start))
-            version, block, length = (int(match[group]) for group in (1, 2, 3))
-            if version != VERSION:
-                raise CacheError(
-                    f"{path} has shard format version {version}; this vapipe reads version "
-                    f"{VERSION}. Use the vapipe that wrote it, or extract again into a new cache"
-                )
-            if PREAMBLE_BYTES + length > block:
-                raise DamagedShardError(path, f"header of {length} bytes in a block of {block}")
-            missing = PREAMBLE_BYTES + length - len(start)
-            body = (start + handle.read(missing) if missing > 0 else start)[PREAMBLE_BYTES:][
-                :length
-            ]
-            size = handle.seek(0, 2)
+            yield handle
+    except FileNotFoundError as error:
+        raise FileGoneError(f"cannot read {path}: {error.strerror}") from error
     except OSError as error:
         raise CacheError(f"cannot read {path}: {error.strerror or error}") from error
+
+
+def read_header_of(handle: BinaryIO, path: Path) -> Header:
+    """Read and check the header of an open shard; errors as `read_header`."""
+    start = handle.read(_FIRST_READ)
+    match = _PREAMBLE.match(start)
+    if match is None:
+        raise DamagedShardError(path, _why_foreign(start))
+    version, block, length = (int(match[group]) for group in (1, 2, 3))
+    if version != VERSION:
+        raise CacheError(
+            f"{path} has shard format version {version}; this vapipe reads version "
+            f"{VERSION}. Use the vapipe that wrote it, or extract again into a new cache"
+        )
+    size = os.fstat(handle.fileno()).st_size
+    if not PREAMBLE_BYTES + length <= block <= size:
+        raise DamagedShardError(
+            path, f"header of {length} bytes in a block of {block}, in a file of {size}"
+        )
+    missing = PREAMBLE_BYTES + length - len(start)
+    whole = start + handle.read(missing) if missing > 0 else start
+    body = whole[PREAMBLE_BYTES:][:length]
     if hashlib.sha256(body).hexdigest().encode() != match[4]:
         raise DamagedShardError(path, "the header does not match its digest")
-    header = _decode(body)
-    if size != block + header.hdf5_bytes:
+    try:
+        raw = parse_json(body)
+        check_header(raw, block)
+    except RefusedError as error:
+        raise DamagedShardError(path, f"its header: {error}") from error
+    if size != block + raw["hdf5_bytes"]:
         raise DamagedShardError(
-            path, f"the file has {size} bytes, its header says {block + header.hdf5_bytes}"
+            path, f"the file has {size} bytes, its header says {block + raw['hdf5_bytes']}"
         )
-    return header
+    return _decode(raw)
 
 
 def _why_foreign(start: bytes) -> str:
@@ -137,11 +163,10 @@ def _why_foreign(start: bytes) -> str:
     return "the file does not begin with a shard header"
 
 
-def _decode(body: bytes) -> Header:
-    raw = json.loads(body)
-    raw["items"] = tuple(Item(**item) for item in raw["items"])
-    raw["arrays"] = {
+def _decode(raw: dict[str, Any]) -> Header:
+    items = tuple(Item(**item) for item in raw["items"])
+    arrays = {
         name: ArrayInfo(**{**info, "shape": tuple(info["shape"])})
         for name, info in raw["arrays"].items()
     }
-    return Header(**raw)
+    return Header(**{**raw, "items": items, "arrays": arrays})

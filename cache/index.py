@@ -1,22 +1,26 @@
 """The index: a listing of the cache kept in one file, so that opening reads no headers.
 
-It can be deleted at any time. A folder whose modification time is not the one in the index, or was
-too recent when the index was written to tell, is listed anew; readers never write the index.
+It can be deleted at any time. A folder that may have changed since it was listed is listed anew;
+readers never write the index.
 """
 
 from __future__ import annotations
 
 import gc
+import hashlib
 import json
-import time
+from dataclasses import fields
 from pathlib import Path
+from typing import Any
 
-from .catalog import Catalog, Folder, list_folder, shard_folders
-from .durable import canonical_json, write_bytes
+from .catalog import Catalog, Folder, list_folder, shard_entries, shard_folders
+from .durable import atomic_file, canonical_json, wrap_io_errors
+from .judge import check_listing
 
 INDEX = "index.json"
-_FORMAT = 1
-_RACY_SECONDS = 0.1  # file systems may give two changes within this time the same time stamp
+_FORMAT = 2
+_COARSE_NS = 3_000_000_000  # file systems may give changes within this time the same time stamp
+_FIELDS = {field.name for field in fields(Folder)}
 
 
 def open_catalog(root: Path) -> Catalog:
@@ -25,24 +29,49 @@ def open_catalog(root: Path) -> Catalog:
     folders = []
     for path, kind in shard_folders(root):
         folder = known.get(path.relative_to(root).as_posix())
-        if folder is None or folder.modified_ns != path.stat().st_mtime_ns:
+        if folder is None or folder.kind != kind or not _is_current(path, folder):
             folder = list_folder(root, path, kind)
         folders.append(folder)
     return Catalog(root, folders)
 
 
+def _is_current(path: Path, folder: Folder) -> bool:
+    """Whether a folder is as it was listed.
+
+    Its time tells, unless it had changed just before; then which file has which name.
+    """
+    if folder.modified_ns != path.stat().st_mtime_ns:
+        return False
+    return not folder.files or folder.files == _files(path)
+
+
+def _files(path: Path) -> str:
+    """Digest of the names of a folder's shards and of the files that have these names."""
+    found = sorted(f"{entry.name} {entry.inode()}" for entry in shard_entries(path))
+    return hashlib.sha256("\n".join(found).encode(errors="surrogateescape")).hexdigest()
+
+
 def write_index(root: Path) -> None:
     """Bring the index up to date; of several writers the last one wins, which does no harm.
-
-    Waits a moment first, so that the folders' present time stamps tell later changes.
 
     Raises:
         CacheError: the disk refuses.
     """
-    time.sleep(2 * _RACY_SECONDS)
-    catalog = open_catalog(root)
-    folders = [vars(folder) for folder in catalog.folders]
-    write_bytes(root / INDEX, canonical_json({"format": _FORMAT, "folders": folders}))
+    target = root / INDEX
+    with atomic_file(target) as partial:
+        now_ns = partial.stat().st_mtime_ns  # by the clock of the file system, before the listing
+        known = {path: _files(path) for path, _ in shard_folders(root)}
+        catalog = open_catalog(root)
+        for folder in catalog.folders:
+            recent = folder.modified_ns > now_ns - _COARSE_NS
+            folder.files = known.get(root / folder.path, "changed") if recent else ""
+        folders = canonical_json([vars(folder) for folder in catalog.folders])
+        with wrap_io_errors(target):
+            partial.write_bytes(_preamble(folders) + folders)
+
+
+def _preamble(folders: bytes) -> bytes:
+    return f"vapipe-index {_FORMAT} {hashlib.sha256(folders).hexdigest()}\n".encode()
 
 
 def _load(path: Path) -> dict[str, Folder]:
@@ -50,18 +79,17 @@ def _load(path: Path) -> dict[str, Folder]:
     collecting = gc.isenabled()
     gc.disable()  # millions of small objects arrive at once and all stay
     try:
-        content = json.loads(path.read_bytes())
-        written_ns = path.stat().st_mtime_ns  # by the clock of the same file system
-        if content["format"] != _FORMAT:
+        preamble, _, folders = path.read_bytes().partition(b"\n")
+        if preamble + b"\n" != _preamble(folders):
             return {}
-        folders = [Folder(**folder) for folder in content["folders"]]
-    except (OSError, ValueError, KeyError, TypeError):
+        listing: Any = json.loads(folders)
+        for folder in listing:
+            check_listing(folder, _FIELDS)
+        if b"\\ud" in folders.lower():  # half of a character, which cannot be written again
+            return {}
+    except (OSError, ValueError, TypeError, RecursionError):
         return {}  # the index is never the truth: without it the headers are read
     finally:
         if collecting:
             gc.enable()
-    return {
-        folder.path: folder
-        for folder in folders
-        if folder.modified_ns < written_ns - _RACY_SECONDS * 1e9
-    }
+    return {folder["path"]: Folder(**folder) for folder in listing}

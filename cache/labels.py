@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import LabelError
-from .layout import PARTITIONS
+from .judge import PARTITIONS
 
 INVALID = -5.0  # Aff-Wild2's mark of a frame without annotation, in either column
 SURPLUS_ALLOWED = 5  # label rows beyond the last frame that are dropped with a note, not refused

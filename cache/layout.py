@@ -2,6 +2,7 @@
 
     vapipe-cache.json                          marks the folder as a cache
     current.json                               stream -> key of the last extraction
+    locks/                                     who writes, packs, removes; empty files
     index.json                                 listing of the shards; can be deleted
     failures/<video>.json                      why a video could not be extracted
     log/<run>.jsonl                            what a run of extraction did
@@ -9,7 +10,7 @@
     timeline/<video>.h5                        one per video file: pts, subjects, source facts
     labels/<item>.h5                           one per annotated subject
     features/<stream>-<key>/<item>.h5          one per subject (visual) or video (audio),
-    features/<stream>-<key>/@pack-<n>.h5       or packed: many of them
+    features/<stream>-<key>/@pack-<n>-<x>.h5   or packed: many of them
 
 Folder and file names are made by `durable.safe_name`; the truth about what a shard holds is in it.
 """
@@ -25,8 +26,11 @@ from typing import Any
 import numpy as np
 
 from ..errors import CacheError
-from .durable import PARTIAL_SUFFIX, safe_name, slug, write_json
+from .durable import PARTIAL_SUFFIX, safe_name, slug, wrap_io_errors, write_json
 from .header import Item
+from .judge import PARTITIONS
+from .locks import FOLDER as LOCKS
+from .locks import make_locks, noting
 from .shard import ShardWriter, write_shard
 from .timeline import Timeline
 
@@ -35,7 +39,6 @@ CURRENT = "current.json"
 PACK_PREFIX = "@pack-"  # of shards that hold many items; `safe_name` never begins so
 FORMAT = 1
 DTYPES = {"float16": "<f2", "float32": "<f4"}
-PARTITIONS = ("train", "validation", "test")
 
 
 def create_cache(root: Path) -> None:
@@ -46,6 +49,8 @@ def create_cache(root: Path) -> None:
     """
     if (root / MARKER).exists():
         check_cache(root)
+        with wrap_io_errors(root / LOCKS):
+            make_locks(root)
         return
     if root.exists() and not root.is_dir():
         raise CacheError(f"{root} is a file; give --cache a folder")
@@ -54,12 +59,14 @@ def create_cache(root: Path) -> None:
         if root.exists()
         else []
     )
-    if foreign:
+    if foreign and not (root / MARKER).exists():  # which another process may have made meanwhile
         raise CacheError(
             f"{root} is not a vapipe cache but holds {len(foreign)} other entries "
             f"({', '.join(sorted(foreign)[:3])} ...); give --cache a new or empty folder"
         )
     write_json(root / MARKER, {"format": "vapipe-cache", "version": FORMAT})
+    with wrap_io_errors(root / LOCKS):
+        make_locks(root)
 
 
 def check_cache(root: Path) -> None:
@@ -87,7 +94,8 @@ def check_cache(root: Path) -> None:
 
 def write_current(root: Path, keys: Mapping[str, str]) -> None:
     """Note the keys (stream -> key) that an extraction uses; other streams stay as noted."""
-    write_json(root / CURRENT, {**read_current(root), **keys})
+    with noting(root):
+        write_json(root / CURRENT, {**read_current(root), **keys})
 
 
 def read_current(root: Path) -> dict[str, str]:
@@ -98,8 +106,13 @@ def read_current(root: Path) -> dict[str, str]:
     """
     path = root / CURRENT
     try:
-        return json.loads(path.read_text()) if path.exists() else {}
-    except (OSError, ValueError) as error:
+        current = json.loads(path.read_text())
+        if not all(isinstance(key, str) for key in current.values()):
+            raise ValueError("a key is no text")
+        return current
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError, AttributeError, RecursionError) as error:
         raise CacheError(
             f"cannot read {path}: {error}; delete it, the next `vapipe extract` writes it"
         ) from error

@@ -20,7 +20,7 @@ from .durable import safe_name
 from .index import open_catalog
 from .layout import check_cache, feature_folder, read_current
 from .odd_times import Odd, odd_times
-from .reading import ShardReader
+from .rows import RowReader
 from .status import CacheStatus, owner_states, summarise
 from .timeline import usable
 
@@ -157,10 +157,10 @@ def scan(root: Path, progress: Callable[[int], None] = lambda total: None) -> Ca
     catalog.timelines = dict(catalog.timelines)  # each is looked up again for every stream
     status = summarise(root, catalog)
     streams, older = _streams(catalog, read_current(root))
-    reading = _Reading(root, dict(status.damaged))
+    reading = _Reading(root, catalog, dict(status.damaged))
     parts = len(streams) + 2
     videos = {}
-    for video, place, pts in reading.rows(catalog.timelines, "pts"):
+    for video, place, pts in reading.rows(catalog.timelines, lambda each: each.timelines, "pts"):
         videos[video] = _video(video, place, pts)
     progress(parts)
     labels = dict(_labels(catalog, reading))
@@ -208,27 +208,34 @@ def _streams(catalog: Catalog, current: Mapping[str, str]) -> tuple[list[StoredS
     return streams, older
 
 
+_Places = Callable[[Catalog], Mapping[str, Place]]
+
+
 class _Reading:
     """Reads rows of many items; what cannot be read is noted and told."""
 
-    def __init__(self, root: Path, damaged: dict[str, str]) -> None:
+    def __init__(self, root: Path, catalog: Catalog, damaged: dict[str, str]) -> None:
         self._root = root
+        self._rows = RowReader(root, catalog)
         self.damaged = damaged
 
     def rows(
-        self, places: Mapping[str, Place], name: str
+        self, places: Mapping[str, Place], among: _Places, name: str
     ) -> Iterator[tuple[str, Place, np.ndarray | str]]:
         """Each id with its place and rows, or in their stead the reason why there are none.
 
-        Quick where the rows of a shard come one after the other.
+        Args:
+            places: of the rows wanted.
+            among: where to look them up again.
+            name: of the array.
         """
-        reader: ShardReader | None = None
         for owner, place in places.items():
+
+            def find(catalog: Catalog, owner: str = owner) -> Place | None:
+                return among(catalog).get(owner)
+
             try:
-                if reader is None or reader.path != place.path:
-                    reader = None
-                    reader = ShardReader(place.path)
-                yield owner, place, reader.rows(name, place.start, place.stop)
+                yield owner, place, self._rows.read(find, owner, name)
             except CacheError as error:
                 reason = getattr(error, "reason", str(error))
                 self.damaged.setdefault(place.path.relative_to(self._root).as_posix(), reason)
@@ -263,7 +270,7 @@ def _labels(catalog: Catalog, reading: _Reading) -> Iterator[tuple[str, tuple[in
             yield item, (None, f"{place.rows} label rows for {rows} frames; extract again")
         elif rows is not None:
             fitting[item] = place
-    for item, _, values in reading.rows(fitting, "labels"):
+    for item, _, values in reading.rows(fitting, lambda each: each.labels, "labels"):
         if isinstance(values, str):
             yield item, (None, values)
         else:
@@ -285,9 +292,12 @@ def _column(catalog: Catalog, stream: StoredStream, reading: _Reading) -> dict[s
             present[each.owner] = each.place
             cells.pop(each.owner, None)  # a pack holds the rows of a damaged single shard
     row_bytes = stream.group.folder.dim * np.dtype(stream.group.folder.dtype).itemsize + 1
+    key = stream.name, stream.key
     # In the order of the shards.
     in_order = {owner: present[owner] for owner in stream.group if owner in present}
-    for owner, place, codes in reading.rows(in_order, "valid"):
+    for owner, place, codes in reading.rows(
+        in_order, lambda each: each.features.get(key, {}), "valid"
+    ):
         if isinstance(codes, str):
             cells[owner] = Cell("damaged", {}, codes)
         else:

@@ -18,7 +18,7 @@ import h5py
 import numpy as np
 
 from ..errors import CacheError, WriteVerificationError
-from .durable import atomic_file, canonical_json, digest_file, refusals_named
+from .durable import atomic_file, canonical_json, digest_file, wrap_io_errors
 from .header import (
     VERSION,
     ArrayInfo,
@@ -27,12 +27,11 @@ from .header import (
     pack_user_block,
     user_block_size,
 )
-from .reading import ShardReader
+from .reading import ShardReader, check_hdf5, chunk_shape
 from .sparse import SparseFile, uninterrupted
 
 _NO_DIGEST = "0" * 64
 _ALIGNMENT = 64  # bytes; one cache line, so that mapped rows start aligned
-_CHUNK_BYTES = 1 << 20  # of a compressed shard: what one read decompresses at least
 ArraySpec = tuple[str, tuple[int, ...]]  # NumPy dtype, shape of one row
 Store = Callable[[str, int, np.ndarray], None]  # array, first row, values
 
@@ -66,7 +65,7 @@ class ShardWriter:
         for name, block in blocks.items():
             info = self._header.arrays[name]
             values = self._fit(name, np.asarray(block), np.dtype(info.dtype))
-            with refusals_named(self._target):
+            with wrap_io_errors(self._target):
                 self._store(name, self.rows, values)
             self._digests[name].update(values.data)
         self.rows = stop
@@ -151,14 +150,14 @@ def write_shard(
     )
     block = user_block_size(plan)
     with atomic_file(target) as partial:
-        with refusals_named(target):
+        with wrap_io_errors(target):
             header = _lay_out(partial, plan, block, compress)
             structure = None if compress else _structure(partial, header, block)
         with _opened(partial, target, header, compress) as store:
             writer = ShardWriter(store, target, header)
             yield writer
             digests = writer.digests()
-        with refusals_named(target):
+        with wrap_io_errors(target):
             if structure is not None and _structure(partial, header, block) != structure:
                 raise WriteVerificationError(target, "HDF5 metadata")
             _seal(partial, header, block, digests)
@@ -169,8 +168,8 @@ def write_shard(
 def _opened(path: Path, target: Path, header: Header, compress: bool) -> Iterator[Store]:
     """Yield what puts values into their place."""
     if compress:
-        with refusals_named(target):
-            file = h5py.File(path, "r+")
+        with wrap_io_errors(target):
+            file = h5py.File(path, "r+", locking=False)
         try:
 
             def put(name: str, row: int, values: np.ndarray) -> None:
@@ -178,7 +177,7 @@ def _opened(path: Path, target: Path, header: Header, compress: bool) -> Iterato
 
             yield put
         finally:
-            with refusals_named(target):
+            with wrap_io_errors(target):
                 file.close()
         return
     with path.open("r+b", buffering=0) as handle:
@@ -221,7 +220,7 @@ def _lay_out(path: Path, header: Header, block: int, compress: bool) -> Header:
             name: replace(info, offset=place(file, name, info))
             for name, info in header.arrays.items()
         }
-    with path.open("xb", buffering=0) as handle:
+    with path.open("r+b", buffering=0) as handle:
         handle.truncate(layout.size)
         for offset, content in layout.parts:
             _write_at(handle, offset, memoryview(content))
@@ -242,16 +241,8 @@ def _allocate(file: h5py.File, name: str, info: ArrayInfo) -> int:
 
 def _chunk(file: h5py.File, name: str, info: ArrayInfo) -> None:
     """Make a compressed dataset; it has no offset."""
-    row = max(1, info.nbytes // info.shape[0])
-    rows = min(info.shape[0], max(1, _CHUNK_BYTES // row))
-    file.create_dataset(
-        name,
-        info.shape,
-        info.dtype,
-        chunks=(rows, *info.shape[1:]),
-        compression="gzip",
-        shuffle=True,
-    )
+    options = {"chunks": chunk_shape(info), "compression": "gzip", "shuffle": True}
+    file.create_dataset(name, info.shape, info.dtype, **options)
 
 
 def _structure(path: Path, header: Header, block: int) -> str:
@@ -293,6 +284,5 @@ def _check(path: Path, target: Path, digests: Mapping[str, str]) -> None:
     for name, digest in digests.items():
         if reader.digest(name) != digest:
             raise WriteVerificationError(target, f"`{name}`")
-    with refusals_named(target), h5py.File(path, "r", locking=False) as file:
-        for name in digests:
-            file[name][-1:]
+    with wrap_io_errors(target):
+        check_hdf5(path, reader.header)

@@ -102,7 +102,7 @@ def summarise(root: Path, catalog: Catalog) -> CacheStatus:
         ],
         damaged={str(path.relative_to(root)): reason for path, reason in catalog.damaged().items()},
         quarantine=[str(path.relative_to(root)) for path in files if QUARANTINE in path.parts[:-1]],
-        nbytes=sum(path.stat().st_size for path in files),
+        nbytes=sum(_size(path) for path in files),
     )
 
 
@@ -121,8 +121,16 @@ def _stream_status(catalog: Catalog, group: Group, current: bool) -> StreamStatu
         missing=counts["missing"],
         stale=counts["stale"],
         shards=len(folder.shards),
-        nbytes=sum((path / name).stat().st_size for name in folder.shards),
+        nbytes=sum(_size(path / name) for name in folder.shards),
     )
+
+
+def _size(path: Path) -> int:
+    """Bytes of a file; none of one that was packed or removed meanwhile."""
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:
+        return 0
 
 
 class OwnerState(NamedTuple):

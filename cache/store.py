@@ -13,10 +13,8 @@ from ..errors import CacheError
 from .catalog import Catalog, Folder, Place
 from .index import open_catalog
 from .layout import check_cache
-from .reading import ShardReader
+from .rows import KEPT, RowReader
 from .timeline import Timeline, usable
-
-_KEPT = 4096  # mapped shards, and views, held at once; a process may map 65,530 regions
 
 
 class FeatureStore:
@@ -29,10 +27,13 @@ class FeatureStore:
 
     def __init__(self, root: Path, catalog: Catalog) -> None:
         self.root = root
-        self._catalog = catalog
         self._subjects = dict(catalog.subjects())
-        self._readers: OrderedDict[Path, ShardReader] = OrderedDict()
         self._views: OrderedDict[tuple[str, str], tuple[np.ndarray, np.ndarray]] = OrderedDict()
+        self._rows = RowReader(root, catalog, self._views.clear)
+
+    @property
+    def _catalog(self) -> Catalog:
+        return self._rows.catalog
 
     @classmethod
     def open(cls, path: str | os.PathLike[str]) -> FeatureStore:
@@ -139,8 +140,9 @@ class FeatureStore:
 
     def timeline(self, video: str) -> Timeline:
         """Presentation times of the video's T frames."""
-        place = self._catalog.timelines[self._video(video)]
-        return Timeline(self._rows(place, "pts"), place.facts["fps"])
+        owner = self._video(video)
+        pts = self._rows.read(lambda catalog: catalog.timelines.get(owner), owner, "pts")
+        return Timeline(pts, self._catalog.timelines[owner].facts["fps"])
 
     def rows(self, video: str) -> int:
         """Number of frames T, without touching the data."""
@@ -162,7 +164,7 @@ class FeatureStore:
                 f"{video}: {place.rows} label rows for a timeline of {rows} frames; "
                 "run `vapipe extract` again, it takes the labels in anew"
             )
-        return self._rows(place, "labels")
+        return self._rows.read(lambda catalog: catalog.labels.get(video), video, "labels")
 
     # -- inside ----------------------------------------------------------------------------------
 
@@ -197,11 +199,13 @@ class FeatureStore:
         return self._catalog.features[self._resolve(stream)].folder
 
     def _place(self, video: str, stream: str) -> Place | None:
+        group = self._catalog.features[self._resolve(stream)]
+        return group.get(self._owner(video, stream))
+
+    def _owner(self, video: str, stream: str) -> str:
+        """Whose rows an item's are: its own, or for audio its video's."""
         owner = self._video(video)
-        unit = self._resolve(stream)
-        return self._catalog.features[unit].get(
-            owner if self.modality(stream) == "audio" else video
-        )
+        return owner if self.modality(stream) == "audio" else video
 
     def _fault(self, video: str, stream: str) -> str | None:
         """Why the rows cannot be served, or None."""
@@ -221,20 +225,15 @@ class FeatureStore:
                     f"{video}: stream `{stream}` is {fault}; "
                     f"`vapipe extract --streams {stream.partition('@')[0]}` redoes it"
                 )
-            view = self._rows(place, "features"), self._rows(place, "valid")
-            _keep(self._views, (video, stream), view)
+            owner = self._owner(video, stream)
+            unit = self._resolve(stream)
+
+            def find(catalog: Catalog) -> Place | None:
+                group = catalog.features.get(unit)
+                return group.get(owner) if group else None
+
+            view = self._rows.read(find, owner, "features"), self._rows.read(find, owner, "valid")
+            self._views[video, stream] = view
+            if len(self._views) > KEPT:
+                self._views.popitem(last=False)
         return view
-
-    def _rows(self, place: Place, name: str) -> np.ndarray:
-        reader = self._readers.get(place.path)
-        if reader is None:
-            reader = ShardReader(place.path)
-            _keep(self._readers, place.path, reader)
-        return reader.rows(name, place.start, place.stop)
-
-
-def _keep(kept: OrderedDict, key: object, value: object) -> None:
-    """Remember a value, forgetting the oldest one beyond the bound."""
-    kept[key] = value
-    if len(kept) > _KEPT:
-        kept.popitem(last=False)

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..errors import CacheError
+from ..errors import CacheError, FileGoneError
 from .catalog import Catalog, list_folder, shard_folders
-from .durable import refusals_named
-from .header import Header
-from .reading import verify_shard
+from .durable import wrap_io_errors
+from .header import Header, read_header
+from .locks import upkeep
+from .pack import Piece, write_pack
+from .reading import ShardReader, verify_shard
 
 QUARANTINE = "quarantine"
 
@@ -24,48 +27,56 @@ class Finding:
         items: ids of the items in it, as far as they can be read.
         problem: what is wrong, or None.
         moved_to: where `repair` put it.
+        saved_to: the pack that `repair` wrote of its undamaged items.
     """
 
     path: Path
     items: tuple[str, ...]
     problem: str | None = None
     moved_to: Path | None = None
+    saved_to: Path | None = None
 
 
 def verify_cache(root: Path, *, repair: bool = False) -> Iterator[Finding]:
     """Check digests of every shard, and rows of labels and features against the timelines.
 
-    The index is not consulted. With `repair`, damaged shards and those that fit no timeline are
-    moved to the folder `quarantine`; nothing is deleted.
+    The index is not consulted. Every shard is judged by its own bytes: with `repair`, damaged ones
+    are moved to the folder `quarantine`, after the undamaged items of a pack were copied into
+    another; nothing is deleted. Rows that fit no timeline stay where they are: they are not served,
+    and extraction makes the timeline, or them, again.
 
     Raises:
+        CacheBusyError: with `repair`, another process packs, repairs or removes.
         CacheError: a shard cannot be moved.
     """
-    folders = [list_folder(root, path, kind) for path, kind in shard_folders(root)]
-    catalog = Catalog(root, folders)
-    for folder in folders:
-        names = sorted([*folder.shards, *folder.damaged])
-        for name in names:
-            path = root / folder.path / name
-            items: tuple[str, ...] = ()
-            problem = folder.damaged.get(name)
-            if problem is None:
-                try:
-                    header = verify_shard(path)
-                except CacheError as error:
-                    problem = getattr(error, "reason", str(error))
-                else:
+    with upkeep(root, "vapipe cache verify --repair") if repair else nullcontext():
+        folders = [list_folder(root, path, kind) for path, kind in shard_folders(root)]
+        catalog = Catalog(root, folders)
+        videos = dict(catalog.subjects())
+        for folder in folders:
+            for name in sorted([*folder.shards, *folder.damaged]):
+                path = root / folder.path / name
+                problem, header = folder.damaged.get(name), None
+                if problem is None:
+                    try:
+                        header = verify_shard(path)
+                    except FileGoneError:
+                        continue  # packed meanwhile
+                    except CacheError as error:
+                        problem = getattr(error, "reason", str(error))
+                if problem:
+                    saved = _save_items(path) if repair else None
+                    moved = _set_aside(root, path) if repair else None
+                    yield Finding(path, (), problem, moved, saved)
+                elif header:
                     items = tuple(item.id for item in header.items)
-                    problem = _misfit(header, catalog)
-            moved = _set_aside(root, path) if repair and problem else None
-            yield Finding(path, items, problem, moved)
+                    yield Finding(path, items, _misfit(header, catalog, videos))
 
 
-def _misfit(header: Header, catalog: Catalog) -> str | None:
+def _misfit(header: Header, catalog: Catalog, videos: dict[str, str]) -> str | None:
     """Why the shard's rows fit no timeline, or None."""
     if header.kind == "timeline":
         return None
-    videos = dict(catalog.subjects())
     for item in header.items:
         timeline = catalog.timelines.get(videos.get(item.id, item.id))
         if timeline is None:
@@ -75,11 +86,37 @@ def _misfit(header: Header, catalog: Catalog) -> str | None:
     return None
 
 
+def _save_items(path: Path) -> Path | None:
+    """Copy the items of a damaged pack whose rows are as they were written into a new pack."""
+    try:
+        header = read_header(path)
+        reader = ShardReader(path)
+    except CacheError:
+        return None
+    pieces = [
+        Piece(path, header, item, start)
+        for start, item in reader.items.values()
+        if len(header.items) > 1 and _is_sound(reader, start, item.rows, item.facts.get("digests"))
+    ]
+    return write_pack(path.parent, pieces) if pieces else None
+
+
+def _is_sound(reader: ShardReader, start: int, rows: int, digests: dict[str, str] | None) -> bool:
+    """Whether an item's rows have the digests that the pack keeps of them."""
+    try:
+        return digests is not None and all(
+            reader.digest(name, start, start + rows) == digests[name]
+            for name in reader.header.arrays
+        )
+    except CacheError:
+        return False
+
+
 def _set_aside(root: Path, path: Path) -> Path:
     """Move a shard to the quarantine folder, under a name that is free there."""
     folder = root / QUARANTINE / path.parent.relative_to(root)
     target = folder / path.name
-    with refusals_named(target):
+    with wrap_io_errors(target):
         folder.mkdir(parents=True, exist_ok=True)
         number = 1
         while target.exists():

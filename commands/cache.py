@@ -8,7 +8,9 @@ from dataclasses import asdict
 from pathlib import Path
 
 import click
+from click.core import ParameterSource
 
+from ..errors import ConfigError
 from .console import PARTLY, cache_option, progress_lines, size
 
 
@@ -63,6 +65,8 @@ def verify(cache: Path, repair: bool) -> None:
         if finding.problem:
             bad += 1
             moved = f"; moved to {finding.moved_to}" if finding.moved_to else ""
+            if finding.saved_to:
+                moved += f", its undamaged items copied to {finding.saved_to.name}"
             click.echo(f"{finding.path}: {finding.problem}{moved}")
     click.echo(f"{count} shard(s) checked, {bad} with problems")
     if bad:
@@ -106,16 +110,40 @@ def pack(cache: Path, max_size: int, compress: bool) -> None:
     show_default=True,
     help="Folders of runs whose features are kept; repeat for more.",
 )
+@click.option("--quarantine", is_flag=True, help="Also what verify --repair set aside.")
 @click.option("--dry-run", is_flag=True, help="Only list what would be removed.")
 @click.option("--yes", is_flag=True, help="Remove without asking.")
-def gc(cache: Path, runs: tuple[Path, ...], dry_run: bool, yes: bool) -> None:
-    """Remove what no run and no current extraction refers to; lists it first."""
-    from ..cache.collect import find_garbage, remove
+@click.pass_context
+def gc(
+    context: click.Context,
+    cache: Path,
+    runs: tuple[Path, ...],
+    quarantine: bool,
+    dry_run: bool,
+    yes: bool,
+) -> None:
+    """Remove what no run and no current extraction refers to; lists it first.
+
+    Imported features and quarantined shards stay, unless named: vapipe cannot make them again.
+    """
+    from ..cache.gc import find_garbage, remove
     from ..cache.layout import check_cache
     from ..fusion.runs.folder import used_keys
 
     check_cache(cache)
-    garbage = find_garbage(cache, {unit for folder in runs for unit in used_keys(folder)})
+    missing = [folder for folder in runs if not folder.is_dir()]
+    if missing and context.get_parameter_source("runs") is not ParameterSource.DEFAULT:
+        raise ConfigError(
+            f"--runs {missing[0]}: no such folder; what its runs use would be removed. Name the "
+            "folder that holds your runs"
+        )
+    for folder in missing:
+        click.echo(f"no runs in {folder}; --runs DIR keeps the features of those elsewhere")
+
+    def used() -> set[tuple[str, str]]:
+        return {unit for folder in runs for unit in used_keys(folder)}
+
+    garbage = find_garbage(cache, used(), quarantine=quarantine)
     for entry in garbage:
         click.echo(f"{entry.path}: {entry.reason} ({size(entry.nbytes)})")
     total = sum(entry.nbytes for entry in garbage)
@@ -124,7 +152,23 @@ def gc(cache: Path, runs: tuple[Path, ...], dry_run: bool, yes: bool) -> None:
         return
     if not yes:
         click.confirm("remove them?", abort=True)
-    click.echo(f"{size(remove(cache, garbage))} freed")
+    click.echo(f"{size(remove(cache, garbage, used()))} freed")
+
+
+@cache.command("remove")
+@click.argument("videos", nargs=-1, required=True)
+@cache_option
+@click.option("--yes", is_flag=True, help="Remove without asking.")
+def remove_(videos: tuple[str, ...], cache: Path, yes: bool) -> None:
+    """Remove VIDEOS, by their ids, from the cache: times, labels and features of all streams."""
+    from ..cache.layout import check_cache
+    from ..cache.pack import remove_videos
+
+    check_cache(cache)
+    if not yes:
+        click.confirm(f"remove {len(videos)} video(s) from {cache}?", abort=True)
+    remove_videos(cache, videos)
+    click.echo(f"{len(videos)} video(s) removed")
 
 
 @cache.command("export")
@@ -141,8 +185,8 @@ def gc(cache: Path, runs: tuple[Path, ...], dry_run: bool, yes: bool) -> None:
 @cache_option
 def export_(stream: str, target: Path, form: str, videos: tuple[str, ...], cache: Path) -> None:
     """Write the features of STREAM to TARGET: a folder of .npy files, or one file."""
+    from ..cache.import_export import export_stream
     from ..cache.store import FeatureStore
-    from ..cache.transfer import export_stream
 
     paths = export_stream(FeatureStore.open(cache), stream, target, form=form, videos=videos)
     click.echo(f"{len(paths)} file(s) written to {target}")
@@ -156,8 +200,8 @@ def export_(stream: str, target: Path, form: str, videos: tuple[str, ...], cache
 @cache_option
 def import_(stream: str, folder: Path, modality: str, dtype: str, cache: Path) -> None:
     """Take FOLDER/<video>.npy files, one row per frame, in as the stream STREAM."""
+    from ..cache.import_export import import_stream
     from ..cache.store import FeatureStore
-    from ..cache.transfer import import_stream
 
     items = import_stream(FeatureStore.open(cache), stream, folder, modality=modality, dtype=dtype)
     click.echo(f"{len(items)} video(s) imported as {stream}")

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from .. import __version__
-from ..cache.durable import refusals_named, safe_name, write_json
+from ..cache.durable import safe_name, wrap_io_errors, write_json
 from ..cache.header import read_header
 from ..cache.layout import timeline_path
 from ..errors import CacheError
@@ -81,7 +81,7 @@ def write_failure(root: Path, failure: Failure) -> None:
 
 def clear_failure(root: Path, video: str) -> None:
     """Forget that a video failed."""
-    with refusals_named(_path(root, video)):
+    with wrap_io_errors(_path(root, video)):
         _path(root, video).unlink(missing_ok=True)
 
 

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import replace
 from functools import lru_cache, partial
+from pathlib import Path
 
 import torch
 
@@ -21,8 +22,17 @@ from ..cache.catalog import Catalog
 from ..cache.durable import dead_partials
 from ..cache.index import open_catalog, write_index
 from ..cache.layout import create_cache, write_current
+from ..cache.locks import writing
+from ..cache.pack import LOOSE, pack_cache
 from ..dask_engine import open_dask
-from ..errors import ConfigError, MediaError, VapipeError, WriteVerificationError
+from ..errors import (
+    CacheBusyError,
+    CacheError,
+    ConfigError,
+    MediaError,
+    VapipeError,
+    WriteVerificationError,
+)
 from ..workers import Death, Engine, open_engine
 from .annotate import take_labels
 from .attempts import DEFAULT, Attempts, Policy, limits_of
@@ -79,11 +89,12 @@ def run_extraction(
         StoppedError: too many videos failed, or the first ones all in the same way.
     """
     create_cache(settings.cache)
-    for leftover in dead_partials(settings.cache):
-        leftover.unlink(missing_ok=True)
-    catalog = open_catalog(settings.cache)
-    engines = _engines(settings, jobs, policy, scheduler, catalog)
     with ExitStack() as scope:
+        scope.enter_context(writing(settings.cache))
+        for leftover in dead_partials(settings.cache):
+            leftover.unlink(missing_ok=True)
+        catalog = open_catalog(settings.cache)
+        engines = _engines(settings, jobs, policy, scheduler, catalog)
         crew = scope.enter_context(ExitStack())  # ends before suspects run, which need its memory
         engine = crew.enter_context(engines[0]())
         processes = jobs if scheduler is None else 1
@@ -135,7 +146,19 @@ def run_extraction(
                     yield take_labels(outcome, task.video, dataset, settings.cache, catalog)
                 crew.close()
     if part is None:
-        write_index(settings.cache)
+        _pack(settings.cache, warn)
+
+
+def _pack(cache: Path, warn: Callable[[str], None]) -> None:
+    """Leave few files: pack what has become many, unless somebody else is at it."""
+    try:
+        for _ in pack_cache(cache, loose=LOOSE):
+            pass
+    except CacheBusyError:
+        write_index(cache)
+    except CacheError as error:
+        warn(f"all that was extracted is in the cache, but not packed: {error}")
+        write_index(cache)
 
 
 _Opener = Callable[[], AbstractContextManager[Engine]]

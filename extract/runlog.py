@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..cache.durable import refusals_named, slug
+from ..cache.durable import slug, wrap_io_errors
 
 FOLDER = "log"
 
@@ -36,13 +36,13 @@ def open_log(root: Path, **facts: Any) -> Iterator[Write]:
     host, stamp = socket.gethostname(), time.strftime("%Y%m%dT%H%M%S", time.gmtime())
     name = f"{stamp}-{slug(host)}-{os.getpid()}-{secrets.token_hex(4)}.jsonl"
     path = root / FOLDER / name
-    with refusals_named(path):
+    with wrap_io_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         file = path.open("x", encoding="utf-8")
 
     def write(event: str, **facts: Any) -> None:
         record = {"event": event, "time": round(time.time(), 3), **facts}
-        with refusals_named(path):
+        with wrap_io_errors(path):
             file.write(json.dumps(record, ensure_ascii=False) + "\n")
             file.flush()
 

@@ -343,6 +343,27 @@ def test_gc_keeps_what_runs_use_and_asks_before_it_removes(cache, run, tmp_path)
     assert FeatureStore.open(copy).streams() == []
 
 
+def test_gc_says_where_it_found_no_runs_and_refuses_folders_that_are_not_there(
+    small, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    done = vapipe_("cache", "gc", "--cache", small, "--dry-run")
+    assert "no runs in vapipe-runs; --runs DIR keeps" in done.stdout
+    refused = vapipe_("cache", "gc", "--cache", small, "--runs", tmp_path / "none", "--yes")
+    assert refused.exit_code == 1
+    assert "none: no such folder; what its runs use would be removed" in refused.stderr
+    assert FeatureStore.open(small).streams() == ["logmel", "onet"]
+
+
+def test_a_video_is_removed_by_name_after_a_question(small):
+    words = ("cache", "remove", "a", "--cache", small)
+    assert vapipe_(*words).exit_code == 1  # nobody answers the question
+    assert FeatureStore.open(small).videos() == ["a", "b"]
+    assert "1 video(s) removed" in vapipe_(*words, "--yes").stdout
+    assert FeatureStore.open(small).videos() == ["b"]
+    assert "no video a in" in vapipe_(*words, "--yes").stderr
+
+
 def test_export_and_import_go_round(small, tmp_path):
     out = tmp_path / "out"
     assert vapipe_("cache", "export", "onet", out, "--cache", small).exit_code == 0

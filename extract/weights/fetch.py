@@ -17,7 +17,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from ...cache.durable import atomic_file, dead_partials, digest_file, refusals_named, write_json
+from ...cache.durable import atomic_file, dead_partials, digest_file, wrap_io_errors, write_json
 from ...errors import WeightsError
 from .files import (
     WeightFile,
@@ -102,7 +102,7 @@ def fetch_weights(
         )
     target = folder / entry.file
     partial = folder / f"{entry.file}.partial"
-    with refusals_named(target):
+    with wrap_io_errors(target):
         folder.mkdir(parents=True, exist_ok=True)
 
     def others() -> None:
@@ -114,7 +114,7 @@ def fetch_weights(
         if not _is_right(entry, folder):
             _download(entry, partial, progress, policy)
             digest = _checked(entry, folder, partial)
-            with atomic_file(target) as ready, refusals_named(target):
+            with atomic_file(target) as ready, wrap_io_errors(target):
                 partial.replace(ready)
             _record(partial).unlink(missing_ok=True)
             pin_file(entry, folder, digest)
@@ -206,7 +206,7 @@ def _begun(entry: WeightEntry, partial: Path) -> tuple[_Origin | None, int]:
 
 def _start(partial: Path, origin: _Origin) -> None:
     """An empty partial file, then what it will be part of."""
-    with refusals_named(partial):
+    with wrap_io_errors(partial):
         partial.write_bytes(b"")
     write_json(_record(partial), asdict(origin))
 
@@ -275,11 +275,11 @@ def _receive(
 ) -> int:
     """Append what comes to the partial file; the bytes it has in the end."""
     progress(have, total)
-    with refusals_named(partial):
+    with wrap_io_errors(partial):
         out = partial.open("ab")
     with out:
         while chunk := answer.read1(_CHUNK):
-            with refusals_named(partial):
+            with wrap_io_errors(partial):
                 out.write(chunk)
                 out.flush()
             have += len(chunk)

@@ -6,25 +6,23 @@ Nothing here opens a connection; that is `fetch.py`, and only on demand.
 from __future__ import annotations
 
 import difflib
-import fcntl
 import json
 import os
 import re
 import shutil
-import time
 from collections.abc import Callable, Collection, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from ...cache.durable import atomic_file, digest_file, refusals_named, write_json
+from ...cache.durable import atomic_file, digest_file, wrap_io_errors, write_json
+from ...cache.locks import locked_file
 from ...errors import WeightsError
 from .table import WEIGHT_TABLE, WeightEntry
 
 FOLDER_VARIABLE = "VAPIPE_WEIGHTS"
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 _PIN_SUFFIX = ".pin.json"
-_LOCK_POLL_S = 0.2
 
 
 @dataclass(frozen=True)
@@ -175,7 +173,7 @@ def add_weights(
     if not source.is_file():
         raise WeightsError(f"{source}: there is no such file to add as {name}")
     target = folder / entry.file
-    with refusals_named(target):
+    with wrap_io_errors(target):
         folder.mkdir(parents=True, exist_ok=True)
     check_checkpoint(source, entry.architecture)
     digest = digest_file(source)
@@ -260,24 +258,15 @@ def locked(
 ) -> Iterator[None]:
     """Let one process at a time change a file; the lock ends with the process that holds it."""
     lock = folder / f".{entry.file}.lock"
-    with refusals_named(lock):
-        handle = os.open(lock, os.O_RDWR | os.O_CREAT, 0o666)
-    try:
-        while True:
-            try:
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                waiting()
-                time.sleep(_LOCK_POLL_S)
+    with ExitStack() as held:
+        with wrap_io_errors(lock):
+            held.enter_context(locked_file(lock, waiting))
         yield
-    finally:
-        os.close(handle)
 
 
 def _copy(source: Path, target: Path, digest: str) -> None:
     with atomic_file(target) as copy:
-        with refusals_named(target):
+        with wrap_io_errors(target):
             shutil.copyfile(source, copy)
         if digest_file(copy) != digest:
             raise WeightsError(f"{source} changed while it was copied; add it again when it rests")

@@ -17,7 +17,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 
 from ... import __version__
-from ...cache.durable import refusals_named, write_bytes, write_json
+from ...cache.durable import wrap_io_errors, write_bytes, write_json
 from ...cache.store import FeatureStore
 from ...device import choose_device, describe_device
 from ...errors import ConfigError
@@ -166,7 +166,7 @@ def check_head(path: Path, head: str) -> None:
 
 def _free_folder(head: str) -> Path:
     """Reserve the first free `vapipe-runs/<head>-<n>`."""
-    with refusals_named(RUNS):
+    with wrap_io_errors(RUNS):
         RUNS.mkdir(exist_ok=True)
         number = 1
         while True:

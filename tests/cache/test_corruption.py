@@ -2,12 +2,14 @@
 
 import random
 import subprocess
+from contextlib import suppress
 
 import numpy as np
 import pytest
 from caches import add_video, make_cache
 
 from vapipe.cache import CacheError, FeatureStore
+from vapipe.cache.gc import find_garbage, remove
 from vapipe.cache.pack import pack_cache
 from vapipe.cache.verify import verify_cache
 
@@ -111,6 +113,17 @@ def test_a_full_disk_is_reported_and_loses_nothing_while_packing(small_disk):
     with pytest.raises(CacheError, match="No space left on device"):
         list(pack_cache(root))
     assert content(root).items() >= before.items()
+
+
+def test_a_full_disk_can_be_tidied_up(small_disk):
+    root = make_cache(small_disk / "cache")
+    fill(root)
+    (small_disk / "more").write_bytes(b"")
+    with suppress(OSError), (small_disk / "more").open("wb", buffering=0) as file:
+        while True:
+            file.write(bytes(512))
+    assert remove(root, find_garbage(root, keep=())) > 0
+    assert FeatureStore.open(root).streams() == []
 
 
 def test_a_folder_without_write_permission_is_reported_and_can_be_read(tmp_path):

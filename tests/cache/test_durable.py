@@ -1,9 +1,10 @@
 """A file is there complete or not at all."""
 
 import os
-import signal
 import subprocess
 import sys
+import threading
+from contextlib import contextmanager
 
 import pytest
 from hypothesis import given
@@ -49,18 +50,68 @@ def test_a_refusing_file_system_is_reported_with_the_path(tmp_path):
         write_bytes(tmp_path / "file" / "below", b"x")
 
 
-def test_partials_of_dead_processes_are_told_from_those_of_living_ones(tmp_path):
-    code = (
-        "import os, sys, pathlib; from vapipe.cache.durable import atomic_file\n"
-        "with atomic_file(pathlib.Path(sys.argv[1])) as p:\n"
-        "    p.write_bytes(b'x'); os.kill(os.getpid(), 9)"
-    )
-    done = subprocess.run([sys.executable, "-c", code, str(tmp_path / "file")], check=False)
-    assert done.returncode == -signal.SIGKILL
-    (left,) = tmp_path.iterdir()
-    with atomic_file(tmp_path / "mine") as mine:
-        mine.write_bytes(b"y")
-        assert dead_partials(tmp_path) == [left]
+WRITER = """
+import os, pathlib, sys, time
+from vapipe.cache.durable import atomic_file
+with atomic_file(pathlib.Path(sys.argv[1])) as partial:
+    partial.write_bytes(b"x")
+    print("writing", flush=True)
+    sys.stdin.readline()
+"""
+
+
+@contextmanager
+def writer(target, *before):
+    """Another process that is at a file, optionally started by another command."""
+    with subprocess.Popen(
+        [*before, sys.executable, "-c", WRITER, str(target)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as process:
+        try:
+            if process.stdout.readline() != "writing\n":
+                pytest.skip("a PID namespace needs privileges")
+            yield process
+        finally:
+            process.kill()
+
+
+def test_partials_of_dead_writers_are_told_from_those_of_living_ones(tmp_path):
+    with writer(tmp_path / "theirs") as other, atomic_file(tmp_path / "mine") as mine:
+        (theirs,) = set(tmp_path.iterdir()) - {mine}
+        assert list(dead_partials(tmp_path)) == []
+        other.kill()
+        other.wait()
+        assert list(dead_partials(tmp_path)) == [theirs]
+
+
+def test_a_living_writer_in_another_container_of_the_same_host_name_keeps_its_file(tmp_path):
+    """Its process number means nothing here."""
+    with writer(tmp_path / "theirs", "unshare", "--pid", "--fork", "--kill-child") as other:
+        assert list(dead_partials(tmp_path)) == []
+        other.communicate("go on\n")
+    assert (tmp_path / "theirs").read_bytes() == b"x"
+
+
+def test_writers_and_those_who_tidy_up_never_disturb_each_other(tmp_path):
+    """Also in the moment between making a file and locking it."""
+
+    def tidy():
+        while not done.is_set():
+            for path in dead_partials(tmp_path):
+                path.unlink()
+
+    done = threading.Event()
+    tidier = threading.Thread(target=tidy)
+    tidier.start()
+    try:
+        for number in range(200):
+            write_bytes(tmp_path / str(number), b"x")
+    finally:
+        done.set()
+        tidier.join()
+    assert len(list(tmp_path.iterdir())) == 200
 
 
 def test_json_is_readable_and_ends_with_a_newline(tmp_path):

@@ -15,11 +15,12 @@ from vapipe.cache.shard import write_shard
 from vapipe.errors import DamagedShardError
 
 NAMES = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=30)
+FACTS = {"source": {"sha256": "s"}}
 ARRAYS = {"features": ("<f2", (3,)), "valid": ("|u1", ())}
 
 
 def write(path, features, valid, items=None, block=7, compress=False):
-    items = items or [Item("v", len(features), {"source": {"sha256": "s"}})]
+    items = items or [Item("v", len(features), FACTS)]
     with write_shard(
         path,
         kind="features",
@@ -27,6 +28,7 @@ def write(path, features, valid, items=None, block=7, compress=False):
         key="k",
         items=items,
         arrays=ARRAYS,
+        provenance={"modality": "visual", "config": {}},
         compress=compress,
     ) as shard:
         for start in range(0, len(features), block):
@@ -53,7 +55,7 @@ def test_read_equals_written_equals_h5py(tmp_path_factory, rows, block, names, s
     rng = np.random.default_rng(seed)
     features = rng.normal(size=(rows * len(names), 3)).astype(np.float16)
     valid = rng.integers(0, 255, len(features)).astype(np.uint8)
-    items = [Item(name, rows) for name in names]
+    items = [Item(name, rows, FACTS) for name in names]
     path = write(tmp_path_factory.mktemp("s") / "a.h5", features, valid, items, block, compress)
     header = verify_shard(path)
     assert [item.id for item in header.items] == names
@@ -167,7 +169,7 @@ def test_a_compressed_shard_has_no_offsets_and_damage_in_it_is_named(tmp_path):
     path.write_bytes(content)
     with pytest.raises(DamagedShardError, match="compressed values or HDF5 metadata changed"):
         verify_shard(path)
-    with pytest.raises(DamagedShardError, match="`features` cannot be read"):
+    with pytest.raises(DamagedShardError, match="its HDF5 part cannot be read"):
         ShardReader(path).rows("features", 0, 5)
 
 

@@ -18,11 +18,11 @@ def write(folder, spoil):
     with write_shard(
         folder / "a.h5",
         kind="features",
-        items=[Item("a", ROWS)],
+        items=[Item("a", ROWS, {"source": {"sha256": "s"}})],
         arrays=arrays,
         stream="s",
         key="k",
-        provenance={"modality": "audio"},
+        provenance={"modality": "audio", "config": {}},
     ) as shard:
         shard.append(features=np.ones((ROWS, DIM)), valid=np.ones(ROWS))
         (partial,) = folder.glob(f".*{PARTIAL_SUFFIX}")

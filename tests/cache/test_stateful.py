@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from vapipe.cache import FeatureStore, Timeline
-from vapipe.cache.collect import find_garbage, remove
+from vapipe.cache.gc import find_garbage, remove
 from vapipe.cache.index import write_index
 from vapipe.cache.layout import write_current, write_labels, write_timeline
 from vapipe.cache.pack import pack_cache

@@ -9,7 +9,6 @@ import pytest
 from caches import KEYS, add_features, add_video, make_cache, source_of
 
 from vapipe.cache import CacheError, FeatureStore, Timeline, Valid
-from vapipe.cache.header import Item
 from vapipe.cache.layout import (
     MARKER,
     create_cache,
@@ -17,7 +16,6 @@ from vapipe.cache.layout import (
     write_labels,
     write_timeline,
 )
-from vapipe.cache.shard import write_shard
 
 ROWS = 40
 
@@ -172,34 +170,6 @@ def test_labels_must_have_the_announced_form(tmp_path):
         write_labels(tmp_path, "v", np.zeros(3), partition=None, source={})
     with pytest.raises(CacheError, match="partition `trian` is none of"):
         write_labels(tmp_path, "v", np.zeros((3, 2)), partition="trian", source={})
-
-
-@pytest.mark.parametrize(
-    ("name", "array"),
-    [
-        ("features", ("<i4", (4,))),
-        ("features", ("<f2", ())),
-        ("valid", ("<f8", ())),
-        ("other", ("|u1", ())),
-    ],
-)
-def test_a_shard_of_the_wrong_types_is_listed_as_such(root, name, array):
-    arrays = {"features": ("<f2", (4,)), "valid": ("|u1", ())}
-    arrays.pop("valid" if name == "other" else name)
-    arrays[name] = array
-    path = features_path(root, "onet", KEYS["visual"], "one")
-    with write_shard(
-        path,
-        kind="features",
-        stream="onet",
-        key=KEYS["visual"],
-        items=[Item("one", 3, {"source": source_of("one")})],
-        arrays=arrays,
-    ) as shard:
-        shard.append(**{each: np.zeros((3, *shape)) for each, (_, shape) in arrays.items()})
-    store = FeatureStore.open(root)
-    assert "for 3 rows, which is no features shard" in store.damaged()[path]
-    assert store.has("duo", "onet")
 
 
 def test_a_foreign_hdf5_file_is_listed_and_the_rest_is_served(root):

@@ -10,8 +10,9 @@ import h5py
 import numpy as np
 
 from ..errors import CacheError, ConfigError
-from .durable import atomic_file, canonical_json, refusals_named
+from .durable import atomic_file, canonical_json, digest_file, wrap_io_errors
 from .layout import write_features
+from .locks import writing
 from .store import FeatureStore
 from .timeline import Valid
 
@@ -40,7 +41,7 @@ def export_stream(
         raise ConfigError(f"{target} exists; name a new file or folder")
     if form == "npy":
         return [path for item in items for path in _export_npy(store, stream, target, item)]
-    with atomic_file(target) as partial, refusals_named(target):
+    with atomic_file(target) as partial, wrap_io_errors(target):
         if form == "hdf5":
             _export_hdf5(store, stream, partial, items)
         else:
@@ -56,14 +57,14 @@ def _export_npy(store: FeatureStore, stream: str, folder: Path, item: str) -> li
     arrays = {".npy": store.read(item, stream), ".valid.npy": store.status(item, stream)}
     for suffix, values in arrays.items():
         path = folder / f"{item}{suffix}"
-        with atomic_file(path) as partial, refusals_named(path), partial.open("wb") as handle:
+        with atomic_file(path) as partial, wrap_io_errors(path), partial.open("wb") as handle:
             np.save(handle, values)
         paths.append(path)
     return paths
 
 
 def _export_hdf5(store: FeatureStore, stream: str, path: Path, items: Sequence[str]) -> None:
-    with h5py.File(path, "w") as file:
+    with h5py.File(path, "w", locking=False) as file:
         file.attrs["stream"], file.attrs["key"] = stream, store.key(stream)
         for item in items:
             group = file.create_group(item)
@@ -113,44 +114,59 @@ def import_stream(
     dims = {item: _check_import(store, item, path) for item, path in files.items()}
     if len(set(dims.values())) != 1:
         raise CacheError(f"{folder}: rows of different widths D: {sorted(set(dims.values()))}")
-    digests = {item: hashlib.sha256(path.read_bytes()).hexdigest() for item, path in files.items()}
+    digests = {item: digest_file(path) for item, path in files.items()}
     config = {"imported": stream, "content": hashlib.sha256(canonical_json(digests)).hexdigest()}
     key = hashlib.sha256(canonical_json(config)).hexdigest()
-    for item, path in files.items():
-        values = np.load(path, mmap_mode="r", allow_pickle=False)
-        codes = _import_codes(path, len(values))
-        with write_features(
-            store.root,
-            item,
-            stream=stream,
-            key=key,
-            modality=modality,
-            rows=len(values),
-            dim=dims[item],
-            source=store.source(item),
-            config=config,
-            dtype=dtype,
-        ) as shard:
-            for start in range(0, len(values), _BLOCK_ROWS):
-                rows = slice(start, start + _BLOCK_ROWS)
-                shard.append(features=values[rows], valid=codes[rows])
+    with writing(store.root):
+        for item, path in files.items():
+            values, codes = _load(path), _import_codes(path, store.rows(item))
+            with write_features(
+                store.root,
+                item,
+                stream=stream,
+                key=key,
+                modality=modality,
+                rows=len(values),
+                dim=dims[item],
+                source=store.source(item),
+                config=config,
+                dtype=dtype,
+            ) as shard:
+                for start in range(0, len(values), _BLOCK_ROWS):
+                    rows = slice(start, start + _BLOCK_ROWS)
+                    shard.append(features=values[rows], valid=codes[rows])
+                if digest_file(path) != digests[item]:
+                    raise CacheError(f"{path} changed while it was imported; import it again")
     return list(files)
+
+
+def _load(path: Path) -> np.ndarray:
+    """A mapped .npy file.
+
+    Raises:
+        CacheError: it is something else.
+    """
+    try:
+        values = np.load(path, mmap_mode="r", allow_pickle=False)
+        if not isinstance(values, np.ndarray):
+            raise ValueError("an archive of arrays")
+    except (OSError, ValueError, EOFError) as error:
+        raise CacheError(f"cannot read {path}: {error}; it is to be one array in .npy") from error
+    return values
 
 
 def _check_import(store: FeatureStore, item: str, path: Path) -> int:
     """Width D of a file whose rows fit the timeline."""
-    try:
-        values = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError) as error:
-        raise CacheError(f"cannot read {path}: {error}") from error
+    values = _load(path)
     rows = store.rows(item)
-    if values.ndim != 2 or not np.issubdtype(values.dtype, np.number):
+    if values.ndim != 2 or values.dtype.kind not in "fiu":
         raise CacheError(f"{path}: {values.dtype} {list(values.shape)}; expected numbers [T, D]")
     if len(values) != rows:
         raise CacheError(
             f"{path}: {len(values)} rows for a timeline of {rows} frames; nothing was imported. "
             "One row per frame of the video is needed"
         )
+    _import_codes(path, rows)
     return values.shape[1]
 
 
@@ -159,7 +175,9 @@ def _import_codes(path: Path, rows: int) -> np.ndarray:
     beside = path.with_suffix(".valid.npy")
     if not beside.exists():
         return np.full(rows, Valid.IMPORTED, np.uint8)
-    codes = np.load(beside, allow_pickle=False)
+    codes = _load(beside)
     if codes.shape != (rows,):
         raise CacheError(f"{beside}: shape {list(codes.shape)} beside {rows} rows of features")
+    if codes.dtype != np.uint8:
+        raise CacheError(f"{beside}: {codes.dtype}; validity codes are uint8")
     return codes

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from .catalog import Catalog, Group
-from .durable import dead_partials, refusals_named
+from .durable import dead_partials, wrap_io_errors
 from .index import open_catalog, write_index
 from .layout import read_current
+from .locks import upkeep
 from .verify import QUARANTINE
 
 
@@ -23,24 +24,28 @@ class Garbage:
     nbytes: int
 
 
-def find_garbage(root: Path, keep: Collection[tuple[str, str]]) -> list[Garbage]:
+def find_garbage(
+    root: Path, keep: Collection[tuple[str, str]], *, quarantine: bool = False
+) -> list[Garbage]:
     """What can go: features under keys that are in no use, stale rows, leftovers of killed writers.
 
-    Labels and timelines always stay. Rows of a pack that a newer shard supersedes go with the
-    next `pack_cache`.
+    Labels, timelines and what was imported always stay: vapipe cannot make an import again. Rows of
+    a pack that a newer shard supersedes go with the next `pack_cache`.
 
     Args:
         root: the cache folder.
         keep: (stream, key) pairs that runs refer to; those last extracted are kept anyway.
+        quarantine: whether the damaged shards that `verify --repair` set aside count.
     """
     catalog = open_catalog(root)
     used = {*keep, *read_current(root).items()}
     garbage = [_entry(path, "left by a killed writer") for path in dead_partials(root)]
-    quarantine = root / QUARANTINE
-    if quarantine.is_dir():
-        garbage.append(_entry(quarantine, "set aside by verify --repair"))
+    if quarantine and (root / QUARANTINE).is_dir():
+        garbage.append(_entry(root / QUARANTINE, "set aside by verify --repair"))
     for unit, group in catalog.features.items():
         stream, key = unit
+        if group.folder.imported:
+            continue
         if unit not in used:
             path = root / group.folder.path
             garbage.append(
@@ -52,29 +57,45 @@ def find_garbage(root: Path, keep: Collection[tuple[str, str]]) -> list[Garbage]
 
 
 def _stale(catalog: Catalog, group: Group) -> list[Garbage]:
-    """Shards none of whose rows belong to a present timeline."""
+    """Shards all of whose rows are of earlier versions of their videos.
+
+    Rows whose timeline is lost stay: it is made again from the video, and they are as good as ever.
+    """
     videos = dict(catalog.subjects())
     misfits: dict[Path, str | None] = {}
     for item, place in group.items():
-        misfit = place.misfit(catalog.timelines.get(videos.get(item, item)))
+        timeline = catalog.timelines.get(videos.get(item, item))
+        misfit = place.misfit(timeline) if timeline else None
         misfits[place.path] = misfit and misfits.get(place.path, misfit)
     return [_entry(path, misfit) for path, misfit in misfits.items() if misfit]
 
 
-def remove(root: Path, garbage: Collection[Garbage]) -> int:
-    """Remove what `find_garbage` found; the bytes freed.
+def remove(root: Path, garbage: Collection[Garbage], keep: Collection[tuple[str, str]] = ()) -> int:
+    """Remove what `find_garbage` found and would find still; the bytes freed.
+
+    Args:
+        root: the cache folder.
+        garbage: found before.
+        keep: (stream, key) pairs that runs refer to by now.
 
     Raises:
+        CacheBusyError: somebody extracts, imports, packs or repairs.
         CacheError: the disk refuses.
     """
-    for entry in garbage:
-        with refusals_named(entry.path):
-            if entry.path.is_dir():
-                shutil.rmtree(entry.path)
-            else:
-                entry.path.unlink(missing_ok=True)
-    write_index(root)
-    return sum(entry.nbytes for entry in garbage)
+    freed = 0
+    with upkeep(root, "vapipe cache gc", removes=True):
+        still = {entry.path for entry in find_garbage(root, keep, quarantine=True)}
+        for entry in garbage:
+            if entry.path not in still:
+                continue
+            freed += entry.nbytes
+            with wrap_io_errors(entry.path):
+                if entry.path.is_dir():
+                    shutil.rmtree(entry.path)
+                else:
+                    entry.path.unlink(missing_ok=True)
+        write_index(root)
+    return freed
 
 
 def _entry(path: Path, reason: str) -> Garbage:
