@@ -20,8 +20,8 @@ from sealing import (
 from vapipe.cache import CacheError, FeatureStore
 from vapipe.cache.index import write_index
 from vapipe.cache.layout import features_path, labels_path, timeline_path, write_timeline
-from vapipe.cache.overview import look_over
 from vapipe.cache.pack import pack_cache
+from vapipe.cache.report import scan
 from vapipe.cache.status import cache_status
 from vapipe.cache.verify import verify_cache
 from vapipe.errors import DamagedShardError
@@ -60,7 +60,7 @@ def use_everything(root):
             with suppress(CacheError):
                 read(video)
     cache_status(root)
-    look_over(root)
+    scan(root)
     for _ in verify_cache(root):
         pass
     write_index(root)
