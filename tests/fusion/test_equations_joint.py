@@ -8,14 +8,13 @@ from joint_loops import (
     HOLES,
     difference,
     float32_difference,
-    gate,
     gradients_are_right,
+    grjca,
     inputs,
     make,
     recur,
     released_difference,
 )
-from loops import relu
 
 from vapipe.cache import ConfigError
 from vapipe.fusion import count_parameters, create_head
@@ -34,21 +33,6 @@ VARIANTS = [
 def rjca(head, x, exists, mutation=""):
     last = recur(head, x, exists, mutation)[-1]
     return [[v for role in x for v in last[role][i]] for i in range(len(exists))]
-
-
-def grjca(head, x, exists, mutation=""):
-    steps = recur(head, x, exists, mutation)
-    asked = steps[0 if mutation == "gate from the input" else -1]
-    return [
-        [
-            v
-            for role in x
-            for v in relu(
-                gate(head.gate[role], asked[role][i], [s[role][i] for s in steps], mutation)
-            )
-        ]
-        for i in range(len(exists))
-    ]
 
 
 HEADS = [pytest.param("rjca", rjca, id="rjca"), pytest.param("grjca", grjca, id="grjca")]

@@ -4,17 +4,16 @@ import pytest
 import torch
 from joint_loops import (
     HOLES,
+    SMALL,
+    dca,
     difference,
     float32_difference,
-    gate,
     gradients_are_right,
+    hgrjca,
     inputs,
     make,
-    recur,
     released_difference,
-    residual_bilstm,
 )
-from loops import relu
 
 from vapipe.fusion import count_parameters, create_head
 
@@ -25,50 +24,6 @@ VARIANTS = [
     pytest.param(PAPER, id="paper"),
     pytest.param(FREE, id="paper channels"),
 ]
-
-
-def hgrjca(head, x, exists, mutation=""):
-    steps = recur(head, x, exists, mutation)
-    last = len(steps) - 1
-    from_start = head.variant == "official"
-    out = []
-    for i in range(len(exists)):
-        row = []
-        for role in x:
-            own = [step[role][i] for step in steps]
-            stages = []
-            for t in range(1, last + 1):
-                asked = own[t - 1 if mutation == "stages ask the step before" else t]
-                seen = own[0 if from_start else t - 1 : t + 1]
-                stage = gate(head.stage[t - 1][role], asked, seen, mutation)
-                stages.append(stage if mutation == "stages without ReLU" else relu(stage))
-            fused = stages[-1]
-            if last > 1:
-                asked = stages[-1] if mutation == "last gate asks the stages" else own[-1]
-                fused = gate(head.gate[role], asked, stages, mutation)
-            row += relu(fused)
-        out.append(row)
-    return out
-
-
-def dca(head, x, exists, mutation=""):
-    steps = recur(head, x, exists, mutation)
-    out = []
-    for i in range(len(exists)):
-        row = []
-        for role in x:
-            old, new = steps[0][role][i], steps[-1][role][i]
-            asked = old if mutation == "gate from the input" else new
-            gated = gate(head.gate[role], asked, [old, new], mutation)
-            row += gated if mutation == "no ReLU at the end" else relu(gated)
-        out.append(row)
-    if head.joint is not None and mutation != "no BiLSTM after":
-        after = residual_bilstm(head.joint, out, exists, mutation)
-        out = [after.get(i, [0.0] * head.out_dim) for i in range(len(exists))]
-    return out
-
-
-SMALL = {"joint_width": 7}  # 4 + 3 channels, so that leaving the block out is seen
 
 
 @pytest.mark.parametrize("options", VARIANTS)

@@ -124,3 +124,38 @@ def test_as_printed_long_windows_shrink_to_the_eps_of_layer_norm():
         scaled.reliability.weight.mul_(0.1)
     assert shrunken(x).var() < 2e-5
     assert 0.5 < scaled(x).var() < 2
+
+
+# -- without gates ---------------------------------------------------------------------------------
+
+KINDS = ("uniform", "none")
+
+
+def uniform(head, x, exists, mutation=""):
+    """Every alpha is 1 / T: Z is X, in the variant `paper` divided by T."""
+    factor = 1 / sum(exists) if head.variant == "paper" and head.gate == "uniform" else 1.0
+    scaled = {role: [[v * factor for v in row] for row in rows] for role, rows in x.items()}
+    head.reliability = torch.nn.Linear(head.out_dim, len(x), bias=False)  # not looked at
+    try:
+        return sage_by_loops(head, scaled, exists, "no gate")
+    finally:
+        head.reliability = None
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("variant", ["paper", "scaled", "per_modality"])
+@pytest.mark.parametrize("masks", MASKS)
+def test_sage_with_equal_or_no_reliabilities(variant, kind, masks):
+    head = sage(variant, gate=kind)
+    assert largest_difference(head, uniform, masks=masks) < 1e-9
+
+
+@pytest.mark.parametrize("variant", ["paper", "per_modality"])
+def test_sage_shows_equal_reliabilities_and_none(variant):
+    head = sage(variant, gate="uniform")
+    x = {role: torch.randn(1, 5, dim).double() for role, dim in head.dims.items()}
+    own = {k: v for k, v in head.gates(x).items() if not k.startswith("layer")}
+    assert len(own) == (2 if variant == "per_modality" else 1)
+    assert all(torch.allclose(v, torch.full_like(v, 1 / v.shape[1])) for v in own.values())
+    nothing = sage(variant, gate="none").gates(x)
+    assert all(name.startswith("layer") for name in nothing)

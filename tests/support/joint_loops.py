@@ -70,7 +70,11 @@ def gradients_are_right(head):
 
 
 def gate(module, asked, steps, mutation=""):
-    """softmax(Linear(asked) / 0.1) weighs the steps."""
+    """softmax(Linear(asked) / 0.1) weighs the steps; or all alike, or the last alone."""
+    if module.kind == "uniform":
+        return [sum(values) / len(steps) for values in zip(*steps, strict=True)]
+    if module.kind == "none":
+        return list(steps[-1])
     temperature = 1.0 if mutation == "no temperature" else 0.1
     weights = softmax([v / temperature for v in linear(module, asked)])
     if mutation == "gate order":
@@ -241,3 +245,62 @@ def released_difference(name, by_loops, mutation=""):
             {role: x[b] for role, x in roles.items()} for b in range(len(vector.output))
         )
     )
+
+
+SMALL = {"joint_width": 7}  # of DCA: 4 + 3 channels, so that leaving the block out is seen
+
+
+def grjca(head, x, exists, mutation=""):
+    steps = recur(head, x, exists, mutation)
+    asked = steps[0 if mutation == "gate from the input" else -1]
+    return [
+        [
+            v
+            for role in x
+            for v in relu(
+                gate(head.gate[role], asked[role][i], [s[role][i] for s in steps], mutation)
+            )
+        ]
+        for i in range(len(exists))
+    ]
+
+
+def hgrjca(head, x, exists, mutation=""):
+    steps = recur(head, x, exists, mutation)
+    last = len(steps) - 1
+    from_start = head.variant == "official"
+    out = []
+    for i in range(len(exists)):
+        row = []
+        for role in x:
+            own = [step[role][i] for step in steps]
+            stages = []
+            for t in range(1, last + 1):
+                asked = own[t - 1 if mutation == "stages ask the step before" else t]
+                seen = own[0 if from_start else t - 1 : t + 1]
+                stage = gate(head.stage[t - 1][role], asked, seen, mutation)
+                stages.append(stage if mutation == "stages without ReLU" else relu(stage))
+            fused = stages[-1]
+            if last > 1:
+                asked = stages[-1] if mutation == "last gate asks the stages" else own[-1]
+                fused = gate(head.gate[role], asked, stages, mutation)
+            row += relu(fused)
+        out.append(row)
+    return out
+
+
+def dca(head, x, exists, mutation=""):
+    steps = recur(head, x, exists, mutation)
+    out = []
+    for i in range(len(exists)):
+        row = []
+        for role in x:
+            old, new = steps[0][role][i], steps[-1][role][i]
+            asked = old if mutation == "gate from the input" else new
+            gated = gate(head.gate[role], asked, [old, new], mutation)
+            row += gated if mutation == "no ReLU at the end" else relu(gated)
+        out.append(row)
+    if head.joint is not None and mutation != "no BiLSTM after":
+        after = residual_bilstm(head.joint, out, exists, mutation)
+        out = [after.get(i, [0.0] * head.out_dim) for i in range(len(exists))]
+    return out

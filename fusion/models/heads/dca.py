@@ -13,7 +13,14 @@ from ...typed import Within
 from ..masking import zero_masked
 from .base import Streams, init_linears
 from .lstm import ResidualBiLSTM, joint_bilstm
-from .recursive import Recursions, RecursiveHead, gate_per_role
+from .recursive import (
+    TEMPERATURE,
+    Gate,
+    Recursions,
+    RecursiveHead,
+    gate_per_role,
+    require_learned,
+)
 from .registry import register_head
 
 
@@ -33,7 +40,8 @@ class DCA(RecursiveHead):
     BiLSTM is the released block `ResidualBiLSTM`: two layers with half of the channels that it
     gives per direction (d_m, rounded up, or `joint_width`), learned first states, its input
     concatenated first, a Linear, l2-normalised; dropout 0.1 before the attention, none after it.
-    It passes over rows which do not exist. The Linear of the video (of the first stream) is what
+    It passes over rows which do not exist. For ablations, gate="uniform" makes both weights equal,
+    and gate="none" takes x^M alone. The Linear of the video (of the first stream) is what
     the released "audio-guided attention" comes down to, a softmax over one position. The released
     network has all of this, so official takes lstm=True; paper takes it on request. The attention
     is `JointCrossAttention` (official) or `FrameAttention` (paper), where option
@@ -59,14 +67,16 @@ class DCA(RecursiveHead):
         self,
         *,
         dims: Mapping[str, int],
-        temperature: float = 0.1,
+        temperature: float = TEMPERATURE,
+        gate: Gate = "learned",
         normalize: bool = True,
         lstm: bool | None = None,
         joint_width: Annotated[int, Within(1)] = 512,
         **options: Unpack[Recursions],
     ) -> None:
         super().__init__(dims=dims, normalize=normalize, **options)
-        self.gate = gate_per_role(self.dims, 2, temperature)
+        require_learned("dca", gate, temperature)
+        self.gate = gate_per_role(self.dims, 2, temperature, gate)
         init_linears(self.gate)
         self.guide: nn.Linear | None = None
         self.before: nn.ModuleDict | None = None

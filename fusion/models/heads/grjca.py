@@ -10,7 +10,15 @@ from torch import Tensor
 
 from ...recipes import RELEASED_FRAMEWORK, Stated
 from .base import Streams, init_linears
-from .recursive import Recursions, RecursiveHead, gate_per_role, of_role
+from .recursive import (
+    TEMPERATURE,
+    Gate,
+    Recursions,
+    RecursiveHead,
+    gate_per_role,
+    of_role,
+    require_learned,
+)
 from .registry import register_head
 
 
@@ -26,7 +34,8 @@ class GRJCA(RecursiveHead):
 
     The released code has M = 2, where this is the same; its indexing would leave x^1 out for
     M = 3, which the paper reports as best, so here the gate spans all M+1. Gate t belongs to x^t.
-    The attention is `JointCrossAttention` (official) or `FrameAttention` (paper), where option
+    For ablations, gate="uniform" makes all weights equal, and gate="none" takes x^M alone. The
+    attention is `JointCrossAttention` (official) or `FrameAttention` (paper), where option
     mixing="channels" lifts the limit on the window length.
     """
 
@@ -43,12 +52,14 @@ class GRJCA(RecursiveHead):
         self,
         *,
         dims: Mapping[str, int],
-        temperature: float = 0.1,
+        temperature: float = TEMPERATURE,
+        gate: Gate = "learned",
         normalize: bool = True,
         **options: Unpack[Recursions],
     ) -> None:
         super().__init__(dims=dims, normalize=normalize, **options)
-        self.gate = gate_per_role(self.dims, len(self.attention) + 1, temperature)
+        require_learned("grjca", gate, temperature)
+        self.gate = gate_per_role(self.dims, len(self.attention) + 1, temperature, gate)
         init_linears(self.gate)
 
     def fuse(self, x: Streams, mask: Tensor | None, gates: dict[str, Tensor] | None) -> Tensor:

@@ -10,7 +10,15 @@ from torch import Tensor, nn
 
 from ...recipes import RELEASED_FRAMEWORK, Stated
 from .base import Streams, init_linears
-from .recursive import Recursions, RecursiveHead, gate_per_role, of_role
+from .recursive import (
+    TEMPERATURE,
+    Gate,
+    Recursions,
+    RecursiveHead,
+    gate_per_role,
+    of_role,
+    require_learned,
+)
 from .registry import register_head
 
 
@@ -29,9 +37,10 @@ class HGRJCA(RecursiveHead):
 
     Earlier steps come first in every gate. The released code has M = 2. Paper: eqs. 14-20, which
     leave open what the last gate looks at (here x^M, as released). With M = 1 there is one stage
-    and nothing for the last gate to choose, so there is no such gate. The attention is
-    `JointCrossAttention` (official) or `FrameAttention` (paper), where option mixing="channels"
-    lifts the limit on the window length.
+    and nothing for the last gate to choose, so there is no such gate. For ablations,
+    gate="uniform" makes every weight of a gate equal, and gate="none" takes the last of what it
+    chooses from (in the end ReLU(x^M)). The attention is `JointCrossAttention` (official) or
+    `FrameAttention` (paper), where option mixing="channels" lifts the limit on the window length.
     """
 
     source = (
@@ -47,20 +56,22 @@ class HGRJCA(RecursiveHead):
         self,
         *,
         dims: Mapping[str, int],
-        temperature: float = 0.1,
+        temperature: float = TEMPERATURE,
+        gate: Gate = "learned",
         normalize: bool = True,
         **options: Unpack[Recursions],
     ) -> None:
         super().__init__(dims=dims, normalize=normalize, **options)
+        require_learned("hgrjca", gate, temperature)
         recursions = len(self.attention)
         self.stage = nn.ModuleList(
-            gate_per_role(self.dims, t + 1 if self.variant == "official" else 2, temperature)
+            gate_per_role(self.dims, t + 1 if self.variant == "official" else 2, temperature, gate)
             for t in range(1, recursions + 1)
         )
         init_linears(self.stage)
         self.gate = None
         if recursions > 1:
-            self.gate = gate_per_role(self.dims, recursions, temperature)
+            self.gate = gate_per_role(self.dims, recursions, temperature, gate)
             init_linears(self.gate)
 
     def fuse(self, x: Streams, mask: Tensor | None, gates: dict[str, Tensor] | None) -> Tensor:

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TypedDict
+from typing import Annotated, TypedDict
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ....errors import ConfigError
+from ...typed import Among
 from .base import Head, Streams, require_length
 from .frame_attention import FrameAttention
 from .joint_attention import JointCrossAttention
+
+TEMPERATURE = 0.1  # of the released gates
+Gate = Annotated[str, Among(("learned", "uniform", "none"))]
 
 
 class Attention(TypedDict, total=False):
@@ -120,6 +124,8 @@ class RecursiveHead(Head):
 class StepGate(nn.Linear):
     """Choose between steps per frame: softmax(Linear(asked) / temperature) weighs them."""
 
+    kind = "learned"
+
     def __init__(self, dim: int, steps: int, temperature: float) -> None:
         super().__init__(dim, steps)
         self.temperature = temperature
@@ -136,9 +142,49 @@ class StepGate(nn.Linear):
         return weights, weighted_sum(steps, weights)
 
 
-def gate_per_role(dims: Mapping[str, int], steps: int, temperature: float) -> nn.ModuleDict:
-    """A gate over so many steps for each role."""
-    return nn.ModuleDict({role: StepGate(dim, steps, temperature) for role, dim in dims.items()})
+class FixedGate(nn.Module):
+    """What stands in for a gate in ablations: weights that look at nothing.
+
+    `uniform` weighs all steps alike, `none` takes the last one alone.
+    """
+
+    def __init__(self, steps: int, kind: str) -> None:
+        super().__init__()
+        self.steps, self.kind = steps, kind
+
+    def forward(self, asked: Tensor, steps: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+        """As `StepGate`."""
+        weights = asked.new_zeros(*asked.shape[:-1], self.steps)
+        if self.kind == "none":
+            weights[..., -1] = 1.0
+        else:
+            weights += 1 / self.steps
+        return weights, weighted_sum(steps, weights)
+
+
+def gate_per_role(
+    dims: Mapping[str, int], steps: int, temperature: float, kind: str
+) -> nn.ModuleDict:
+    """A gate over so many steps for each role, `learned`, `uniform` or `none`."""
+    return nn.ModuleDict(
+        {
+            role: StepGate(dim, steps, temperature) if kind == "learned" else FixedGate(steps, kind)
+            for role, dim in dims.items()
+        }
+    )
+
+
+def require_learned(head: str, gate: str, temperature: float) -> None:
+    """Refuse a temperature where no gate has one.
+
+    Raises:
+        ConfigError: names both.
+    """
+    if gate != "learned" and temperature != TEMPERATURE:
+        raise ConfigError(
+            f"head {head}: temperature={temperature} belongs to gate=learned; leave it out with "
+            f"gate={gate}"
+        )
 
 
 def weighted_sum(steps: Sequence[Tensor], weights: Tensor) -> Tensor:

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from ...recipes import Stated
 from .base import Head, Streams, init_linears
+from .recursive import Gate
 from .registry import register_head
 from .time_attention import Encoder, masked_softmax
 
@@ -33,6 +34,9 @@ class SAGE(Head):
     As printed, Z is about X / T: for 300 frames the variance of a frame is near 1e-5, which is the
     eps of LayerNorm, so that the encoder starts from shrunken frames. `scaled` does not.
 
+    For ablations, gate="uniform" makes all alpha equal (1 / T), and gate="none" gives Z = X, which
+    is `uniform` but for the factor of `paper`.
+
     b is left out, because the softmax over time takes it out again. No code is published; the paper
     states no sizes. Chosen here: 2 layers, 4 heads, 4 D channels inside, dropout 0.1, normalised
     after each part (as in Vaswani et al. 2017), no positions (the TCNs know the order).
@@ -53,12 +57,16 @@ class SAGE(Head):
         layers: int = 2,
         heads: int = 4,
         dropout: float = 0.1,
+        gate: Gate = "learned",
     ) -> None:
         super().__init__(dims=dims)
         self.out_dim = sum(self.dims.values())
         self.variant = variant
+        self.gate = gate
         weights = len(self.dims) if variant == "per_modality" else 1
-        self.reliability = nn.Linear(self.out_dim, weights, bias=False)
+        self.reliability = (
+            nn.Linear(self.out_dim, weights, bias=False) if gate == "learned" else None
+        )
         self.encoder = Encoder(width=self.out_dim, layers=layers, heads=heads, dropout=dropout)
         init_linears(self)
 
@@ -69,9 +77,14 @@ class SAGE(Head):
         of the encoder [B, L, heads, L].
         """
         joint = torch.cat(list(x.values()), dim=-1)
-        alpha = masked_softmax(
-            self.reliability(joint), None if mask is None else mask[..., None], dim=1
-        )
+        if self.gate == "none":
+            return self.encoder(joint, mask, gates)
+        scores = joint.new_zeros(*joint.shape[:2], 1)
+        if self.reliability is not None:
+            scores = self.reliability(joint)
+        elif self.variant == "per_modality":
+            scores = scores.expand(-1, -1, len(x))
+        alpha = masked_softmax(scores, None if mask is None else mask[..., None], dim=1)
         names = list(x) if self.variant == "per_modality" else ["reliability"]
         if gates is not None:
             gates.update(zip(names, alpha.unbind(-1), strict=True))

@@ -12,7 +12,16 @@ from ....errors import ConfigError
 from ...recipes import RELEASED_FRAMEWORK, Stated
 from .base import Streams, init_linears
 from .lstm import BiLSTM, ResidualBiLSTM
-from .recursive import Recursions, RecursiveHead, of_role, weighted_sum
+from .recursive import (
+    TEMPERATURE,
+    Gate,
+    Recursions,
+    RecursiveHead,
+    gate_per_role,
+    of_role,
+    require_learned,
+    weighted_sum,
+)
 from .registry import register_head
 
 
@@ -33,8 +42,9 @@ class TAGF(RecursiveHead):
     The sequence of the BiLSTM are the recursions of one frame, not frames. Official: its first
     states are learned, one [4, d_m] per modality: h of both directions, then c. Paper: they are
     zeros. The mean of a unit vector of 2 d_m numbers is at most 1 / sqrt(2 d_m), so the official
-    gate stays near uniform. The attention is `JointCrossAttention` (official) or `FrameAttention`
-    (paper), where option mixing="channels" lifts the limit on the window length.
+    gate stays near uniform. For ablations, gate="uniform" makes all weights equal, and gate="none"
+    takes x^M alone; neither has a BiLSTM. The attention is `JointCrossAttention` (official) or
+    `FrameAttention` (paper), where option mixing="channels" lifts the limit on the window length.
     """
 
     source = "Lee et al., TAGF: time-aware gated fusion (arXiv:2507.02080, 2025); released code"
@@ -49,7 +59,8 @@ class TAGF(RecursiveHead):
         self,
         *,
         dims: Mapping[str, int],
-        temperature: float = 0.1,
+        temperature: float = TEMPERATURE,
+        gate: Gate = "learned",
         normalize: bool = True,
         **options: Unpack[Recursions],
     ) -> None:
@@ -59,13 +70,21 @@ class TAGF(RecursiveHead):
             ConfigError: as in `RecursiveHead`, or a temperature for the paper's scores.
         """
         super().__init__(dims=dims, normalize=normalize, **options)
+        require_learned("tagf", gate, temperature)
         if self.variant == "paper" and temperature != 0.1:
             raise ConfigError(
                 f"head tagf: temperature={temperature} belongs to variant=official; leave it out, "
                 "or take variant=official"
             )
         self.temperature = 1.0 if self.variant == "paper" else temperature
-        self.encoder = nn.ModuleDict({role: self._encoder(dim) for role, dim in self.dims.items()})
+        self.encoder: nn.ModuleDict | None = None
+        self.gate: nn.ModuleDict | None = None
+        if gate == "learned":
+            self.encoder = nn.ModuleDict(
+                {role: self._encoder(dim) for role, dim in self.dims.items()}
+            )
+        else:
+            self.gate = gate_per_role(self.dims, len(self.attention) + 1, temperature, gate)
 
     def _encoder(self, dim: int) -> nn.Module:
         """What maps steps [N, M+1, D] to channels whose mean is the score of a step."""
@@ -75,14 +94,20 @@ class TAGF(RecursiveHead):
         init_linears(direction)
         return nn.Sequential(BiLSTM(in_dim=dim, hidden=dim), direction)
 
+    def _weigh(self, role: str, steps: list[Tensor]) -> Tensor:
+        """The weights [B, L, M+1] of the steps x^0 .. x^M [B, L, d_m]."""
+        if self.encoder is None:
+            return self.get_submodule(f"gate.{role}")(steps[-1], steps)[0]
+        scores = self.encoder[role](torch.stack(steps, dim=2).flatten(0, 1)).mean(dim=-1)
+        return torch.softmax(scores / self.temperature, dim=-1).view(*steps[0].shape[:2], -1)
+
     def fuse(self, x: Streams, mask: Tensor | None, gates: dict[str, Tensor] | None) -> Tensor:
         """Compute [B, L, sum of D]; the gates are role -> [B, L, M+1]."""
         steps = self.recur(x, mask, gates)
         fused = []
-        for role, encoder in self.encoder.items():
+        for role in x:
             own = of_role(steps, role)
-            scores = encoder(torch.stack(own, dim=2).flatten(0, 1)).mean(dim=-1)  # [B L, M+1]
-            weights = torch.softmax(scores / self.temperature, dim=-1).view(*own[0].shape[:2], -1)
+            weights = self._weigh(role, own)
             if gates is not None:
                 gates[role] = weights
             fused.append(weighted_sum(own, weights))
