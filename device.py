@@ -10,6 +10,7 @@ from .errors import ConfigError
 if TYPE_CHECKING:
     import torch
 
+_FAST_BFLOAT16 = (8, 0)  # compute capability of the first NVIDIA GPUs with bfloat16 units
 _NAMES = re.compile(r"auto|cpu|cuda(:\d+)?")
 
 
@@ -52,3 +53,16 @@ def describe_device(device: torch.device) -> str:
     if device.type == "cuda":
         return f"cuda ({torch.cuda.get_device_name(device)})"
     return f"cpu ({torch.get_num_threads()} threads)"
+
+
+def bfloat16_is_fast(device: torch.device) -> bool:
+    """Whether a device multiplies matrices in bfloat16 rather than turn them into float32."""
+    import torch
+
+    if device.type == "cuda":
+        return torch.cuda.get_device_capability(device) >= _FAST_BFLOAT16
+    if device.type != "cpu":
+        return False
+    # AVX512-BF16 or AMX, and oneDNN free to use them; with less, it converts back and forth.
+    units = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+    return units and torch.ops.mkldnn._is_mkldnn_bf16_supported()

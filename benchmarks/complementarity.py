@@ -45,7 +45,7 @@ class Setting:
 
 
 SETTINGS = {
-    "always": Setting(1.0),
+    "always informative": Setting(1.0),
     "in turns": Setting(0.6),
     "in turns + bursts": Setting(0.6, noise=3.0),
     "in turns + shift": Setting(0.6, shift=12),
@@ -112,6 +112,7 @@ def run(task: tuple[str, Path, int, str, str, str, tuple[str, ...], int]) -> flo
     config = FitConfig(
         head=head,
         variant=variant,
+        head_options={"joint_width": 64} if head in ("jca", "dca") else {},  # 512 in the release
         streams={role: STREAMS[role][0] for role in roles},
         targets="joint",
         window=100,

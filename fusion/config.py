@@ -95,7 +95,7 @@ class FitConfig:
         seed: of weights, order and dropout.
         device: `auto` (CUDA where there is one), `cpu`, `cuda` or `cuda:N`.
         precision: `float32`, or `bfloat16` for the matrix products of training and prediction
-            (weights, statistics, loss and measure stay in float32).
+            (weights, LSTMs, statistics, loss and measure stay in float32).
         compile: whether torch.compile prepares the networks for training: slow to start, and worth
             it only for long fits.
         views: whether training draws one of a stream's stored views for each window.

@@ -9,10 +9,10 @@ from typing import Any
 import torch
 from torch.nn import functional
 
+from ...device import bfloat16_is_fast
 from ...errors import ConfigError
 
 PRECISIONS = ("float32", "bfloat16", "auto")
-_FAST_BFLOAT16 = (8, 0)  # compute capability of the first NVIDIA GPUs with bfloat16 units
 _LEAST_COSINE = 0.98  # sound networks reach 0.999
 
 
@@ -30,7 +30,7 @@ def resolve_precision(precision: str, device: torch.device, encoder: str) -> str
         )
     if precision != "auto":
         return precision
-    return "bfloat16" if _bfloat16_is_fast(device) else "float32"
+    return "bfloat16" if bfloat16_is_fast(device) else "float32"
 
 
 def torch_dtype(precision: str) -> torch.dtype:
@@ -92,12 +92,3 @@ def exactly() -> Iterator[None]:
     )
     with torch.inference_mode(), flags:
         yield
-
-
-def _bfloat16_is_fast(device: torch.device) -> bool:
-    if device.type == "cuda":
-        return torch.cuda.get_device_capability(device) >= _FAST_BFLOAT16
-    if device.type != "cpu":
-        return False
-    # AVX512-BF16 or AMX; with less, oneDNN converts to float32 and back.
-    return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()

@@ -16,6 +16,7 @@ from ...cache.durable import canonical_json
 from ...cache.store import FeatureStore
 from ...cache.timeline import usable
 from ...cache.windows import Window, cut_windows
+from ...device import bfloat16_is_fast, choose_device
 from ...errors import ConfigError
 from ..config import TARGETS, FitConfig
 from ..models.heads import describe_head
@@ -79,6 +80,11 @@ def plan_fit(store: FeatureStore, config: FitConfig) -> Plan:
             require_streams(store, [*skipped, *further], names)
     else:
         require_streams(store, [*train, *validation], names)
+    if config.precision == "bfloat16" and not bfloat16_is_fast(choose_device(config.device)):
+        notes.append(
+            "this device has no bfloat16 units, so steps in bfloat16 take many times as long as "
+            "with --precision float32"
+        )
     if config.missing == "exclude" and "video" not in streams:
         raise ConfigError("missing = exclude leaves out frames without a face: no video stream")
     windows = keep_annotated(store, make_windows(store, train, config), columns(TARGETS), config)

@@ -118,7 +118,7 @@ class Network(nn.Module):
         mask: Tensor | None = None,
         gates: dict[str, Tensor] | None = None,
     ) -> Tensor:
-        """Predict [B, L, outputs] float32.
+        """Predict [B, L, outputs] float32; in bfloat16 the matrix products but for LSTMs.
 
         Streams, valid and mask as in `Model.forward`; `gates` is filled as by `Head.forward`.
         """

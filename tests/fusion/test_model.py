@@ -2,12 +2,20 @@
 
 import dataclasses
 import math
+import os
+import platform
+import subprocess
+import sys
 
 import pytest
 import torch
 
 from vapipe.cache import ConfigError
+from vapipe.cache.durable import write_json
+from vapipe.device import bfloat16_is_fast
 from vapipe.fusion import FitConfig, Model, count_parameters, describe_head, list_heads
+from vapipe.fusion.config import option_types
+from vapipe.fusion.data.plan import plan_fit
 from vapipe.fusion.evaluation.ccc import ccc_loss
 from vapipe.fusion.models.heads import ROLES
 from vapipe.fusion.models.network import StreamEncoder, modality_dropout
@@ -240,6 +248,67 @@ def test_modality_dropout_acts_in_training_only(small):
     every = {role: torch.ones_like(v) for role, v in valid.items()}
     model(streams, every, mask)[mask].square().sum().backward()
     assert any(token.grad.any() for token in tokens)
+
+
+PRECISIONS = option_types()["precision"].__metadata__[0].values
+
+
+@pytest.mark.parametrize(("head", "variant"), EVERY_HEAD)
+@pytest.mark.parametrize("precision", PRECISIONS)
+def test_every_head_trains_a_step_and_predicts_under_every_precision(
+    small, head, variant, precision
+):
+    model, (streams, valid, mask) = complete(small, head, variant, precision=precision)
+    optimizer = torch.optim.Adam(model.parameters(), lr=1e-3)
+    model.train()(streams, valid, mask)[mask].square().sum().backward()
+    optimizer.step()
+    assert all(torch.isfinite(p).all() for p in model.parameters())
+    with torch.inference_mode():
+        out = model.eval()(streams, valid, mask)
+    assert out.dtype == torch.float32
+    assert torch.isfinite(out).all()
+
+
+@pytest.mark.skipif(platform.machine() != "x86_64", reason="oneDNN has such a switch on x86 only")
+def test_a_processor_without_bfloat16_units_computes_the_same_and_the_plan_says_so(
+    small, planted, tmp_path
+):
+    """In a process of its own, whose oneDNN knows no more than AVX2."""
+    config = dataclasses.replace(small, head="dca", head_options={}, precision="bfloat16")
+    write_json(tmp_path / "config.json", config.to_json())
+    code = f"""
+import sys
+from pathlib import Path
+import torch
+from vapipe.cache import FeatureStore
+from vapipe.fusion import FitConfig, Model
+from vapipe.fusion.data.plan import plan_fit
+config = FitConfig.load(Path({str(tmp_path / "config.json")!r}))
+print(*plan_fit(FeatureStore.open({str(planted.root)!r}), config).notes)
+torch.manual_seed(0)
+model = Model(config=config, dims={DIMS!r})
+x = {{role: torch.randn(2, 20, dim) for role, dim in {DIMS!r}.items()}}
+model(x).square().sum().backward()
+with torch.inference_mode():
+    assert torch.isfinite(model.eval()(x)).all()
+print("done")
+"""
+    run = subprocess.run(
+        [sys.executable, "-c", code],
+        env={**os.environ, "ONEDNN_MAX_CPU_ISA": "AVX2"},
+        capture_output=True,
+        text=True,
+    )
+    assert run.stdout.startswith("this device has no bfloat16 units, so steps in bfloat16"), run
+    assert run.stdout.endswith("done\n"), run.stderr
+
+
+def test_the_plan_warns_of_bfloat16_where_it_is_slow_only(small, planted):
+    config = dataclasses.replace(small, precision="bfloat16")
+    notes = plan_fit(planted, config).notes
+    slow = [note for note in notes if "no bfloat16 units" in note]
+    assert len(slow) == (not bfloat16_is_fast(torch.device("cpu")))
+    assert plan_fit(planted, small).notes == [note for note in notes if note not in slow]
 
 
 def test_bfloat16_predicts_nearly_the_same(small):
