@@ -10,7 +10,7 @@ import click
 from .console import partition_option
 
 if TYPE_CHECKING:
-    from ..reports import Written
+    from ..reports.run_report import Written
 
 
 @click.command()
@@ -45,7 +45,7 @@ def report(
     One HTML file that needs no network: scores, learning curves, every video's trajectories with
     the gates of the head and what was missing, densities, robustness, provenance.
     """
-    from ..reports import write_report
+    from ..reports.run_report import write_report
 
     if out is None:
         out = runs[0] / "report.html" if len(runs) == 1 else Path("vapipe-report.html")

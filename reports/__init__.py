@@ -3,7 +3,3 @@
 The page about runs gathers (`records`, `truth`, `measures`) and packs (`series`, `run_report`);
 that about a cache is `cache_report` with `contact_sheets`. Both stand in the frame of `page`.
 """
-
-from .run_report import Written, write_report
-
-__all__ = ["Written", "write_report"]

@@ -152,8 +152,7 @@ def make_page(
         body=Asset(__package__, "cache_report.html"),
         data=data,
         blocks=blocks,
-        scripts=[Asset(__package__, "cache_report.js"), Asset(__package__, "cache_table.js")],
-        styles=[Asset(__package__, "cache_report.css")],
+        scripts=[Asset(__package__, "cache_report.js"), Asset(__package__, "cache_items.js")],
         plotly=False,
     )
 

@@ -28,7 +28,7 @@ from ..extract.plan import unchanged
 from ..extract.recreate import Wanted, crop_config
 
 FACES = 8  # of an item
-REACH = 600  # frames that are read of a video
+REACH = 150  # frames that are read of a video
 _SIDE = 96  # pixels of a face
 _BINS = 160  # of codes over time
 _STRIP = (480, 64)  # pixels of the sound: time, bands
@@ -306,14 +306,13 @@ def _bins(rows: np.ndarray, most: int) -> list[slice]:
 def _strip(features: np.ndarray, valid: np.ndarray, encoder: Mapping[str, Any]) -> bytes:
     """Log-mel rows [T, bands] as a picture: time to the right, bands upwards, black if unheard."""
     quiet = float(np.log(encoder.get("eps", 1e-6)))
-    columns = _bins(features, _STRIP[0])
-    height = min(_STRIP[1], features.shape[1])
-    levels = np.full((len(columns), height), quiet)
-    for column, rows in enumerate(columns):
-        heard = np.asarray(features[rows], np.float32)[valid[rows] > 0]
-        if len(heard):
-            bands = np.array_split(heard.mean(axis=0), height)
-            levels[column] = [band.mean() for band in bands]
+    heard = valid > 0
+    starts = [rows.start for rows in _bins(features, _STRIP[0])]
+    bands = [band.start for band in _bins(features.T, _STRIP[1])]
+    counts = np.add.reduceat(heard.astype(int), starts)[:, None]
+    sums = np.add.reduceat(np.where(heard[:, None], features.astype(np.float32), 0), starts)
+    means = np.where(counts > 0, sums / np.maximum(counts, 1), quiet)
+    levels = np.add.reduceat(means, bands, axis=1) / np.diff([*bands, features.shape[1]])
     grey = np.clip((levels - quiet) / (_LOUD - quiet), 0, 1) * 255
     return _jpeg(Image.fromarray(grey.T[::-1].astype(np.uint8)), 70)
 

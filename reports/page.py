@@ -45,10 +45,9 @@ class Page:
     Attributes:
         title: any text; also the heading.
         body: HTML that the package carries, inserted as it is; never anything from a user.
-        data: JSON values, any text in them; `Page.data` in scripts.
+        data: JSON values, any text in them; `data` in scripts.
         blocks: name (small letters, digits, dashes) -> `pack_array`; decoded when a script asks.
-        scripts: run in this order, after `shell.js`.
-        styles: after `style.css`.
+        scripts: one module together with `shell.js`, which comes first.
         plotly: whether plotly is embedded (about 5 MB). It runs when the first figure is asked
             for, so that the rest of the page can be read at once.
         media: whether the page may play files that lie beside it.
@@ -58,7 +57,6 @@ class Page:
     body: Asset
     data: Mapping[str, Any]
     scripts: Sequence[Asset]
-    styles: Sequence[Asset] = ()
     blocks: Mapping[str, str] = field(default_factory=dict)
     plotly: bool = True
     media: bool = False
@@ -70,25 +68,25 @@ class Page:
             ValueError: a value that JSON does not have (NaN), a block's name, or a script that
                 would end its element.
         """
-        scripts = [Asset(__package__, "shell.js").text(), *(each.text() for each in self.scripts)]
+        assets = [Asset(__package__, "shell.js"), *self.scripts]
+        script = "\n".join(asset.text() for asset in assets)
         library = ""
         if self.plotly:
             from plotly.offline import get_plotlyjs
 
             library = get_plotlyjs()
-        for script in (library, *scripts):
-            if _ENDS_SCRIPT.search(script):
+        for text in (library, script):
+            if _ENDS_SCRIPT.search(text):
                 raise ValueError("a script must not contain the end of a script element")
-        styles = [Asset(__package__, "style.css").text(), *(each.text() for each in self.styles)]
         return string.Template(Asset(__package__, "shell.html").text()).substitute(
-            policy=html.escape(_policy([library, *scripts], media=self.media)),
+            policy=html.escape(_policy([library, script], media=self.media)),
             title=html.escape(self.title),
-            style="\n".join(styles),
+            style=Asset(__package__, "style.css").text(),
             body=self.body.text(),
             data=embed_json(self.data),
             blocks="\n".join(_block(name, text) for name, text in self.blocks.items()),
             plotly=library,
-            scripts="\n".join(f"<script>{script}</script>" for script in scripts),
+            script=script,
         )
 
 

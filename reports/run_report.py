@@ -26,15 +26,7 @@ from .series import (
 )
 from .truth import Lane, VideoTruth, read_runs
 
-_SCRIPTS = (
-    "report.js",
-    "scores.js",
-    "curves.js",
-    "figure.js",
-    "videos.js",
-    "plane.js",
-    "main.js",
-)
+_SCRIPTS = ("run_sections.js", "run_trajectories.js", "run_videos.js")
 _NOTES = 5  # at most so many videos without a file are named
 
 
@@ -112,7 +104,6 @@ def write_report(
         data=data,
         blocks=blocks,
         scripts=[Asset(package, name) for name in _SCRIPTS],
-        styles=[Asset(package, "run_report.css")],
         media=bool(found),
     )
     size = write_page(out, page)

@@ -17,6 +17,13 @@ from vapipe.reports.page import Asset, Page, embed_json, pack_array, write_page
 
 HARM = "</script><script>alert(1)</script><img src=x onerror=alert(1)>&amp;\"'\u2028\u2029$title"
 
+COLOR = """name => {
+    const probe = document.createElement("span");
+    probe.style.color = `var(${name})`;
+    document.body.append(probe);
+    return getComputedStyle(probe).color;
+}"""
+
 
 @pytest.fixture
 def package(tmp_path, monkeypatch):
@@ -26,15 +33,12 @@ def package(tmp_path, monkeypatch):
     (folder / "__init__.py").write_text("")
     (folder / "body.html").write_text('<p id="out"></p><div id="plot"></div>')
     (folder / "main.js").write_text(
-        'document.getElementById("out").append(Page.el("b", {title: Page.data.name}, '
-        "Page.data.name));\n"
-        'Page.array("numbers", "int16").then((values) => {\n'
-        "  window.numbers = Array.from(values);\n"
-        '  return Page.figure(document.getElementById("plot"), () => ({\n'
-        '    data: [{ y: window.numbers, line: { color: Page.color("--series-1") } }],\n'
-        "    layout: Page.layout({ xaxis: Page.axis(), height: 200 }),\n"
-        "  }));\n"
-        "});\n"
+        'at("out").append(el("b", {title: data.name}, data.name));\n'
+        'window.numbers = Array.from(await array("numbers", "int16"));\n'
+        'await plot(at("plot"), () => ({\n'
+        '  data: [{ y: window.numbers, line: { color: color("--series-1") } }],\n'
+        "  layout: { height: 200 },\n"
+        "}));\n"
     )
     monkeypatch.syspath_prepend(tmp_path)
     yield folder
@@ -158,6 +162,6 @@ def test_words_and_lines_stand_out_from_the_paper_in_both_themes(
         for name, least in {
             "--ink": 7, "--soft": 4.5, "--accent": 4.5, **{f"--series-{n}": 3 for n in range(1, 7)}
         }.items():  # fmt: skip
-            pair = [luminance(tab.page.evaluate(f"Page.color('{c}')")) for c in (ground, name)]
+            pair = [luminance(tab.page.evaluate(COLOR, each)) for each in (ground, name)]
             contrast = (max(pair) + 0.05) / (min(pair) + 0.05)
             assert contrast >= least, (ground, name, contrast)

@@ -20,10 +20,10 @@ from terminal import vapipe_
 from vapipe.cache import CacheError, ConfigError, FeatureStore
 from vapipe.fusion import ccc, fit
 from vapipe.fusion.evaluation.gates import GateGroup, Gates, gates_file, write_gates
-from vapipe.reports import write_report
 from vapipe.reports.measures import BINS, density, difference, summary
 from vapipe.reports.media import media_url
 from vapipe.reports.records import read_record
+from vapipe.reports.run_report import write_report
 from vapipe.reports.truth import open_cache, read_truth
 
 

@@ -6,8 +6,8 @@ from browser import Browser, Tab
 from report_runs import FACES, HARM, ROWS, SILENCE, UNLABELLED, make_place
 
 from vapipe.fusion.evaluation.gates import gates_file, read_gates
-from vapipe.reports import write_report
 from vapipe.reports.records import read_record
+from vapipe.reports.run_report import write_report
 
 SERIES = "name => Array.from(document.getElementById('plot-video').data.find(t => t.meta === name)"
 
@@ -166,6 +166,10 @@ def test_a_click_seeks_and_the_cursor_follows_the_clip(opened, place):
         4, abs=0.06
     )
     assert float(page.get_attribute("#cursor", "data-seconds")) == pytest.approx(4, abs=0.05)
+    clicked = int(page.input_value("#frame"))
+    page.keyboard.press("ArrowRight")  # goes on from where one clicked
+    assert page.input_value("#frame") == str(clicked + 1)
+    opened.wait(f"document.querySelector('video').currentTime > {pts[clicked + 1]}")
     page.evaluate("document.querySelector('video').currentTime = 6.415")
     row = int(np.searchsorted(pts, 6.415) - 1)
     opened.wait(f"document.getElementById('frame').value === '{row}'")
@@ -274,7 +278,7 @@ def test_on_a_small_dark_calm_screen(both, browser: Browser):
     assert tab.wide() == 0
     ground = tab.page.evaluate("getComputedStyle(document.body).backgroundColor")
     assert max(int(part) for part in ground.strip("rgb()").split(",")) < 60
-    ink = tab.page.evaluate("document.getElementById('plot-video').layout.font.color")
+    ink = tab.page.evaluate("document.getElementById('plot-video')._fullLayout.font.color")
     assert min(int(part) for part in ink.strip("rgb()").split(",")) > 180
     assert tab.page.evaluate("getComputedStyle(document.documentElement).scrollBehavior") == "auto"
     assert tab.complaints == []

@@ -1,0 +1,172 @@
+// The series of one video, decoded when it is opened, and the figure of its trajectories.
+const GAP = -32768; // an int16 where there is no value
+
+// Columns of a block, stored as differences along time that wrap around: value = low + step * whole.
+async function decode(name, kind, rows, scale) {
+  const whole = await array(name, kind);
+  for (let i = 0; i < whole.length; i++) if (i % rows) whole[i] += whole[i - 1];
+  return Array.from({ length: whole.length / rows }, (_, column) => {
+    const [low, step] = scale(column);
+    const own = whole.subarray(column * rows, (column + 1) * rows);
+    return Float32Array.from(own, (value) => (value === GAP ? NaN : low + step * value));
+  });
+}
+
+// {times, labels: [target], runs: [run][target], gates: [run][column] or null}
+async function loadSeries(index) {
+  const { rows, constant, start, step, labelStep, steps, gates } = data.videos[index];
+  return {
+    times: constant
+      ? Float64Array.from({ length: rows }, (_, i) => start + i * step)
+      : await array(`v${index}-times`, "float64"),
+    labels: await decode(`v${index}-labels`, "int16", rows, () => [0, labelStep]),
+    runs: await Promise.all(
+      steps.map((each, r) => decode(`v${index}-run${r}`, "int16", rows, () => [0, each])),
+    ),
+    gates: await Promise.all(
+      gates.map((range, r) => range && decode(`v${index}-gates${r}`, "uint8", rows, (column) => {
+        const low = range.low[column];
+        return [low, (range.high[column] - low) / data.gateSteps];
+      })),
+    ),
+  };
+}
+
+// -- panels ---------------------------------------------------------------------------------------
+
+// A panel is {title, px, axis, traces} and, of gates, {legend}. Bands are shaded where rows lack something.
+
+const bandColors = { visual: "--band-1", audio: "--band-2", labels: "--band-3" };
+const runDashes = ["solid", "dot", "dash", "dashdot"];
+const laneColors = { visual: "--series-2", audio: "--series-1", labels: "--soft" };
+
+// [[from, to], ...] in seconds.
+function stretches({ spans }, video, { times }) {
+  const second = (row) => (row < video.rows ? times[row] : video.end);
+  return Array.from({ length: spans.length / 2 }, (_, i) => [0, 1].map((k) => second(spans[2 * i + k])));
+}
+
+function bands(video, series, low, high) {
+  return video.lanes.map((lane) => {
+    const found = stretches(lane, video, series);
+    return {
+      mode: "none", fill: "toself", fillcolor: color(bandColors[lane.kind]), hoverinfo: "skip",
+      showlegend: false, meta: `band: ${lane.label}`,
+      x: found.flatMap(([a, b]) => [a, a, b, b, null]),
+      y: found.flatMap(() => [low, high, high, low, null]),
+    };
+  });
+}
+
+function targetPanel(video, series, target, t) {
+  const all = [series.labels[t], ...series.runs.map((run) => run[t])];
+  const most = all.reduce((m, values) => values.reduce((n, v) => Math.max(n, Math.abs(v) || 0), m), 1);
+  const curve = (y, name, meta, line) => ({
+    mode: "lines", x: series.times, y, name, line, meta: `${meta}: ${target}`, legendgroup: name,
+    showlegend: t === 0, hovertemplate: "%{y:.3f}",
+  });
+  const annotation = { color: color("--annotation"), width: 3.6 };
+  const lineOf = (r) => ({ color: runColor(r), width: r ? 1.8 : 1.5, dash: of(runDashes, r) });
+  return {
+    title: `<b>${target}</b>`,
+    px: 190,
+    axis: { range: [-most, most], nticks: 5 },
+    traces: [
+      ...bands(video, series, -most, most),
+      curve(series.labels[t], "annotation", "annotation", annotation),
+      ...data.runs.map((run, r) => curve(series.runs[r][t], plain(short(run.name)), `run ${r}`, lineOf(r))),
+    ],
+  };
+}
+
+function lanesPanel(video, series) {
+  return {
+    title: "<b>missing</b>",
+    px: 24 * video.lanes.length,
+    axis: { range: [video.lanes.length - 0.6, -0.9], showgrid: false, zeroline: false, showticklabels: false },
+    traces: video.lanes.map((lane, k) => {
+      const found = stretches(lane, video, series);
+      return {
+        mode: "lines", showlegend: false, hoverinfo: "skip", meta: `lane: ${lane.label}`,
+        line: { color: color(laneColors[lane.kind]), width: 7 },
+        x: found.flatMap(([a, b]) => [a, b, null]),
+        y: found.flatMap(() => [k, k, null]),
+      };
+    }),
+    notes: video.lanes.map((lane, k) => ({
+      text: plain(`${lane.label}, ${Math.round((1000 * lane.rows) / video.rows) / 10} %`),
+      x: 0.005, y: k - 0.12, font: { size: 10, color: color("--soft") },
+    })),
+  };
+}
+
+// The gates of one network: a panel for each.
+function gatePanels(video, series, run, network) {
+  let from = 0;
+  return data.runs[run].gates.flatMap((gate) => {
+    const values = gate.columns.map((_, c) => series.gates[run][from + c]);
+    from += gate.columns.length;
+    if (gate.network !== network) return [];
+    const weights = values.length > 1;
+    const most = weights ? 1 : values[0].reduce((a, b) => Math.max(a, b));
+    const traces = gate.columns.map((name, c) => ({
+      mode: "lines", x: series.times, y: values[c], name: plain(name), hovertemplate: "%{y:.2f}",
+      meta: `gate: ${network}/${gate.gate}/${name}`,
+      line: { color: runColor(c), width: 1.4, dash: of(dashes, c) },
+    }));
+    return {
+      title: `<b>gate: ${plain(gate.gate)}</b> (${plain(network)} network)`,
+      px: 92,
+      legend: weights,
+      axis: { nticks: 4, rangemode: "tozero", ...(weights && { range: [0, 1] }) },
+      traces: [...bands(video, series, 0, most), ...traces],
+    };
+  });
+}
+
+// -- figure ---------------------------------------------------------------------------------------
+
+// `shown` is {run, network} whose gates are drawn, or null.
+function trajectories(index, series, shown) {
+  const video = data.videos[index];
+  const panels = data.targets.map((target, t) => targetPanel(video, series, target, t));
+  if (video.lanes.length) panels.push(lanesPanel(video, series));
+  if (shown) panels.push(...gatePanels(video, series, shown.run, shown.network));
+  const GAP_PX = 26;
+  const above = (panel) => GAP_PX + (panel.legend ? 18 : 0);
+  const total = panels.reduce((sum, panel) => sum + panel.px + above(panel), 0);
+  const legend = { orientation: "h", yanchor: "bottom", itemclick: false, itemdoubleclick: false };
+  const note = { xref: "paper", xanchor: "left", yanchor: "bottom", showarrow: false, x: 0 };
+  const layout = { annotations: [] };
+  let y = 0;
+  const traces = panels.flatMap((panel, n) => {
+    const id = n ? String(n + 1) : "";
+    const title = 1 - (y + GAP_PX - 4) / total;
+    const domain = [1 - (y + above(panel) + panel.px) / total, 1 - (y + above(panel)) / total];
+    y += above(panel) + panel.px;
+    layout[`yaxis${id}`] = { domain, fixedrange: true, ...panel.axis };
+    layout.annotations.push({ ...note, text: panel.title, yref: "paper", y: title, font: { size: 12 } });
+    layout.annotations.push(...(panel.notes || []).map((own) => ({ ...note, yref: `y${id}`, ...own })));
+    const own = "legend" in panel ? { legend: `legend${id}` } : {};
+    if (own.legend) {
+      layout[own.legend] = { ...legend, x: 0, xanchor: "left", y: domain[1], font: { size: 11 }, visible: panel.legend };
+    }
+    return panel.traces.map((trace) => ({ ...trace, ...own, yaxis: `y${id}` }));
+  });
+  return {
+    data: traces,
+    layout: {
+      ...layout,
+      hovermode: "x",
+      hoverdistance: -1,
+      uirevision: `video ${index}`,
+      height: total + 34 + 46,
+      margin: { l: 40, r: 8, t: 34, b: 46 },
+      legend: { ...legend, x: 1, xanchor: "right", y: 1 },
+      xaxis: {
+        anchor: panels.length > 1 ? `y${panels.length}` : "y", title: { text: "seconds" }, zeroline: false,
+        range: [series.times[0], video.end], hoverformat: ".2f",
+      },
+    },
+  };
+}

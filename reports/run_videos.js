@@ -1,0 +1,239 @@
+// The list of videos, and the one that is open: player, cursor, values, trajectories.
+const state = { index: null, series: null, row: 0, player: null };
+const stage = at("plot-video");
+const slider = at("frame");
+const cursor = at("cursor");
+
+// -- the list -------------------------------------------------------------------------------------
+
+const length = (i) => data.videos[i].end - data.videos[i].start;
+const worth = (i) => gain(data.videos[i], 1, "mean") ?? 0;
+const orders = {
+  "worst CCC first": (a, b) => a - b, // as the data are sorted
+  "best CCC first": (a, b) => b - a,
+  name: (a, b) => (data.videos[a].id < data.videos[b].id ? -1 : 1),
+  "longest first": (a, b) => length(b) - length(a),
+  ...(several && {
+    "largest loss first": (a, b) => worth(a) - worth(b),
+    "largest gain first": (a, b) => worth(b) - worth(a),
+  }),
+};
+
+// The values of all runs, with bars from zero.
+function gauges(values) {
+  return values.map((value, r) => {
+    if (value === null) return el("span.measure", "–");
+    const width = Math.min(Math.abs(value), value < 0 ? 0.25 : 1) * 80;
+    const style = `left: ${value < 0 ? 20 - width : 20}%; width: ${width}%`;
+    const bar = el(`span.run-${r}`, { style });
+    return el("span.measure", figure3(value), el("span.gauge", { "aria-hidden": "true" }, bar));
+  });
+}
+
+// Long names break after their separators.
+const breakable = (name) => name.split(/(?<=[_./-])(?=.)/).flatMap((part, i) => (i ? [el("wbr"), part] : [part]));
+
+function showList() {
+  const indices = data.videos.map((_, i) => i).sort(orders[at("order").value]);
+  const rows = indices.map((i) => {
+    const video = data.videos[i];
+    const gains = data.differences.map((_, d) => {
+      const value = gain(video, d + 1, "mean");
+      return el("span.measure", value === null ? "–" : signed(value));
+    });
+    return [
+      { "data-video": i, "aria-current": i === state.index && "true" },
+      el("a", { href: `#video-${i}` }, breakable(video.id)),
+      ...data.targets.map((target) => gauges(video.ccc.map((ccc) => ccc[target]))),
+      ...(several ? [gains] : []),
+    ];
+  });
+  const runs = several ? `: ${data.runs.map((run) => run.name).join(", then ")}` : "";
+  const head = ["video", ...data.targets, ...(several ? ["difference"] : [])];
+  const list = bareTable(`CCC of each video${runs}`, head, rows);
+  list.classList.toggle("comparing", several);
+  at("video-list").replaceChildren(list);
+}
+
+const listed = () => [...at("video-list").querySelectorAll("tr[data-video]")];
+
+function markCurrent() {
+  for (const row of listed()) {
+    if (Number(row.dataset.video) === state.index) row.setAttribute("aria-current", "true");
+    else row.removeAttribute("aria-current");
+  }
+}
+
+// -- the cursor -----------------------------------------------------------------------------------
+
+// The frame that is shown at a time: the last one that began before.
+const rowAt = (seconds) => Math.max(0, state.series.times.findLastIndex((time) => time <= seconds + 1e-6));
+
+function placeCursor() {
+  if (!state.series || !stage._fullLayout) return;
+  const { xaxis, _size: size } = stage._fullLayout;
+  const seconds = state.series.times[state.row];
+  const share = (seconds - xaxis.range[0]) / (xaxis.range[1] - xaxis.range[0]);
+  cursor.hidden = share < 0 || share > 1;
+  Object.assign(cursor.style, {
+    left: `${size.l + share * size.w - 1}px`, top: `${size.t}px`, height: `${size.h}px`,
+  });
+  cursor.dataset.seconds = seconds;
+}
+
+function show(row) {
+  state.row = row;
+  slider.value = row;
+  const { times, labels, runs } = state.series;
+  const lines = data.targets.map((target, t) => [
+    target, figure3(labels[t][row]), ...runs.map((run) => figure3(run[t][row])),
+  ]);
+  const covers = ({ spans }) => spans.some((from, i) => i % 2 === 0 && from <= row && row < spans[i + 1]);
+  const missing = data.videos[state.index].lanes.filter(covers).map((lane) => lane.label).join(", ");
+  const words = `${times[row].toFixed(2)} s, frame ${row}${missing && `: ${missing}`}`;
+  const head = ["", "annotation", ...data.runs.map((run) => run.name)];
+  at("readout").replaceChildren(bareTable(words, head, lines));
+  const told = lines.map(
+    ([name, label, ...rest]) => `${name}: annotated ${label}, predicted ${rest.join(", ")}`,
+  );
+  slider.setAttribute("aria-valuetext", `${words}. ${told.join("; ")}`);
+  placeCursor();
+}
+
+// Move the cursor and the clip; a little after the frame began, so that this frame is shown.
+function seek(row) {
+  show(row);
+  if (state.player) state.player.currentTime = state.series.times[row] + 1e-3;
+}
+
+// -- the clip -------------------------------------------------------------------------------------
+
+function showPlayer(video) {
+  at("player").replaceChildren();
+  state.player = null;
+  if (!data.media) return;
+  if (!video.media) {
+    at("player").append(el("p.soft", `No file for ${video.file} in the folder of --media.`));
+    return;
+  }
+  const follow = () => {
+    if (state.player !== player || !state.series) return;
+    const row = rowAt(player.currentTime);
+    if (row !== state.row) show(row);
+  };
+  const keepUp = () => {
+    follow();
+    if (!player.paused && state.player === player) requestAnimationFrame(keepUp);
+  };
+  const player = el("video", {
+    src: video.media, controls: true, preload: "metadata", playsinline: true,
+    "aria-label": `clip ${video.file}`,
+    onplay: keepUp, ontimeupdate: follow, onseeking: follow, onseeked: follow,
+    onerror: () => player.replaceWith(el("p.notice", `This browser cannot play ${video.file}.`)),
+  });
+  state.player = player;
+  at("player").append(player);
+}
+
+// -- one video ------------------------------------------------------------------------------------
+
+function fillGates() {
+  const select = at("gates");
+  const options = data.runs.flatMap(({ name, gates }, r) =>
+    [...new Set((gates || []).map((gate) => gate.network))].map((network) =>
+      choice(`${r}:${network}`, `${prefix(name)}${network} network`),
+    ),
+  );
+  select.replaceChildren(choice("", "none"), ...options);
+  select.value = (options[0] ?? select.options[0]).value;
+  select.disabled = !options.length;
+  for (const { name, head, gates, gatesCommand } of data.runs) {
+    if (gates?.length) continue;
+    const note = gates
+      ? el("p.soft", `Head ${head} of ${name} has no gates of single frames.`)
+      : el("p.notice", `${name} has no gates stored. This stores them: `, el("code", gatesCommand));
+    at("gates-note").append(note);
+  }
+}
+
+async function drawVideo() {
+  const { index, series } = state;
+  const [run, network] = at("gates").value.split(/:(.*)/s);
+  const shown = run && { run: Number(run), network };
+  await plot(stage, () => trajectories(index, series, shown));
+  placeCursor();
+}
+
+async function open(index, focus) {
+  const video = data.videos[index];
+  state.index = index;
+  markCurrent();
+  at("video-name").textContent = video.id;
+  const scores = data.runs.map(({ name }, r) => {
+    const each = data.targets.map((target) => `${target} ${figure3(video.ccc[r][target])}`);
+    return `${several ? `${name}: ` : ""}CCC ${each.join(", ")}`;
+  });
+  at("video-facts").textContent =
+    `${count(video.rows)} frames, ${length(index).toFixed(1)} s at ${video.fps.toFixed(2)} fps, ` +
+    `${count(video.annotated)} annotated. ${scores.join("; ")}.`;
+  state.series = null;
+  showPlayer(video);
+  slider.max = video.rows - 1;
+  if (focus) at("video-name").focus();
+  const series = await loadSeries(index);
+  if (state.index !== index) return; // another one was opened meanwhile
+  state.series = series;
+  show(0);
+  await drawVideo();
+  at("detail").dataset.open = index;
+}
+
+function go(index) {
+  location.hash = `#video-${index}`;
+}
+
+function fromAddress() {
+  const index = Number(/^#video-(\d+)$/.exec(location.hash)?.[1]);
+  return index < data.videos.length ? index : null;
+}
+
+function step(by) {
+  const rows = listed();
+  const place = rows.findIndex((row) => Number(row.dataset.video) === state.index);
+  go(rows[(place + by + rows.length) % rows.length].dataset.video);
+}
+
+async function showVideos() {
+  at("order").append(...Object.keys(orders).map((name) => choice(name)));
+  at("order").addEventListener("change", showList);
+  fillGates();
+  showList();
+  at("gates").addEventListener("change", () => state.series && drawVideo());
+  at("previous").addEventListener("click", () => step(-1));
+  at("next").addEventListener("click", () => step(1));
+  at("whole").addEventListener("click", () =>
+    Plotly.relayout(stage, { "xaxis.range": [state.series.times[0], data.videos[state.index].end] }),
+  );
+  slider.addEventListener("input", () => state.series && seek(Number(slider.value)));
+  addEventListener("hashchange", () => {
+    const index = fromAddress();
+    if (index !== null) open(index, true);
+  });
+  await open(fromAddress() ?? 0);
+  stage.on("plotly_click", (event) => {
+    seek(rowAt(event.points[0].x));
+    slider.focus({ preventScroll: true }); // for the arrow keys
+  });
+  stage.on("plotly_relayout", placeCursor);
+  stage.on("plotly_afterplot", placeCursor);
+}
+
+// Everything in the order in which it is read; plots follow one by one, so that the page answers.
+showProvenance();
+await showScores();
+await showVideos();
+await showDifferences();
+await showPlane();
+await showLearning();
+await showRobustness();
+document.body.dataset.ready = "yes";
