@@ -4,11 +4,17 @@ The message is complete: what is wrong, where, with which values, and what to do
 `cli.py` prints it and exits; nothing below `cli.py` prints or exits.
 """
 
+import copyreg
 from pathlib import Path
+from typing import Any
 
 
 class VapipeError(Exception):
     """Base of all errors that vapipe raises on purpose; `str(error)` is the whole message."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Travels between processes whatever its class is made from."""
+        return copyreg.__newobj__, (type(self), *self.args), self.__dict__  # type: ignore[attr-defined]
 
 
 class CacheError(VapipeError):
@@ -55,6 +61,10 @@ class DamagedShardError(CacheError):
         )
         self.path = path
         self.reason = reason
+
+
+class DiskFullError(CacheError):
+    """No more can be written to the cache: the disk or a quota is full, or it is read-only."""
 
 
 class WriteVerificationError(CacheError):

@@ -6,6 +6,7 @@ A file appears under its final name complete and flushed, or not at all: a kille
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -16,10 +17,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from ..errors import CacheError
+from ..errors import CacheError, DiskFullError
 from .locks import lock, lock_where_possible
 
 PARTIAL_SUFFIX = ".partial"
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 
 
 @contextmanager
@@ -27,14 +29,16 @@ def wrap_io_errors(target: Path) -> Iterator[None]:
     """Turn what the file system (or HDF5 over it) refuses into one message that names `target`.
 
     Raises:
-        CacheError: in place of the OSError or HDF5's RuntimeError.
+        DiskFullError: there is no room, or no way to write at all.
+        CacheError: in place of any other OSError or RuntimeError of HDF5.
     """
     try:
         yield
     except (OSError, RuntimeError) as error:
         hdf5 = re.search(r"error message = '([^']+)'", str(error))
         why = hdf5[1] if hdf5 else getattr(error, "strerror", None) or str(error)
-        raise CacheError(
+        full = any(why == os.strerror(number) for number in _FULL)
+        raise (DiskFullError if full else CacheError)(
             f"cannot write {target}: {why}; what was there before is intact. "
             "Check the free space and the permissions of the folder, then run the command again"
         ) from error

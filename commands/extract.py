@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ..dask_engine import describe_dask
 from ..errors import ConfigError
+from ..executor import describe_scheduler
 from .batch import (
     batch_options,
     failure_options,
@@ -201,7 +201,7 @@ def extraction_settings(
         check_device_name(device)  # whether it is there, the workers know
         where = "cpu" if device == "auto" else device
         jobs = 1
-        with_what = f"with the workers of {scheduler}: {describe_dask(scheduler)}"
+        with_what = f"with the workers of {scheduler}: {describe_scheduler(scheduler)}"
     else:
         where = str(choose_device(device))
         jobs = jobs or sensible_jobs(dataset.videos, where, options.streams)

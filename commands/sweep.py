@@ -89,7 +89,7 @@ def sweep(
     where = devices.split(",")
     cores = os.cpu_count() or 1
     jobs = jobs or (len(where) if where != ["auto"] else max(1, cores // 2))
-    units = plan_sweep(
+    tasks = plan_sweep(
         FeatureStore.open(cache),
         base,
         out=out,
@@ -100,31 +100,33 @@ def sweep(
         devices=where,
         threads=max(1, cores // jobs),
     )
-    click.echo(f"{len(units)} fits in {out}, {jobs} at once")
+    click.echo(f"{len(tasks)} fits in {out}, {jobs} at once")
     results: list[Result] = []
     try:
-        with progress_lines(len(units), "fits") as step:
+        with progress_lines(len(tasks), "fits") as step:
 
             def show(result: Result) -> None:
                 results.append(result)
-                step(1, _line(result), f"{len(results)}/{len(units)} fits")
+                step(1, _line(result), f"{len(results)}/{len(tasks)} fits")
 
-            ordered = run_sweep(units, jobs=jobs, report=show)
+            ordered = run_sweep(tasks, jobs=jobs, report=show)
     except KeyboardInterrupt:
         click.echo(
-            f"stopped: {len(results)} of {len(units)} fits are done and stay in {out}; the same "
+            f"stopped: {len(results)} of {len(tasks)} fits are done and stay in {out}; the same "
             "command goes on",
             err=True,
         )
         sys.exit(PARTLY)
     write_results(out, ordered)
-    rows = tabulate(ordered, baseline or units[0].label)
+    rows = tabulate(ordered, baseline or tasks[0].label)
     _write_tables(out, rows)
     _show_table(rows)
     click.echo(f"tables: {out}/table.csv, table.md, table.tex; every run is a folder in {out}")
     failed = [result for result in ordered if result.ccc is None]
     for result in failed:
-        click.echo(f"  {result.unit.folder.name}: {result.problem}", err=True)
+        click.echo(f"  {result.task.folder.name}: {result.problem}", err=True)
+        if result.trace:
+            click.echo(result.trace, err=True)
     if failed:
         sys.exit(PARTLY)
 
@@ -152,8 +154,8 @@ def _numbers(text: str) -> list[int]:
 
 
 def _line(result: Result) -> str:
-    unit = result.unit
-    name = f"  {unit.label}, fold {unit.fold}, seed {unit.seed}"
+    task = result.task
+    name = f"  {task.label}, fold {task.fold}, seed {task.seed}"
     if result.ccc is None:
         return f"{name}: failed"
     scores = "  ".join(f"{target} {value:.3f}" for target, value in result.ccc.items())

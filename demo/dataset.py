@@ -19,8 +19,8 @@ import av
 import numpy as np
 
 from ..cache.durable import atomic_file, write_bytes
-from ..errors import ConfigError, VapipeError
-from ..workers import Death, open_engine
+from ..errors import ConfigError
+from ..executor import TaskFailed, run_tasks
 from .face import SIZE, Shot, draw_frames, load_portrait
 from .voice import RATE, Utterance, render_voice
 
@@ -118,28 +118,23 @@ def write_demo_set(
         write_bytes(label_file, label_text(clip).encode())
     videos = [video for video, _ in targets]
     jobs = min(jobs or len(os.sched_getaffinity(0)), len(clips))
-    with open_engine(jobs) as engine:
-        answers = engine(partial(_try_to_write, portrait), zip(clips, videos, strict=True))
-        for number, ((_, video), error) in enumerate(answers, start=1):
-            if isinstance(error, Death):
-                raise ConfigError(
-                    f"demo data: the process that rendered {video} died ({error.cause}), also "
-                    "alone; memory may have run out: close other programs and start again"
-                )
-            if error is not None:
-                raise error
-            if progress is not None:
-                progress(number, len(clips))
+    rendered = run_tasks(partial(_write, portrait), zip(clips, videos, strict=True), n_jobs=jobs)
+    for number, ((_, video), answer) in enumerate(rendered, start=1):
+        if isinstance(answer, TaskFailed):
+            if answer.error is not None:
+                raise answer.error
+            raise ConfigError(
+                f"demo data: the process that rendered {video} died ({answer.reason}), also "
+                "alone; memory may have run out: close other programs and start again"
+            )
+        if progress is not None:
+            progress(number, len(clips))
     return videos
 
 
-def _try_to_write(portrait: np.ndarray, work: tuple[Clip, Path]) -> VapipeError | None:
-    clip, video = work
-    try:
-        write_video(clip, video, portrait)
-    except VapipeError as error:
-        return error
-    return None
+def _write(portrait: np.ndarray, target: tuple[Clip, Path]) -> None:
+    clip, video = target
+    write_video(clip, video, portrait)
 
 
 def _check(*, seed: int, train: int, validation: int, seconds: float, fps: int) -> None:

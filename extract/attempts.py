@@ -1,17 +1,13 @@
-"""Tries videos, tries those that fail once more alone, and knows when to give up on all of them."""
+"""What tries at videos come to: how they are described and logged, and when all are given up."""
 
 from __future__ import annotations
 
-import math
 import re
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Any
 
 from ..cache.catalog import Catalog
-from ..errors import VapipeError
-from ..workers import Death, Engine, Limits
+from ..errors import DiskFullError, MediaError, VapipeError, WriteVerificationError
+from ..executor import Cause, Limits, TaskFailed
 from .plan import length_of
 from .runlog import Write
 from .video import Outcome, Task
@@ -22,6 +18,11 @@ _TIME_FACTOR = 100.0  # seconds per second of video; far more than the slowest e
 
 class StoppedError(VapipeError):
     """Failures end the run before its end; the message says why and what to do."""
+
+    @staticmethod
+    def by(error: DiskFullError) -> StoppedError:
+        """Where no other video could be written either."""
+        return StoppedError(f"stopped: {error}; what is extracted stays")
 
 
 @dataclass(frozen=True)
@@ -50,82 +51,89 @@ DEFAULT = Policy()
 
 
 def limits_of(policy: Policy, catalog: Catalog) -> Limits:
-    """The limits of worker processes."""
+    """The limits of processes that extract."""
     factor = policy.time_limit or _TIME_FACTOR
 
-    def seconds(task: Any) -> float:
-        if not isinstance(task, Task):
-            return math.inf  # loading the encoders
+    def seconds(task: Task) -> float:
         return policy.grace + factor * length_of(task, catalog)[0]
 
     return Limits(seconds, policy.memory_limit)
 
 
-class Attempts:
-    """The tries of one run."""
+def may_pass(failure: TaskFailed) -> bool:
+    """Whether another try may get through: the file itself is not at fault."""
+    return not isinstance(failure.error, MediaError)
 
-    def __init__(
-        self,
-        work: Callable[[Task], Outcome],
-        policy: Policy,
-        alone: Callable[[], AbstractContextManager[Engine]],
-        log: Write,
-    ) -> None:
-        """Nothing is tried yet; `alone` opens the engine of a single suspect."""
-        self._work, self._policy, self._alone, self._log = work, policy, alone, log
+
+def outcome_of(task: Task, answer: Outcome | TaskFailed) -> Outcome:
+    """What came of a try."""
+    if not isinstance(answer, TaskFailed):
+        return answer
+    reason, trace, fault = _explain(task, answer), answer.trace, "death"
+    if answer.cause == Cause.ERROR:
+        reason, trace, fault = str(answer.error), "", "set-up"
+        if isinstance(answer.error, MediaError):
+            fault = "media"
+        elif isinstance(answer.error, WriteVerificationError):
+            fault = "unexpected"
+        elif not isinstance(answer.error, VapipeError):
+            reason = f"{task.video.path}: unexpected {answer.reason}"
+            trace, fault = answer.trace, "unexpected"
+    return Outcome(task.video.id, "failed", problems=(reason,), trace=trace, fault=fault)
+
+
+class Attempts:
+    """Counts and logs the tries of one run."""
+
+    def __init__(self, policy: Policy, log: Write) -> None:
+        """Nothing is tried yet."""
+        self._policy, self._log = policy, log
         self._suspects: list[tuple[Task, Outcome]] = []
         self._failed = 0
         self._succeeded = False
 
-    def first(self, engine: Engine, tasks: Sequence[Task]) -> Iterator[tuple[Task, Outcome]]:
-        """Try all; yields what is decided. What failed otherwise than by its file is suspect.
+    def note(self, task: Task, answer: Outcome | TaskFailed, attempt: int) -> None:
+        """Log a try.
 
         Raises:
-            StoppedError: more failures than the policy allows, or only failures of one kind.
+            StoppedError: the disk is full, the policy allows no more failures, or there were only
+                failures of one kind.
         """
-        for task, answer in engine(self._work, tasks):
-            outcome = self._settle(task, answer, attempt=1)
-            self._succeeded |= outcome.status == "extracted"
-            self._failed += outcome.status == "failed"
-            if outcome.status == "failed" and outcome.fault != "media":
-                self._suspects.append((task, outcome))
-                self._check_set_up()
-            else:
-                yield task, outcome
-            self._check_number()
-
-    def again(self) -> Iterator[tuple[Task, Outcome]]:
-        """Try the suspects again, each alone."""
-        for task, outcome in self._suspects:
-            for attempt in range(2, self._policy.retries + 2):
-                # A process of its own: others may have taken the memory, or spoilt the process.
-                with self._alone() as engine:
-                    ((_, answer),) = engine(self._work, [task])
-                outcome = self._settle(task, answer, attempt)
-                if outcome.status != "failed":
-                    break
-            yield task, outcome
-
-    def _settle(self, task: Task, answer: Outcome | Death, attempt: int) -> Outcome:
-        """Turn a death into an outcome, and log it."""
-        if isinstance(answer, Death):
-            reason = _explain(task, answer, alone=attempt > 1)
-            answer = Outcome(task.video.id, "failed", problems=(reason,), fault="death")
-        speed = answer.rows / answer.seconds if answer.seconds else 0.0
+        outcome = outcome_of(task, answer)
+        speed = outcome.rows / outcome.seconds if outcome.seconds else 0.0
         self._log(
             "unit",
-            video=answer.video,
+            video=outcome.video,
             streams=sorted(task.streams),
             attempt=attempt,
-            outcome=answer.status,
-            rows=answer.rows,
-            duration=round(answer.duration, 3),
-            seconds=round(answer.seconds, 3),
+            outcome=outcome.status,
+            rows=outcome.rows,
+            duration=round(outcome.duration, 3),
+            seconds=round(outcome.seconds, 3),
             frames_per_s=round(speed, 1),
-            peak_bytes=answer.peak,
-            problems=list(answer.problems),
+            peak_bytes=outcome.peak,
+            problems=list(outcome.problems),
         )
-        return answer
+        if isinstance(answer, TaskFailed) and isinstance(answer.error, DiskFullError):
+            raise StoppedError.by(answer.error)
+        self._succeeded |= outcome.status == "extracted"
+        if attempt == 1 and outcome.status == "failed":
+            self._failed += 1
+            if outcome.fault != "media":
+                self._suspects.append((task, outcome))
+                self._check_set_up()
+                self.check_number()
+
+    def check_number(self) -> None:
+        """Stop where more videos failed than the policy allows."""
+        most = self._policy.max_failures
+        if most is not None and self._failed > most:
+            reasons = "".join(f"\n  {outcome.problems[0]}" for _, outcome in self._suspects)
+            raise StoppedError(
+                f"stopped: {self._failed} video(s) failed, and --max-failures allows {most}; what "
+                "is extracted stays, the same command with a higher number continues"
+                + (f". Not tried again:{reasons}" if reasons else "")
+            )
 
     def _check_set_up(self) -> None:
         kinds = {_kind(task, outcome) for task, outcome in self._suspects}
@@ -138,16 +146,6 @@ class Attempts:
             f"The last one: {outcome.problems[0]}\n{outcome.trace}".rstrip()
         )
 
-    def _check_number(self) -> None:
-        most = self._policy.max_failures
-        if most is not None and self._failed > most:
-            reasons = "".join(f"\n  {outcome.problems[0]}" for _, outcome in self._suspects)
-            raise StoppedError(
-                f"stopped: {self._failed} video(s) failed, and --max-failures allows {most}; what "
-                "is extracted stays, the same command with a higher number continues"
-                + (f". Not tried again:{reasons}" if reasons else "")
-            )
-
 
 def _kind(task: Task, outcome: Outcome) -> str:
     """A problem without what is particular to the video: paths, its id, numbers."""
@@ -155,20 +153,18 @@ def _kind(task: Task, outcome: Outcome) -> str:
     return re.sub(r"\d+", "", text.replace(task.video.id, ""))
 
 
-def _explain(task: Task, death: Death, *, alone: bool) -> str:
-    also = ", also when nothing else ran" if alone else ""
-    if death.cause.startswith("timed out"):
+def _explain(task: Task, failure: TaskFailed) -> str:
+    also = ", also when nothing else ran" if failure.attempts > 1 else ""
+    path, reason = task.video.path, failure.reason
+    if failure.cause == Cause.TIME:
         return (
-            f"{task.video.path}: {death.cause}{also}; allow more with --time-limit if this machine "
-            "is slow, otherwise convert the file, e.g. to H.264 in MP4, or leave it out"
+            f"{path}: {reason}{also}; allow more with --time-limit if this machine is slow, "
+            "otherwise convert the file, e.g. to H.264 in MP4, or leave it out"
         )
-    if death.cause.startswith("it took"):
-        return (
-            f"{task.video.path}: {death.cause}{also}; allow more with --memory-limit, or leave the "
-            "file out"
-        )
+    if failure.cause == Cause.MEMORY:
+        return f"{path}: {reason}{also}; allow more with --memory-limit, or leave the file out"
     return (
-        f"{task.video.path}: its worker process died ({death.cause}){also}; signal 9 mostly means "
-        "that memory ran out, others a fault of a library on this file: convert the file, e.g. to "
-        "H.264 in MP4, or leave it out"
+        f"{path}: its worker process died ({reason}){also}; signal 9 mostly means that memory ran "
+        "out, others a fault of a library on this file: convert the file, e.g. to H.264 in MP4, or "
+        "leave it out"
     )

@@ -1,4 +1,4 @@
-"""Extracts many videos: plans what is missing, has an engine run it, takes the labels in.
+"""Extracts many videos: plans what is missing, has it run, takes the labels in.
 
 Results are found in the cache, not in return values, so that a run can be killed and repeated.
 Where worker processes extract, this one loads no weights.
@@ -9,33 +9,32 @@ from __future__ import annotations
 import os
 import resource
 import socket
-import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import replace
 from functools import lru_cache, partial
 from pathlib import Path
+from typing import Any
 
 import torch
 
-from ..cache.catalog import Catalog
 from ..cache.durable import dead_partials
 from ..cache.index import open_catalog, write_index
 from ..cache.layout import create_cache, write_current
 from ..cache.locks import writing
 from ..cache.pack import LOOSE, pack_cache
-from ..dask_engine import open_dask
-from ..errors import (
-    CacheBusyError,
-    CacheError,
-    ConfigError,
-    MediaError,
-    VapipeError,
-    WriteVerificationError,
-)
-from ..workers import Death, Engine, open_engine
+from ..errors import CacheBusyError, CacheError, ConfigError, DiskFullError
+from ..executor import Limits, TaskFailed, crashed, run_tasks
 from .annotate import take_labels
-from .attempts import DEFAULT, Attempts, Policy, limits_of
+from .attempts import (
+    DEFAULT,
+    Attempts,
+    Policy,
+    StoppedError,
+    limits_of,
+    may_pass,
+    outcome_of,
+)
 from .dataset import Dataset, Video
 from .failures import (
     Circumstances,
@@ -86,19 +85,44 @@ def run_extraction(
     Raises:
         ConfigError: unknown encoder or option, missing weights.
         CacheError: the cache folder cannot be used.
-        StoppedError: too many videos failed, or the first ones all in the same way.
+        StoppedError: the disk is full, too many videos failed, or the first ones all in the same
+            way.
     """
+    try:
+        yield from _run(dataset, settings, jobs, policy, part, scheduler, warn)
+    except DiskFullError as error:
+        raise StoppedError.by(error) from error
+
+
+def _run(
+    dataset: Dataset,
+    settings: Settings,
+    jobs: int,
+    policy: Policy,
+    part: Part | None,
+    scheduler: str | None,
+    warn: Callable[[str], None],
+) -> Iterator[Outcome]:
     create_cache(settings.cache)
     with ExitStack() as scope:
         scope.enter_context(writing(settings.cache))
         for leftover in dead_partials(settings.cache):
             leftover.unlink(missing_ok=True)
         catalog = open_catalog(settings.cache)
-        engines = _engines(settings, jobs, policy, scheduler, catalog)
-        crew = scope.enter_context(ExitStack())  # ends before suspects run, which need its memory
-        engine = crew.enter_context(engines[0]())
-        processes = jobs if scheduler is None else 1
-        streams = describe_streams(settings, engine, policy.retries, processes)
+        apart = jobs > 1 or policy.time_limit is not None or policy.memory_limit is not None
+        execute = partial(
+            run_tasks,
+            n_jobs=jobs,
+            scheduler=scheduler,
+            resources={"GPU": 1} if scheduler is not None and settings.device != "cpu" else None,
+            limits=limits_of(policy, catalog) if apart or scheduler is not None else None,
+            retries=policy.retries,
+            retry_if=may_pass,
+        )
+        if apart or scheduler is not None:
+            streams = describe_elsewhere(settings, execute)
+        else:
+            streams = describe_streams(settings)
         for one, other in doubled(streams):
             warn(
                 f"streams {one} and {other} are the same network on the same input; "
@@ -139,12 +163,13 @@ def run_extraction(
                     todo=len(todo),
                 )
             )
-            attempts = Attempts(partial(_attempt, settings), policy, engines[1], log)
-            for tries in (partial(attempts.first, engine, todo), attempts.again):
-                for task, outcome in tries():
-                    _note(task, outcome, settings, keys, failures)
-                    yield take_labels(outcome, task.video, dataset, settings.cache, catalog)
-                crew.close()
+            attempts = Attempts(policy, log)
+            tried = execute(partial(_attempt, settings), todo, on_attempt=attempts.note)
+            for task, answer in scope.enter_context(closing(tried)):
+                outcome = outcome_of(task, answer)
+                _note(task, outcome, settings, keys, failures)
+                yield take_labels(outcome, task.video, dataset, settings.cache, catalog)
+                attempts.check_number()
     if part is None:
         _pack(settings.cache, warn)
 
@@ -159,22 +184,6 @@ def _pack(cache: Path, warn: Callable[[str], None]) -> None:
     except CacheError as error:
         warn(f"all that was extracted is in the cache, but not packed: {error}")
         write_index(cache)
-
-
-_Opener = Callable[[], AbstractContextManager[Engine]]
-
-
-def _engines(
-    settings: Settings, jobs: int, policy: Policy, scheduler: str | None, catalog: Catalog
-) -> tuple[_Opener, _Opener]:
-    """What opens the engine of all videos, and that of one suspect alone."""
-    limits = limits_of(policy, catalog)
-    if scheduler is not None:
-        remote = partial(open_dask, scheduler, limits, gpu=settings.device != "cpu")
-        return remote, partial(remote, fresh=True)
-    limited = policy.time_limit is not None or policy.memory_limit is not None
-    local = partial(open_engine, limits=limits if jobs > 1 or limited else None, retries=0)
-    return partial(local, jobs), partial(local, 1)
 
 
 def _note(
@@ -219,45 +228,35 @@ def sensible_jobs(videos: Sequence[Video], device: str, streams: Sequence[Stream
     return max(1, min(cores, len(videos), int(seconds / worth)))
 
 
-def describe_streams(
-    settings: Settings, engine: Engine, retries: int = 0, processes: int = 1
-) -> list[StreamFacts]:
-    """Have the engine load the streams' encoders and tell what they are.
-
-    Args:
-        settings: the streams.
-        engine: runs the loading.
-        retries: how often it is tried again where it kills its process, which others may have done.
-        processes: how many of them load at the same time; each must, before its first video.
+def describe_streams(settings: Settings) -> list[StreamFacts]:
+    """Load the streams' encoders and tell what they are.
 
     Raises:
-        ConfigError: unknown encoder or option, missing weights, or the loading kills a process.
+        ConfigError: unknown encoder or option, missing weights.
     """
-    for _ in range(retries + 1):
-        answers = [answer for _, answer in engine(_describe, [settings] * processes)]
-        answer = next((each for each in answers if not isinstance(each, Death)), answers[0])
-        if not isinstance(answer, Death):
-            break
-    if isinstance(answer, Death):
-        raise ConfigError(
-            f"a worker process died ({answer.cause}) while it loaded the encoders of "
-            f"{', '.join(config.name for config in settings.streams)}; there may be too little "
-            "memory, or a library is broken: try one stream at a time, with --jobs 1"
-        )
-    if isinstance(answer, VapipeError):
-        raise answer
-    return answer
+    return [stream.facts() for stream in bind_all(settings)]
 
 
-def _describe(settings: Settings) -> list[StreamFacts] | VapipeError:
-    try:
-        return [stream.facts() for stream in bind_all(settings)]
-    except VapipeError as error:
-        return error
+def describe_elsewhere(settings: Settings, execute: Callable[..., Any]) -> list[StreamFacts]:
+    """The same in a process of its own; this one loads no weights.
+
+    Raises:
+        ConfigError: as above, or the loading kills the process.
+    """
+    ((_, answer),) = execute(describe_streams, [settings], limits=Limits(), retry_if=crashed)
+    if not isinstance(answer, TaskFailed):
+        return answer
+    if answer.error is not None:
+        raise answer.error
+    raise ConfigError(
+        f"a worker process died ({answer.reason}) while it loaded the encoders of "
+        f"{', '.join(config.name for config in settings.streams)}; there may be too little "
+        "memory, or a library is broken: try one stream at a time, with --jobs 1"
+    )
 
 
 def _attempt(settings: Settings, task: Task) -> Outcome:
-    """Extract one video; an error becomes its outcome, so that the others go on.
+    """Extract one video.
 
     One thread computes: sums split over threads round differently, and the stored bytes must not
     depend on the machine's cores or on how many videos run at once.
@@ -266,22 +265,6 @@ def _attempt(settings: Settings, task: Task) -> Outcome:
     torch.set_num_threads(1)
     try:
         outcome = extract_video(task, settings, bind_all(settings))
-    except VapipeError as error:
-        fault = "set-up"
-        if isinstance(error, MediaError):
-            fault = "media"
-        elif isinstance(error, WriteVerificationError):
-            fault = "unexpected"
-        outcome = Outcome(task.video.id, "failed", problems=(str(error),), fault=fault)
-    except Exception as error:
-        reason = f"{task.video.path}: unexpected {type(error).__name__}: {error}"
-        outcome = Outcome(
-            task.video.id,
-            "failed",
-            problems=(reason,),
-            trace=traceback.format_exc(),
-            fault="unexpected",
-        )
     finally:
         torch.set_num_threads(threads)
     return replace(outcome, peak=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)

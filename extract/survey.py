@@ -10,7 +10,6 @@ import numpy as np
 from ..cache.catalog import Catalog
 from ..cache.index import open_catalog
 from ..cache.layout import DTYPES, check_cache
-from ..workers import run_here
 from .dataset import Dataset
 from .failures import Failure, passed_over, read_failures
 from .plan import length_of, plan
@@ -71,7 +70,7 @@ def survey_extraction(dataset: Dataset, settings: Settings, *, retry_failed: boo
     root = settings.cache
     if root.exists():
         check_cache(root)
-    streams = describe_streams(settings, run_here)
+    streams = describe_streams(settings)
     catalog = open_catalog(root)
     tasks = plan(dataset, streams, catalog)
     keys = {stream.config.name: stream.key for stream in streams}

@@ -11,8 +11,8 @@ from typing import Any
 
 from ...cache.durable import slug, write_json
 from ...cache.store import FeatureStore
-from ...errors import ConfigError, VapipeError
-from ...workers import Death, open_engine
+from ...errors import ConfigError, DiskFullError, VapipeError
+from ...executor import Cause, TaskFailed, run_tasks
 from ..config import FitConfig
 from ..data.plan import plan_fit
 from ..runs.folder import check_head
@@ -20,7 +20,7 @@ from ..training.fit import fit, resume
 
 
 @dataclass(frozen=True)
-class Unit:
+class FitTask:
     """One fit of a sweep.
 
     Attributes:
@@ -44,18 +44,20 @@ class Unit:
 
 @dataclass(frozen=True)
 class Result:
-    """What came of a unit.
+    """What came of a fit.
 
     Attributes:
-        unit: the unit.
+        task: the task.
         ccc: target -> validation CCC, and `mean`; None when it failed.
         problem: why it failed.
+        trace: where, if that was not foreseen.
         earlier: whether it had been finished before this sweep ran.
     """
 
-    unit: Unit
+    task: FitTask
     ccc: dict[str, float] | None
     problem: str = ""
+    trace: str = ""
     earlier: bool = False
 
 
@@ -70,7 +72,7 @@ def plan_sweep(
     seeds: Sequence[int],
     devices: Sequence[str],
     threads: int,
-) -> list[Unit]:
+) -> list[FitTask]:
     """Lay out the fits, and check each against the cache before anything is trained.
 
     Args:
@@ -87,89 +89,88 @@ def plan_sweep(
     Raises:
         ConfigError: a fit that cannot be, or two that would be the same.
     """
-    units: list[Unit] = []
+    tasks: list[FitTask] = []
     options = [dict(zip(grid, values, strict=True)) for values in itertools.product(*grid.values())]
     for head, changes in itertools.product(heads, options):
         name, _, variant = head.partition(":")
         changed = {"head": name, **({"variant": variant} if variant else {}), **changes}
         label = ", ".join([head, *(f"{option} {value}" for option, value in changes.items())])
         for fold, seed in itertools.product(folds or [base.fold], seeds):
-            device = devices[len(units) % len(devices)]
+            device = devices[len(tasks) % len(devices)]
             config = base.changed({**changed, "fold": fold, "seed": seed, "device": device})
             folder = out / f"{slug(label)}-fold{fold}-seed{seed}"
-            units.append(Unit(label, fold, seed, config, folder, store.root, threads))
-    doubles = [unit.label for unit in units if sum(u.folder == unit.folder for u in units) > 1]
+            tasks.append(FitTask(label, fold, seed, config, folder, store.root, threads))
+    doubles = [task.label for task in tasks if sum(t.folder == task.folder for t in tasks) > 1]
     if doubles:
         raise ConfigError(f"{doubles[0]} is in the sweep more than once; name every head once")
-    different = {(u.label, u.fold): u.config for u in units}  # a seed changes no plan
+    different = {(t.label, t.fold): t.config for t in tasks}  # a seed changes no plan
     plans = {key: plan_fit(store, config).config for key, config in different.items()}
     return [
-        replace(u, config=replace(plans[u.label, u.fold], seed=u.seed, device=u.config.device))
-        for u in units
+        replace(t, config=replace(plans[t.label, t.fold], seed=t.seed, device=t.config.device))
+        for t in tasks
     ]
 
 
 def run_sweep(
-    units: Sequence[Unit], *, jobs: int, report: Callable[[Result], None]
+    tasks: Sequence[FitTask], *, jobs: int, report: Callable[[Result], None]
 ) -> list[Result]:
     """Run what is not finished yet; a fit that fails takes no other with it.
 
     Args:
-        units: from `plan_sweep`.
+        tasks: from `plan_sweep`.
         jobs: fits at once, each in a process of its own; 1 is this process.
         report: called with every result as it comes.
 
     Returns:
-        A result for every unit, in their order.
+        A result for every task, in their order.
     """
     results: dict[Path, Result] = {}
     waiting = []
-    for unit in units:
-        if _finished(unit):
-            results[unit.folder] = Result(unit, _recorded(unit), earlier=True)
-            report(results[unit.folder])
+    for task in tasks:
+        if _finished(task):
+            results[task.folder] = Result(task, _recorded(task), earlier=True)
+            report(results[task.folder])
         else:
-            waiting.append(unit)
-    with open_engine(jobs) as engine:
-        for unit, answer in engine(run_unit, waiting):
-            if isinstance(answer, Death):
-                result = Result(unit, None, f"its process died ({answer.cause})")
-            elif answer:
-                result = Result(unit, None, answer)
-            else:
-                result = Result(unit, _recorded(unit))
-            results[unit.folder] = result
-            report(result)
-    return [results[unit.folder] for unit in units]
+            waiting.append(task)
+    for task, answer in run_tasks(run_fit, waiting, n_jobs=jobs):
+        if not isinstance(answer, TaskFailed):
+            result = Result(task, _recorded(task))
+        elif isinstance(answer.error, DiskFullError):  # no other could be written either
+            raise answer.error
+        elif isinstance(answer.error, VapipeError):
+            result = Result(task, None, str(answer.error))
+        elif answer.cause == Cause.ERROR:
+            result = Result(task, None, f"unexpected {answer.reason}", answer.trace)
+        else:
+            result = Result(task, None, f"its process died ({answer.reason})", answer.trace)
+        results[task.folder] = result
+        report(result)
+    return [results[task.folder] for task in tasks]
 
 
-def run_unit(unit: Unit) -> str:
-    """Fit a unit, or go on with it; gives the reason if that cannot be."""
+def run_fit(task: FitTask) -> None:
+    """Fit, or go on with a fit that was begun."""
     import torch
 
-    torch.set_num_threads(unit.threads)
-    try:
-        store = FeatureStore.open(unit.cache)
-        if (unit.folder / "environment.json").exists():  # written last
-            resume(store, unit.folder, unit.config)
-        else:
-            _clear(unit.folder)
-            fit(store, unit.config, unit.folder)
-    except VapipeError as error:
-        return str(error)
-    return ""
+    torch.set_num_threads(task.threads)
+    store = FeatureStore.open(task.cache)
+    if (task.folder / "environment.json").exists():  # written last
+        resume(store, task.folder, task.config)
+    else:
+        _clear(task.folder)
+        fit(store, task.config, task.folder)
 
 
 def write_results(out: Path, results: Sequence[Result]) -> None:
-    """Write results.json: every unit with its scores or its problem."""
+    """Write results.json: every task with its scores or its problem."""
     write_json(
         out / "results.json",
         [
             {
-                "label": result.unit.label,
-                "fold": result.unit.fold,
-                "seed": result.unit.seed,
-                "run": result.unit.folder.name,
+                "label": result.task.label,
+                "fold": result.task.fold,
+                "seed": result.task.seed,
+                "run": result.task.folder.name,
                 "ccc": result.ccc,
                 "problem": result.problem,
             }
@@ -178,26 +179,26 @@ def write_results(out: Path, results: Sequence[Result]) -> None:
     )
 
 
-def _finished(unit: Unit) -> bool:
+def _finished(task: FitTask) -> bool:
     """Whether the run is done, with this very configuration.
 
     Raises:
         ConfigError: it was made with another configuration.
     """
-    if not (unit.folder / "model.safetensors").exists():
+    if not (task.folder / "model.safetensors").exists():
         return False
-    changed = FitConfig.load(unit.folder / "config.json").differences(unit.config)
+    changed = FitConfig.load(task.folder / "config.json").differences(task.config)
     if changed:
         raise ConfigError(
-            f"{unit.folder} was made with another configuration ({changed}); sweep into another "
+            f"{task.folder} was made with another configuration ({changed}); sweep into another "
             "folder with --out"
         )
-    check_head(unit.folder, unit.config.head)
+    check_head(task.folder, task.config.head)
     return True
 
 
-def _recorded(unit: Unit) -> dict[str, float]:
-    return json.loads((unit.folder / "evaluation-validation.json").read_text())["ccc"]
+def _recorded(task: FitTask) -> dict[str, float]:
+    return json.loads((task.folder / "evaluation-validation.json").read_text())["ccc"]
 
 
 def _clear(folder: Path) -> None:

@@ -60,7 +60,7 @@ def tabulate(results: Sequence[Result], baseline: str) -> list[Row]:
     Raises:
         ConfigError: the baseline is not in the sweep.
     """
-    labels = list(dict.fromkeys(result.unit.label for result in results))
+    labels = list(dict.fromkeys(result.task.label for result in results))
     if baseline not in labels:
         raise ConfigError(
             f"the baseline `{baseline}` is not in the sweep; there are: {', '.join(labels)}"
@@ -72,12 +72,12 @@ def tabulate(results: Sequence[Result], baseline: str) -> list[Row]:
         values = {m: np.array([ccc[m] for ccc in own.values()]) for m in _MEASURES}
         pairs = sorted(own.keys() & base.keys()) if label != baseline else []
         differences = np.array([own[pair]["mean"] - base[pair]["mean"] for pair in pairs])
-        config = next(r.unit.config for r in results if r.unit.label == label)
+        config = next(r.task.config for r in results if r.task.label == label)
         rows.append(
             Row(
                 label=label,
                 fits=len(own),
-                failed=sum(r.unit.label == label and r.ccc is None for r in results),
+                failed=sum(r.task.label == label and r.ccc is None for r in results),
                 mean={m: _mean(v) for m, v in values.items()},
                 deviation={m: _deviation(v) for m, v in values.items()},
                 interval=_interval(values["mean"]),
@@ -93,9 +93,9 @@ def tabulate(results: Sequence[Result], baseline: str) -> list[Row]:
 def _scores(results: Sequence[Result], label: str) -> dict[tuple[int, int], dict[str, float]]:
     """(fold, seed) -> CCCs of the finished fits."""
     return {
-        (r.unit.fold, r.unit.seed): r.ccc
+        (r.task.fold, r.task.seed): r.ccc
         for r in results
-        if r.unit.label == label and r.ccc is not None
+        if r.task.label == label and r.ccc is not None
     }
 
 

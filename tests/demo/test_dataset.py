@@ -2,7 +2,6 @@
 
 import dataclasses
 import sys
-from contextlib import contextmanager
 from pathlib import Path
 
 import av
@@ -33,7 +32,7 @@ from vapipe.demo.face import (
 )
 from vapipe.demo.voice import RATE, render_voice
 from vapipe.errors import CacheError, ConfigError
-from vapipe.workers import Death
+from vapipe.executor import Cause, TaskFailed
 
 TINY = {"train": 2, "validation": 1, "seconds": 2.0, "fps": 25}
 LABELS = "VA_Estimation_Challenge"
@@ -163,11 +162,10 @@ def test_what_the_disk_refuses_is_named(tmp_path: Path, jobs: int) -> None:
 
 
 def test_a_process_that_dies_is_named_with_its_clip(tmp_path: Path, monkeypatch) -> None:
-    @contextmanager
-    def deadly(jobs):
-        yield lambda work, tasks: ((task, Death("signal 9, SIGKILL")) for task in tasks)
+    def deadly(function, tasks, n_jobs):
+        return ((task, TaskFailed(Cause.DIED, "signal 9, SIGKILL")) for task in tasks)
 
-    monkeypatch.setattr(dataset, "open_engine", deadly)
+    monkeypatch.setattr(dataset, "run_tasks", deadly)
     with pytest.raises(ConfigError, match=r"demo_train_01\.mp4 died \(signal 9, SIGKILL\), also"):
         write_demo_set(tmp_path, **TINY)
 

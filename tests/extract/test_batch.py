@@ -6,7 +6,6 @@ import shutil
 import subprocess
 import sys
 import time
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -18,13 +17,13 @@ from hypothesis import strategies as st
 from vapipe.cache import CacheError, ConfigError
 from vapipe.cache.verify import verify_cache
 from vapipe.cli import main
+from vapipe.executor import run_tasks
 from vapipe.extract import dataset as dataset_module
 from vapipe.extract import plan as plan_module
 from vapipe.extract import run as run_module
 from vapipe.extract.dataset import Dataset, Video, find_dataset
 from vapipe.extract.plan import Part, partition, take_part
 from vapipe.extract.runlog import open_log, read_logs
-from vapipe.workers import run_here
 
 LENGTHS = (10, 50, 20, 40, 30)  # frames
 
@@ -115,22 +114,19 @@ def test_where_several_work_the_longest_videos_begin(videos, tmp_path, monkeypat
     """Of lengths told by the files, and then of those known to the cache."""
     given = []
 
-    @contextmanager
-    def noting(jobs, **options):
-        def engine(work, tasks):
-            given.append([getattr(task, "video", None) for task in tasks])
-            return run_here(work, tasks)
+    def noting(function, tasks, **options):
+        tasks = list(tasks)
+        given.append([getattr(task, "video", None) for task in tasks])
+        return run_tasks(function, tasks)
 
-        yield engine
-
-    monkeypatch.setattr(run_module, "open_engine", noting)
+    monkeypatch.setattr(run_module, "run_tasks", noting)
     extract(videos, tmp_path / "cache", "--jobs", 2, "--streams", "logmel")
     shutil.rmtree(next((tmp_path / "cache").glob("features/logmel-*")))
     monkeypatch.setattr(plan_module, "announced", None)  # not asked again
     extract(videos, tmp_path / "cache", "--jobs", 2, "--streams", "logmel")
     longest_first = sorted(range(len(LENGTHS)), key=lambda n: -LENGTHS[n])
     loads, first, again_loads, again = given
-    assert loads == again_loads == [None] * 2  # both load, at the same time
+    assert loads == again_loads == [None]
     assert [video.id for video in first] == [f"v{n}" for n in longest_first]
     assert again == first
 

@@ -60,7 +60,10 @@ def test_a_video_that_hangs_costs_only_itself(videos, tmp_path):
     policy = Policy(time_limit=1.0, grace=10.0, retries=0)
     outcomes = run(videos, tmp_path, "6=hang", jobs=1, policy=policy)
     assert statuses(outcomes, "extracted") == [f"v{n}" for n in range(6)]
-    assert "v6.mp4: timed out after 11 s; allow more" in outcomes["v6"].problems[0]
+    assert (
+        "v6.mp4: timed out after 11 s in _do, unruly.py:72; allow more"
+        in outcomes["v6"].problems[0]
+    )
 
 
 @pytest.mark.slow
@@ -72,7 +75,7 @@ def test_every_kind_of_failure_costs_only_its_video_and_has_its_reason(videos, t
     reasons = {video: outcomes[video].problems[0] for video in statuses(outcomes, "failed")}
     assert {video: reason.partition(".mp4: ")[2].partition(";")[0] for video, reason in
             reasons.items() if video != "v2"} == {
-        "v1": "timed out after 11 s, also when nothing else ran",
+        "v1": "timed out after 11 s in _do, unruly.py:72, also when nothing else ran",
         "v3": f"unexpected ValueError: no good: {ROWS + 3} rows",
         "v4": "its worker process died (signal 6, SIGABRT), also when nothing else ran",
     }  # fmt: skip

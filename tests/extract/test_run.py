@@ -279,7 +279,7 @@ def test_encoders_whose_loading_kills_processes_end_the_run_with_a_message(video
     chosen = Settings(cache=tmp_path / "c", streams=streams, crops=CropConfig(source="frame"))
     with pytest.raises(ConfigError, match=r"died \(signal 9, SIGKILL\) while it loaded the encod"):
         list(run_extraction(find_dataset(videos), chosen, jobs=2))
-    assert deadly.Deadly.deaths(tmp_path) == 4  # both processes, and both once more
+    assert deadly.Deadly.deaths(tmp_path) == 2  # and once more
 
 
 def test_errors_of_loading_are_the_same_from_a_worker(videos, tmp_path):

@@ -38,18 +38,18 @@ def plan(planted, small, out, heads=("concat", "grjca"), seeds=(0, 1), folds=(),
     )
 
 
-def sweep(units, jobs=1):
+def sweep(tasks, jobs=1):
     seen = []
-    return run_sweep(units, jobs=jobs, report=seen.append), seen
+    return run_sweep(tasks, jobs=jobs, report=seen.append), seen
 
 
 def test_every_combination_is_one_fit(planted, small, tmp_path):
-    units = plan(
+    tasks = plan(
         planted, small, tmp_path, folds=(0, 1), grid={"hidden": [8, 16], "tcn_dropout": [0.0]}
     )
-    assert len(units) == len({unit.folder for unit in units}) == 2 * 2 * 2 * 2
-    assert units[0].label == "concat, hidden 8, tcn_dropout 0.0"
-    assert {(u.config.head, u.config.hidden, u.fold, u.seed) for u in units} == {
+    assert len(tasks) == len({task.folder for task in tasks}) == 2 * 2 * 2 * 2
+    assert tasks[0].label == "concat, hidden 8, tcn_dropout 0.0"
+    assert {(u.config.head, u.config.hidden, u.fold, u.seed) for u in tasks} == {
         (head, hidden, fold, seed)
         for head in ("concat", "grjca")
         for hidden in (8, 16)
@@ -65,13 +65,13 @@ def test_every_combination_is_one_fit(planted, small, tmp_path):
 
 
 def test_a_fit_of_a_sweep_is_the_fit_of_its_configuration(planted, small, tmp_path):
-    units = plan(planted, small, tmp_path / "sweep", heads=("concat",))
-    results, seen = sweep(units)
+    tasks = plan(planted, small, tmp_path / "sweep", heads=("concat",))
+    results, seen = sweep(tasks)
     assert seen == results
     assert not any(result.earlier for result in results)
-    alone = fit(planted, units[1].config, tmp_path / "alone")
+    alone = fit(planted, tasks[1].config, tmp_path / "alone")
     assert results[1].ccc == alone.evaluation.ccc
-    assert load_run(units[1].folder).config == load_run(alone.run_dir).config
+    assert load_run(tasks[1].folder).config == load_run(alone.run_dir).config
 
 
 def test_processes_give_what_one_process_gives(planted, small, tmp_path):
@@ -81,64 +81,64 @@ def test_processes_give_what_one_process_gives(planted, small, tmp_path):
 
 
 def test_a_sweep_goes_on_where_it_stopped(planted, small, tmp_path):
-    units = plan(planted, small, tmp_path / "sweep")
+    tasks = plan(planted, small, tmp_path / "sweep")
     whole, _ = sweep(plan(planted, small, tmp_path / "whole"))
 
     def stop(result):
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        run_sweep(units, jobs=1, report=stop)
+        run_sweep(tasks, jobs=1, report=stop)
 
     def interrupt(epoch):
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):  # the second fit stopped after an epoch
-        fit(planted, units[1].config, units[1].folder, interrupt)
-    units[2].folder.mkdir()  # the third was killed while it began
-    (units[2].folder / "config.json").write_text("{}")
-    results, _ = sweep(units)
+        fit(planted, tasks[1].config, tasks[1].folder, interrupt)
+    tasks[2].folder.mkdir()  # the third was killed while it began
+    (tasks[2].folder / "config.json").write_text("{}")
+    results, _ = sweep(tasks)
     assert [r.earlier for r in results] == [True, False, False, False]
     assert [r.ccc for r in results] == [r.ccc for r in whole]
-    again, _ = sweep(units)
+    again, _ = sweep(tasks)
     assert all(r.earlier for r in again)
-    other = [dataclasses.replace(u, config=dataclasses.replace(u.config, batch=3)) for u in units]
+    other = [dataclasses.replace(u, config=dataclasses.replace(u.config, batch=3)) for u in tasks]
     with pytest.raises(ConfigError, match=r"another configuration \(batch: 4 then, 3 now\)"):
         sweep(other)
 
 
 def test_a_fit_that_fails_takes_no_other_with_it(planted, small, tmp_path):
-    units = plan(planted, small, tmp_path, heads=("concat",), grid={"learning_rate": [1e-3, 1e30]})
-    results, _ = sweep(units)
+    tasks = plan(planted, small, tmp_path, heads=("concat",), grid={"learning_rate": [1e-3, 1e30]})
+    results, _ = sweep(tasks)
     assert [r.ccc is None for r in results] == [False, False, True, True]
     assert "diverged" in results[2].problem
-    rows = tabulate(results, units[0].label)
+    rows = tabulate(results, tasks[0].label)
     assert (rows[1].fits, rows[1].failed) == (0, 2)
     assert math.isnan(rows[1].mean["mean"])
 
 
 def test_a_process_that_dies_costs_its_own_fit_only(planted, small, tmp_path, monkeypatch):
     monkeypatch.setenv("VAPIPE_TEST_PARENT", str(os.getpid()))
-    units = plan(planted, small, tmp_path, heads=("concat",), seeds=(0, 1, 2))
-    values = {f.name: getattr(units[1].config, f.name) for f in dataclasses.fields(FitConfig)}
-    units[1] = dataclasses.replace(units[1], config=DeadlyConfig(**values))
-    results, _ = sweep(units, jobs=2)
+    tasks = plan(planted, small, tmp_path, heads=("concat",), seeds=(0, 1, 2))
+    values = {f.name: getattr(tasks[1].config, f.name) for f in dataclasses.fields(FitConfig)}
+    tasks[1] = dataclasses.replace(tasks[1], config=DeadlyConfig(**values))
+    results, _ = sweep(tasks, jobs=2)
     assert [r.ccc is None for r in results] == [False, True, False]
     assert results[1].problem == "its process died (signal 9, SIGKILL)"
 
 
-def results_of(units, scores):
+def results_of(tasks, scores):
     return [
-        Result(unit, {"valence": v, "arousal": a, "mean": (v + a) / 2})
-        for unit, (v, a) in zip(units, scores, strict=True)
+        Result(task, {"valence": v, "arousal": a, "mean": (v + a) / 2})
+        for task, (v, a) in zip(tasks, scores, strict=True)
     ]
 
 
 def test_the_statistics_are_those_of_scipy(planted, small, tmp_path):
-    units = plan(planted, small, tmp_path, seeds=(0, 1, 2), folds=(0, 1))
+    tasks = plan(planted, small, tmp_path, seeds=(0, 1, 2), folds=(0, 1))
     rng = np.random.default_rng(0)
     scores = rng.uniform(0.2, 0.8, size=(12, 2))
-    first, second = tabulate(results_of(units, scores), "concat")
+    first, second = tabulate(results_of(tasks, scores), "concat")
     base, other = scores[:6].mean(1), scores[6:].mean(1)
     assert first.mean["valence"] == pytest.approx(scores[:6, 0].mean())
     assert first.deviation["arousal"] == pytest.approx(scores[:6, 1].std(ddof=1))
@@ -154,8 +154,8 @@ def test_the_statistics_are_those_of_scipy(planted, small, tmp_path):
 
 
 def test_only_fits_of_the_same_fold_and_seed_are_paired(planted, small, tmp_path):
-    units = plan(planted, small, tmp_path)
-    results = results_of(units, [(0.1, 0.1), (0.5, 0.5), (0.2, 0.2), (0.9, 0.9)])
+    tasks = plan(planted, small, tmp_path)
+    results = results_of(tasks, [(0.1, 0.1), (0.5, 0.5), (0.2, 0.2), (0.9, 0.9)])
     results[1] = dataclasses.replace(results[1], ccc=None, problem="why")
     row = tabulate(results, "concat")[1]
     assert row.difference == pytest.approx(0.1)
@@ -165,8 +165,8 @@ def test_only_fits_of_the_same_fold_and_seed_are_paired(planted, small, tmp_path
 
 
 def test_the_tables_hold_the_same_numbers(planted, small, tmp_path):
-    units = plan(planted, small, tmp_path, heads=("concat", "grjca"))
-    rows = tabulate(results_of(units, [(0.1, 0.2), (0.3, 0.4), (0.5, 0.6), (0.7, 0.9)]), "concat")
+    tasks = plan(planted, small, tmp_path, heads=("concat", "grjca"))
+    rows = tabulate(results_of(tasks, [(0.1, 0.2), (0.3, 0.4), (0.5, 0.6), (0.7, 0.9)]), "concat")
     lines = to_csv(rows).splitlines()
     cells = dict(zip(lines[0].split(","), lines[2].split(","), strict=True))
     assert cells["head"] == "grjca"
@@ -181,9 +181,9 @@ def test_the_tables_hold_the_same_numbers(planted, small, tmp_path):
 
 
 def test_a_tiny_p_is_not_zero_in_any_format(planted, small, tmp_path):
-    units = plan(planted, small, tmp_path, seeds=(0, 1, 2))
+    tasks = plan(planted, small, tmp_path, seeds=(0, 1, 2))
     scores = [(0.9, 0.9), (0.8, 0.8), (0.7, 0.7), (0.1, 0.1001), (0.0, 0.0), (-0.1, -0.1)]
-    rows = tabulate(results_of(units, scores), "concat")
+    rows = tabulate(results_of(tasks, scores), "concat")
     assert 0 < rows[1].p < 1e-3
     assert "| <0.001 |" in to_markdown(rows)
     assert "$<$0.001" in to_latex(rows)

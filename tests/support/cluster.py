@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import re
 import signal
 import subprocess
 import sys
@@ -102,11 +103,11 @@ class Cluster:
 
 
 def spawned(parent: int) -> list[int]:
-    """Children of a process that `multiprocessing` started to work."""
+    """Children of a process that `multiprocessing` or loky started to work."""
     found = []
     try:
         for child in psutil.Process(parent).children():
-            if "spawn_main" in " ".join(child.cmdline()):
+            if re.search("spawn_main|popen_loky", " ".join(child.cmdline())):
                 found.append(child.pid)
     except psutil.Error:  # gone meanwhile
         pass

@@ -2,7 +2,10 @@
 
 import os
 import signal
+import sys
+import threading
 import time
+import traceback
 from pathlib import Path
 
 
@@ -39,11 +42,11 @@ def blunder(number):
 
 
 def wait_for_the_end(task):
-    """Number, folder; number 0 returns once two others wait, which leave a file if interrupted."""
-    number, folder = task
+    """Number, count, folder; number 0 returns once so many others wait, which note interrupts."""
+    number, count, folder = task
     if number == 0:
         until = time.monotonic() + 30
-        while len(list(Path(folder).glob("*.waits"))) < 2 and time.monotonic() < until:
+        while len(list(Path(folder).glob("*.waits"))) < count and time.monotonic() < until:
             time.sleep(0.01)
         return 0
     (Path(folder) / f"{os.getpid()}.waits").touch()
@@ -60,8 +63,17 @@ def hang(task):
     with (Path(folder) / "tries").open("a") as file:
         file.write(f"{number} {os.getpid()}\n")
     if number == hanging:
-        time.sleep(60)
+        threading.Thread(target=wait_beside, daemon=True).start()
+        time.sleep(61)
     return number
+
+
+def wait_beside():
+    time.sleep(62)
+
+
+def nap(seconds):
+    time.sleep(seconds)
 
 
 def hoard(task):
@@ -72,6 +84,63 @@ def hoard(task):
         kept[::4096] = b"1" * len(kept[::4096])
         time.sleep(60)
     return number
+
+
+def die_while_sending(task):
+    """Number, size of the answer; number 1 is killed soon after it returned, while that is sent."""
+    number, nbytes = task
+    if number == 1:
+        threading.Thread(target=_kill_after_return, args=(sys._getframe(),), daemon=True).start()
+    return bytes(nbytes)
+
+
+def _kill_after_return(frame):
+    main = threading.main_thread().ident
+    while any(each is frame for each, _ in traceback.walk_stack(sys._current_frames()[main])):
+        time.sleep(0.001)
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def end_by(number):
+    os.kill(os.getpid(), number)
+
+
+def interrupt_yourself(number):
+    raise KeyboardInterrupt
+
+
+def stop_yourself(number):
+    os.kill(os.getpid(), signal.SIGSTOP)
+
+
+def tell_pid(work):
+    return str(os.getpid()).encode()
+
+
+_kept = []
+
+
+def grow(number):
+    """Takes 400 MB more each time; tells its process."""
+    time.sleep(1.1)  # loky looks once per second
+    block = bytearray(400_000_000)
+    block[::4096] = b"1" * len(block[::4096])
+    _kept.append(block)
+    return os.getpid()
+
+
+class Unsendable(Exception):
+    def __init__(self, number):
+        super().__init__(number)
+        self.lock = threading.Lock()
+
+
+def blunder_unsendably(number):
+    raise Unsendable(number)
+
+
+def answer_unsendably(number):
+    return threading.Lock()
 
 
 def end_yourself(number):

@@ -1,0 +1,267 @@
+"""A process for one task at a time, which dies, hangs or fills up without harm to others.
+
+It is a pool of one of joblib's loky. In a pool of several one death ends the neighbours, too, and
+loky cannot say which task was at fault (`tests/test_executor.py`).
+"""
+
+from __future__ import annotations
+
+import ctypes
+import faulthandler
+import math
+import multiprocessing.resource_tracker
+import os
+import re
+import signal
+import time
+from collections.abc import Callable
+from concurrent.futures import Future, wait
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import suppress
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+_FAREWELL_S = 5.0  # a process told to stop has so long to tidy up
+_WATCH_S = 0.2  # how often it is looked at
+_OVERTIME_S = 5.0  # one that does not end itself when its time is up is killed after these
+_PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
+_STOPS = (signal.SIGINT, signal.SIGTERM)
+_PR_SET_PDEATHSIG = 1  # linux/prctl.h
+
+
+class Cause(StrEnum):
+    """Why a task failed."""
+
+    ERROR = "error"  # its function raised
+    DIED = "died"  # its process ended
+    TIME = "time"  # it took longer than allowed
+    MEMORY = "memory"  # it took more memory than allowed
+
+
+@dataclass(frozen=True)
+class TaskFailed:
+    """What comes of a task in place of a result.
+
+    Attributes:
+        cause: the kind of failure.
+        reason: "signal 11, SIGSEGV", "exit code 1", "timed out after 30 s in read, file.py:12" ...
+        trace: of an error its traceback, of a crash or a time-out where every thread was.
+        error: what was raised, None where it cannot be pickled.
+        attempts: how often the task was tried.
+    """
+
+    cause: Cause
+    reason: str
+    trace: str = ""
+    error: Exception | None = None
+    attempts: int = 1
+
+
+class IsolatedProcess:
+    """Started when there is something to do and kept, with what it loaded, for what comes next.
+
+    Work and answers lie in a file in memory that both ends have open. Pipes carry but a few bytes,
+    so that a death amid a large answer leaves no half message that would be waited for.
+    """
+
+    def __init__(self, idle_s: int = 0) -> None:
+        """Start nothing yet; the process will end after `idle_s` seconds without work, if any."""
+        self._idle_s = idle_s
+        self._box, self._trace = os.memfd_create("work"), os.memfd_create("trace")
+        self._pool: Any = None
+        self._process: Any = None
+
+    def run(
+        self,
+        function: Callable[[bytes], bytes],
+        work: bytes,
+        seconds: float,
+        memory: int | None,
+        wanted: Callable[[], bool],
+    ) -> bytes | TaskFailed:
+        """Call a function in the process and wait for what comes of it.
+
+        Args:
+            function: importable by name; what it raises is raised here.
+            work: its argument.
+            seconds: wall time that it may take.
+            memory: resident bytes that the process may have.
+            wanted: asked now and then; where it says no, the function is interrupted.
+        """
+        while True:
+            _write(self._box, work)
+            os.ftruncate(self._trace, 0)
+            fresh = self._pool is None
+            future = self._submit(function, seconds)
+            verdict = self._watch(future, seconds, memory, wanted)
+            error = future.exception()
+            if verdict is None and error is None:
+                return _read(self._box)
+            taken = os.fstat(self._box).st_size == 0
+            code = self._end()
+            if error is None:  # it answered just before it was ended
+                return _read(self._box)
+            if verdict is not None:
+                return verdict
+            if isinstance(error, KeyboardInterrupt):
+                return TaskFailed(Cause.DIED, "interrupted")
+            if not isinstance(error, BrokenProcessPool):
+                raise error
+            if taken or fresh:  # else it had ended before, while it waited for work
+                return _describe_end(code, seconds, _read(self._trace).decode(errors="replace"))
+
+    def close(self) -> None:
+        """Let the process go, and see it gone."""
+        self._end()
+        os.close(self._box)
+        os.close(self._trace)
+
+    def _submit(self, function: Callable[[bytes], bytes], seconds: float) -> Future[None]:
+        from joblib.externals.loky.backend import resource_tracker
+        from joblib.externals.loky.process_executor import ProcessPoolExecutor
+
+        if self._pool is None:
+            parent = os.getpid(), self._box, self._trace
+            self._pool = ProcessPoolExecutor(1, initializer=_prepare, initargs=parent)
+        # A process that starts must not hear Ctrl-C, or a request to end, before it is ready to;
+        # the start of a tracker would let them through again.
+        for tracker in (resource_tracker, multiprocessing.resource_tracker):
+            tracker.ensure_running()
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, _STOPS)
+        try:
+            future = self._pool.submit(_serve, function, seconds, self._idle_s)
+            # Not public, but as in Python's own pool: the one way to its process id and exit code.
+            self._process = next(iter(self._pool._processes.values()), self._process)
+        except BrokenProcessPool as error:  # it ended while it waited for work
+            future = Future()
+            future.set_exception(error)
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        return future
+
+    def _watch(
+        self,
+        future: Future[None],
+        seconds: float,
+        memory: int | None,
+        wanted: Callable[[], bool],
+    ) -> TaskFailed | None:
+        """Wait; where the process must be ended, end it and say why."""
+        began = time.monotonic()
+        while not wait([future], _WATCH_S).done:
+            if not wanted():
+                with suppress(ProcessLookupError):
+                    os.kill(self._process.pid, signal.SIGINT)
+                if not wait([future], _FAREWELL_S).done:
+                    self._kill()
+                return TaskFailed(Cause.DIED, "called off")
+            if time.monotonic() - began > seconds + _OVERTIME_S:
+                self._kill()
+                return TaskFailed(Cause.TIME, f"timed out after {seconds:.0f} s")
+            if memory is not None and (used := _resident(self._process.pid)) > memory:
+                self._kill()
+                return TaskFailed(
+                    Cause.MEMORY,
+                    f"it took {used / 1e9:.2f} GB of memory, more than the {memory / 1e9:.2f} GB "
+                    "allowed",
+                )
+        return None
+
+    def _kill(self) -> None:
+        self._pool.shutdown(kill_workers=True)
+
+    def _end(self) -> int | None:
+        """Have the process end, if there is one; its exit code."""
+        if self._pool is None:
+            return None
+        self._pool.shutdown(wait=False)
+        self._process.join(_FAREWELL_S)
+        if self._process.exitcode is None:
+            with suppress(ProcessLookupError):
+                os.kill(self._process.pid, signal.SIGKILL)
+        while self._process.exitcode is None:  # loky's thread waits for it, too
+            time.sleep(0.001)
+        self._pool = None
+        return self._process.exitcode
+
+
+def _resident(process: int) -> int:
+    """Bytes of memory in use; 0 for a process that is gone."""
+    with suppress(FileNotFoundError, ProcessLookupError):
+        return int(Path(f"/proc/{process}/statm").read_text().split()[1]) * _PAGE_BYTES
+    return 0
+
+
+def _describe_end(code: int | None, seconds: float, trace: str) -> TaskFailed:
+    if trace.startswith("Timeout ("):  # as faulthandler begins
+        where = ""
+        # The main thread comes last, its innermost call first.
+        if frame := re.search(r'File "(.*)", line (\d+) in (.*)', trace.rpartition("Thread ")[2]):
+            where = f" in {frame[3]}, {Path(frame[1]).name}:{frame[2]}"
+        return TaskFailed(Cause.TIME, f"timed out after {seconds:.0f} s{where}", trace)
+    reason = f"exit code {code}"
+    if code is not None and code < 0:
+        reason = f"signal {-code}"
+        with suppress(ValueError):  # a real-time signal has no name
+            reason += f", {signal.Signals(-code).name}"
+    return TaskFailed(Cause.DIED, reason, trace)
+
+
+def _write(file: int, content: bytes) -> None:
+    with open(file, "r+b", closefd=False) as stream:
+        stream.truncate(0)
+        stream.seek(0)
+        stream.write(content)
+
+
+def _read(file: int) -> bytes:
+    with open(file, "rb", closefd=False) as stream:
+        stream.seek(0)
+        return stream.read()
+
+
+# -- in the process --------------------------------------------------------------------------------
+
+_files: tuple[int, int]  # those of the parent: work and answers, traces
+
+
+def _prepare(parent: int, box: int, trace: int) -> None:
+    """Make the process end with its parent, open the files, and be ready for signals."""
+    from joblib.externals.loky import process_executor
+
+    # Not a thread that watches: a hang in a library can hold the interpreter's lock.
+    if ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL) or os.getppid() != parent:
+        os._exit(1)
+    global _files
+    _files = (
+        os.open(f"/proc/{parent}/fd/{box}", os.O_RDWR),
+        os.open(f"/proc/{parent}/fd/{trace}", os.O_WRONLY | os.O_APPEND),
+    )
+    faulthandler.enable(_files[1])
+    # With psutil loky replaces processes that grow by 300 MB; ours would load networks again.
+    process_executor._USE_PSUTIL = False
+    signal.signal(signal.SIGINT, _interrupt_once)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # batch systems send it to all; the parent acts
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, _STOPS)
+
+
+def _interrupt_once(number: int, frame: object) -> None:
+    """A terminal interrupts all processes, and the parent again its own: once is enough."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    raise KeyboardInterrupt
+
+
+def _serve(function: Callable[[bytes], bytes], seconds: float, idle_s: int) -> None:
+    signal.alarm(0)
+    box, trace = _files
+    work = _read(box)
+    os.ftruncate(box, 0)  # tells that it was taken
+    if math.isfinite(seconds):
+        faulthandler.dump_traceback_later(seconds, exit=True, file=trace)
+    try:
+        _write(box, function(work))
+    finally:
+        faulthandler.cancel_dump_traceback_later()
+        signal.alarm(idle_s)  # SIGALRM ends it
