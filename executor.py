@@ -11,6 +11,7 @@ import io
 import math
 import multiprocessing
 import pickle
+import resource
 import threading
 import traceback
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
@@ -145,8 +146,13 @@ def _call(function: Callable[[Any], Any], task: Any) -> Any:
 
 
 def _describe_error(error: Exception) -> TaskFailed:
-    reason = f"{type(error).__name__}: {error}"
-    return TaskFailed(Cause.ERROR, reason, "".join(traceback.format_exception(error)), error)
+    return TaskFailed(
+        Cause.ERROR,
+        f"{type(error).__name__}: {error}",
+        "".join(traceback.format_exception(error)),
+        error,
+        peak=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+    )
 
 
 # -- what travels ----------------------------------------------------------------------------------

@@ -49,6 +49,7 @@ class TaskFailed:
         reason: "signal 11, SIGSEGV", "exit code 1", "timed out after 30 s in read, file.py:12" ...
         trace: of an error its traceback, of a crash or a time-out where every thread was.
         error: what was raised, None where it cannot be pickled.
+        peak: resident bytes that the process had at most when it raised, else 0.
         attempts: how often the task was tried.
     """
 
@@ -56,6 +57,7 @@ class TaskFailed:
     reason: str
     trace: str = ""
     error: Exception | None = None
+    peak: int = 0
     attempts: int = 1
 
 

@@ -26,8 +26,8 @@ import torch
 
 from vapipe.cache import FeatureStore, Timeline, Valid
 from vapipe.cache.layout import create_cache, write_features, write_labels, write_timeline
+from vapipe.executor import TaskFailed, run_tasks
 from vapipe.fusion import FitConfig, describe_head, fit, list_heads
-from vapipe.workers import open_engine
 
 STREAMS = {"video": ("face", 32), "audio": ("voice", 24), "audio2": ("tone", 24)}
 ROWS, TRAIN, VALIDATION = 300, 20, 12
@@ -79,14 +79,17 @@ def main() -> None:
     table: dict[str, dict[str, list[float]]] = {
         label: {name: [] for name in names} for label, *_ in entries
     }
-    with tempfile.TemporaryDirectory() as folder, open_engine(options.jobs) as engine:
+    with tempfile.TemporaryDirectory() as folder:
         tasks = []
         for name in names:
             for seed in range(options.seeds):
                 root = Path(folder) / f"{name}-{seed}"
                 plant(root, SETTINGS[name], seed)
                 tasks += [(name, root, seed, *entry, options.epochs) for entry in entries]
-        for number, ((name, _, _, label, *_), score) in enumerate(engine(run, tasks), 1):
+        found = run_tasks(run, tasks, n_jobs=options.jobs)
+        for number, ((name, _, _, label, *_), score) in enumerate(found, 1):
+            if isinstance(score, TaskFailed):
+                raise SystemExit(f"{label}: {score.reason}\n{score.trace}")
             table[label][name].append(score)
             print(f"\r{number}/{len(tasks)} fits", end="", file=sys.stderr, flush=True)
     print(f"| head | {' | '.join(names)} |\n|---|{'---|' * len(names)}")

@@ -32,7 +32,7 @@ from vapipe.cache.index import open_catalog, write_index
 from vapipe.cache.layout import DTYPES, create_cache, feature_folder, write_current
 from vapipe.cache.shard import write_shard
 from vapipe.cache.timeline import Timeline, Valid
-from vapipe.dask_engine import open_dask
+from vapipe.executor import Limits, run_tasks
 from vapipe.extract.dataset import Dataset, find_dataset
 from vapipe.extract.encoders import AudioEncoder, register_encoder
 from vapipe.extract.faces.crops import CropConfig
@@ -42,7 +42,6 @@ from vapipe.extract.runlog import read_logs
 from vapipe.extract.streams import StreamConfig, StreamFacts, bind
 from vapipe.extract.survey import survey
 from vapipe.extract.video import Settings, describe_source
-from vapipe.workers import Engine, Limits, open_engine
 
 UNITS, VIDEOS, STREAMS, NODES = 10_000, 60_000, 5, 100
 
@@ -84,30 +83,28 @@ def _processor() -> float:
 # -- units -----------------------------------------------------------------------------------------
 
 
-def exhaust(engine: Engine, count: int) -> None:
-    """Have an engine do nothing so many times."""
-    answers = dict(engine(abs, range(count)))
-    if answers != {number: number for number in range(count)}:
-        raise SystemExit("an engine lost a task")
-
-
 def time_units() -> None:
+    """Of 10,000 tasks and of 10, by 9,990: what starts does not count."""
     from distributed import LocalCluster
 
-    def report(name: str, engine: Engine) -> None:
-        exhaust(engine, 10)  # starts what must be started
-        timed(f"{UNITS} tasks, {name}", lambda: exhaust(engine, UNITS), UNITS)
+    def exhaust(count: int, **where: Any) -> tuple[float, float]:
+        began, busy = time.perf_counter(), _processor()
+        if dict(run_tasks(abs, range(count), **where)) != {n: n for n in range(count)}:
+            raise SystemExit("a task was lost")
+        return time.perf_counter() - began, _processor() - busy
 
-    limits = Limits(lambda task: 1000.0)
-    with open_engine(1) as engine:
-        report("this process", engine)
-    with open_engine(2, limits=limits) as engine:
-        report("2 processes", engine)
-    with (
-        LocalCluster(2, threads_per_worker=1, protocol="tcp", dashboard_address=None) as cluster,
-        open_dask(cluster.scheduler_address, limits) as engine,
-    ):
-        report("Dask, 2 workers", engine)
+    def report(name: str, **where: Any) -> None:
+        few, many = exhaust(10, **where), exhaust(UNITS, **where)
+        wall, busy = ((m - f) / (UNITS - 10) * 1e6 for f, m in zip(few, many, strict=True))
+        print(f"a task of {UNITS}, {name}: {wall:,.0f} us, processor {busy:,.0f} us", flush=True)
+
+    report("this process")
+    report("1 process", limits=Limits(lambda task: 1000.0))
+    report("2 processes", n_jobs=2)
+    with LocalCluster(
+        2, threads_per_worker=1, protocol="tcp", dashboard_address=None, memory_limit=0
+    ) as cluster:
+        report("Dask, 2 workers", scheduler=cluster.scheduler_address)
 
 
 # -- whole extractions -----------------------------------------------------------------------------

@@ -79,7 +79,9 @@ def outcome_of(task: Task, answer: Outcome | TaskFailed) -> Outcome:
         elif not isinstance(answer.error, VapipeError):
             reason = f"{task.video.path}: unexpected {answer.reason}"
             trace, fault = answer.trace, "unexpected"
-    return Outcome(task.video.id, "failed", problems=(reason,), trace=trace, fault=fault)
+    return Outcome(
+        task.video.id, "failed", problems=(reason,), trace=trace, fault=fault, peak=answer.peak
+    )
 
 
 class Attempts:
