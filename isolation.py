@@ -23,6 +23,9 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
+from joblib.externals.loky import process_executor
+from joblib.externals.loky.backend import resource_tracker
+
 _FAREWELL_S = 5.0  # a process told to stop has so long to tidy up
 _WATCH_S = 0.2  # how often it is looked at
 _OVERTIME_S = 5.0  # one that does not end itself when its time is up is killed after these
@@ -121,12 +124,11 @@ class IsolatedProcess:
         os.close(self._trace)
 
     def _submit(self, function: Callable[[bytes], bytes], seconds: float) -> Future[None]:
-        from joblib.externals.loky.backend import resource_tracker
-        from joblib.externals.loky.process_executor import ProcessPoolExecutor
-
         if self._pool is None:
             parent = os.getpid(), self._box, self._trace
-            self._pool = ProcessPoolExecutor(1, initializer=_prepare, initargs=parent)
+            self._pool = process_executor.ProcessPoolExecutor(
+                1, initializer=_prepare, initargs=parent
+            )
         # A process that starts must not hear Ctrl-C, or a request to end, before it is ready to;
         # the start of a tracker would let them through again.
         for tracker in (resource_tracker, multiprocessing.resource_tracker):
@@ -231,8 +233,6 @@ _files: tuple[int, int]  # those of the parent: work and answers, traces
 
 def _prepare(parent: int, box: int, trace: int) -> None:
     """Make the process end with its parent, open the files, and be ready for signals."""
-    from joblib.externals.loky import process_executor
-
     # Not a thread that watches: a hang in a library can hold the interpreter's lock.
     if ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL) or os.getppid() != parent:
         os._exit(1)
@@ -246,7 +246,10 @@ def _prepare(parent: int, box: int, trace: int) -> None:
     process_executor._USE_PSUTIL = False
     signal.signal(signal.SIGINT, _interrupt_once)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)  # batch systems send it to all; the parent acts
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, _STOPS)
+    try:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _STOPS)
+    except KeyboardInterrupt:
+        os._exit(1)  # nothing is begun
 
 
 def _interrupt_once(number: int, frame: object) -> None:

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ..errors import ConfigError
-from ..executor import describe_scheduler
 from .batch import (
     batch_options,
     failure_options,
@@ -189,6 +188,7 @@ def extraction_settings(
 ) -> tuple[Settings, int]:
     """Work out crops, device and processes; say what was chosen."""
     from ..device import check_device_name, choose_device
+    from ..executor import describe_scheduler
     from ..extract.run import sensible_jobs
     from ..extract.video import Settings
 
