@@ -60,7 +60,7 @@ DEFAULTS: dict[str, Stated] = {
     "loss_ddof": Stated(0, "the challenge's measure"),
 }
 
-_FRAMEWORK = "released code of LFAN, on which RJCMA's and GRJCA's stand"
+_FRAMEWORK = "released code, in the framework of LFAN and RJCMA"
 _MISSING = "missing crops are black images; in a cache they are zeros after normalisation"
 
 # The framework that LFAN, RJCMA, GRJCA, HGRJCA and TAGF were released in.
@@ -79,7 +79,7 @@ RELEASED_FRAMEWORK: Mapping[str, Stated] = {
     "plateau_patience": Stated(5, _FRAMEWORK),
     "patience": Stated(50, f"{_FRAMEWORK}; the papers print 10"),
     "restore_best": Stated("each_epoch", f"{_FRAMEWORK} (load_best_at_each_epoch)"),
-    "clip_norm": Stated(0.0, f"{_FRAMEWORK}: no clipping"),
+    "clip_norm": Stated(0.0, "released code: no clipping"),
     "loss_ddof": Stated(1, f"{_FRAMEWORK} (CCCLoss)"),
 }
 

@@ -276,7 +276,7 @@ def test_heads_are_listed_and_explained():
     assert ["tcn_channels.audio", "64,64,32,32", "64,64,32,32"] in rows
     assert ["learning_rate", "0.0001", "1e-05"] in rows
     assert ["tcn_kernels", "5", "not stated; ours"] in rows
-    assert "published: released code of LFAN" in explained
+    assert "published: released code, in the framework of LFAN" in explained
     assert "option width = 32" in explained
     assert "softmax over n of Q_m^h" in explained
     unknown = vapipe_("heads", "grjcaa")

@@ -88,6 +88,15 @@ def test_released_checkpoints_load_as_documented():
         exec(snippet("docs/heads.md", 1), {"state_dict": {}})
 
 
+def test_the_table_of_recipes_is_that_of_the_code():
+    path = ROOT / "docs/recipes.py"
+    spec = importlib.util.spec_from_file_location("recipes", path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    page = module.PAGE.read_text()
+    assert page == module.written(page), "run `python docs/recipes.py`"
+
+
 def test_the_drawn_pictures_are_what_their_program_draws():
     path = ROOT / "docs/pictures/draw.py"
     spec = importlib.util.spec_from_file_location("draw", path)

@@ -47,7 +47,7 @@ class Transformer(Head):
         ctyunai        temporal="tcn"
         hfut-mac       temporal="none"
         situ-rucaim3   temporal="lstm", layers=0 (their other form is hfut-mac's)
-        netease-fuxi   temporal="none", on MAE visual features and audio
+        netease-fuxi   the same model as hfut-mac; theirs had MAE visual features
 
     With layers=0 there is no Encoder and there are no positions.
 
