@@ -66,7 +66,8 @@ const filters = new Map([
 ]);
 const search = el("input", { type: "search", autocomplete: "off", spellcheck: "false", oninput: choose });
 const filter = el("select", { onchange: choose }, [...filters.keys()].map((name) => choice(name)));
-const parts = el("select", { onchange: choose }, choice("", "any"), data.partitions.map(({ name }) => choice(name)));
+const partitions = data.partitions.map(({ name }) => choice(name));
+const parts = el("select", { onchange: choose }, choice("", "any"), partitions);
 let sorted = { column: 0, down: false };
 let order = [];
 let page = 0;
@@ -89,7 +90,8 @@ function choose() {
 // -- the table ------------------------------------------------------------------------------------
 
 const names = shown.map(({ name }) => name);
-const found = bareTable("", names.map((name, column) => el("button", { onclick: () => sortBy(column) }, name)), []);
+const headings = names.map((name, column) => el("button", { onclick: () => sortBy(column) }, name));
+const found = bareTable("", headings, []);
 found.caption.remove();
 const told = el("p", { role: "status" });
 const back = el("button", { onclick: () => turn(page - 1) }, "Previous");
@@ -131,9 +133,11 @@ function itemRow(i) {
 function details(i) {
   const number = data.sheets.findIndex(({ item }) => item === ids[i]);
   const annotated = labelled[i] < 0 ? "no labels" : `${count(labelled[i])} frames annotated`;
+  const file = data.items.files[i] ?? "of the same name";
+  const length = `${count(frames[i])} frames, ${duration(frames[i] / fps[i])}`;
   const facts = [
-    `Video ${videoOf(i)}, file ${data.items.files[i] ?? "of the same name"}: ${texts[media[i]] || "codec unknown"}.`,
-    `${count(frames[i])} frames, ${duration(frames[i] / fps[i])}, ${fps[i].toFixed(4)} frames/s; ${annotated}.`,
+    `Video ${videoOf(i)}, file ${file}: ${texts[media[i]] || "codec unknown"}.`,
+    `${length}, ${fps[i].toFixed(4)} frames/s; ${annotated}.`,
     ...(trouble[i] ? [`Not readable: ${texts[trouble[i]]}`] : []),
     ...oddOf(i).map(([kind, text]) => `${kind}: ${text}`),
   ];
@@ -151,7 +155,8 @@ function details(i) {
 if (N) {
   const cut =
     N < data.totals.items &&
-    ` Only ${count(N)} of ${count(data.totals.items)} items are listed: those with most that is not complete.`;
+    ` Only ${count(N)} of ${count(data.totals.items)} items are listed: ` +
+      "those with most that is not complete.";
   const about =
     "Under a stream stands the share of usable rows. Press a heading to sort, an item for its details.";
   const fields = { "Name contains": search, Show: filter, Partition: parts };

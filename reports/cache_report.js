@@ -51,8 +51,8 @@ function inWords(parts) {
 // A bar of [[class, length], ...].
 function bar(parts, name = "div.bar") {
   const whole = parts.reduce((sum, [, n]) => sum + n, 0);
-  const spans = parts.filter(([, n]) => n).map(([kind, n]) => el(`span.${kind}`, { style: `width:${(100 * n) / whole}%` }));
-  return el(name, { "aria-hidden": "true" }, spans);
+  const part = ([kind, n]) => el(`span.${kind}`, { style: `width:${(100 * n) / whole}%` });
+  return el(name, { "aria-hidden": "true" }, parts.filter(([, n]) => n).map(part));
 }
 
 function legend(names) {
@@ -101,13 +101,14 @@ function showSummary() {
     totals.older &&
     `${some(totals.older, "stream")} under an earlier key: not shown, vapipe cache status lists them. `;
   const aside = totals.quarantine && `${some(totals.quarantine, "shard")} in quarantine.`;
+  const entry = ([name, value]) => el("div", el("dt", name), el("dd", value));
   const held = el("span");
   addEventListener("load", () => {
     const parts = [...document.scripts, ...document.querySelectorAll("style")];
     held.textContent = size(parts.reduce((sum, part) => sum + part.textContent.length, 0));
   });
   at("summary").append(
-    el("dl.figures", Object.entries(figures).map(([name, value]) => el("div", el("dt", name), el("dd", value)))),
+    el("dl.figures", Object.entries(figures).map(entry)),
     el("p", verdict),
     older || aside ? el("p", older || "", aside || "") : "",
     el(
@@ -165,7 +166,11 @@ function showStreams() {
   const found = data.streams.filter((each) => each.found.some(Boolean));
   at("streams").append(
     legend({ ...names, stale: "stale (of an earlier file)" }),
-    table("Coverage: items in each stream", ["stream", "share", ...data.states, "rows", "on disk", "key"], coverage),
+    table(
+      "Coverage: items in each stream",
+      ["stream", "share", ...data.states, "rows", "on disk", "key"],
+      coverage,
+    ),
     el("h3", "Detection"),
     legend(kindNames),
     table(
@@ -212,7 +217,9 @@ function showLabels() {
     each.name, count(each.items), count(each.with), count(each.labelled),
     percent(each.labelled, each.rows), count(each.problems),
   ]);
-  const head = ["partition", "items", "with labels", "frames annotated", "of their frames", "labels not usable"];
+  const head = [
+    "partition", "items", "with labels", "frames annotated", "of their frames", "labels not usable",
+  ];
   at("labels").append(table("Items and annotated frames by partition", head, rows));
 }
 
@@ -260,8 +267,8 @@ function showSheets() {
   const notes = new Set(data.sheets.map(({ note }) => note));
   const common = notes.size === 1 && data.sheets.length > 1 ? data.sheets[0].note : "";
   const about = of
-    ? `Faces are cropped as stream ${of} crops them, ${each} at most, spread over the first ${count(reach)} ` +
-      "frames; stripes below show validity over the whole time."
+    ? `Faces are cropped as stream ${of} crops them, ${each} at most, spread over the first ` +
+      `${count(reach)} frames; stripes below show validity over the whole time.`
     : "Stripes show validity over the whole time.";
   at("sheets").append(
     el("p", `${some(data.sheets.length, "item")}, the fewest usable rows first. ${about}`),
@@ -271,7 +278,13 @@ function showSheets() {
   );
 }
 
-for (const show of [showSummary, showProblems, showStreams, showLengths, showTimes, showLabels, showSheets]) show();
+showSummary();
+showProblems();
+showStreams();
+showLengths();
+showTimes();
+showLabels();
+showSheets();
 for (const section of document.querySelectorAll("main > section")) {
   at("toc").append(el("a", { href: `#${section.id}` }, section.querySelector("h2").textContent));
 }

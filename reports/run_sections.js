@@ -49,9 +49,9 @@ function showScores() {
     `Partition ${data.partition}: ${count(data.videos.length)} videos, ${count(frames)} ` +
     `annotated frames. ${heads.join("; ")}.`;
   at("about").append(el("p", text));
-  const cells = (values, bounds, show) => columns.map((name) => score(values[name], bounds?.[name], show));
+  const cells = ({ ccc, ccc_interval }) => columns.map((name) => score(ccc[name], ccc_interval?.[name]));
   const rows = [
-    ...data.runs.map(({ name, evaluation }) => [name, ...cells(evaluation.ccc, evaluation.ccc_interval)]),
+    ...data.runs.map(({ name, evaluation }) => [name, ...cells(evaluation)]),
     ...data.differences.map((difference, i) => [
       { class: "gain" },
       `${data.runs[i + 1].name} − ${data.runs[0].name}`,
@@ -107,7 +107,9 @@ function scoresFigure() {
       height: 100 + 3 * (22 + 16 * lines),
       margin: { l: 62, r: 12, t: 36, b: 44 },
       xaxis: {
-        range: [Math.min(0, ...traces.flatMap(least)) - 0.03, 1], title: { text: "CCC" }, fixedrange: true,
+        range: [Math.min(0, ...traces.flatMap(least)) - 0.03, 1],
+        title: { text: "CCC" },
+        fixedrange: true,
       },
       yaxis: {
         range: [2.6, -0.6], tickvals: [0, 1, 2], ticktext: columns, showgrid: false, zeroline: false,
@@ -154,7 +156,9 @@ function differenceFigure() {
       },
     }));
   });
-  const xaxis = { title: { text: "videos, sorted" }, showgrid: false, showticklabels: false, zeroline: false };
+  const xaxis = {
+    title: { text: "videos, sorted" }, showgrid: false, showticklabels: false, zeroline: false,
+  };
   const yaxis = { title: { text: "difference of CCC" }, zerolinewidth: 2 };
   return { data: traces, layout: { height: 300, xaxis, yaxis } };
 }
@@ -165,7 +169,9 @@ async function showPlane() {
   const { planes } = data.plane;
   const measures = ["mean", "deviation", "least", "greatest"];
   const rows = planes.flatMap(({ name, summary }) =>
-    data.targets.map((target) => [name, target, ...measures.map((what) => figure3(summary[target][what]))]),
+    data.targets.map((target) => [
+      name, target, ...measures.map((what) => figure3(summary[target][what])),
+    ]),
   );
   const caption = "Annotated frames: mean, deviation, least and greatest";
   at("plane-table").append(table(caption, ["", "", ...measures], rows));
@@ -203,7 +209,8 @@ function showLearning() {
   const rows = data.runs.flatMap((run) =>
     run.metrics.flatMap(({ network, epoch, loss, ccc, best }) =>
       epoch.map((number, i) => [
-        run.name, network, String(number), figure3(loss[i]), figure3(ccc[i]), number === best ? "kept" : "",
+        run.name, network, String(number), figure3(loss[i]), figure3(ccc[i]),
+        number === best ? "kept" : "",
       ]),
     ),
   );
@@ -218,7 +225,8 @@ function learningFigure() {
       const name = plain(`${prefix(run.name)}${network}`);
       const own = runColor(several ? r : n);
       const all = { name, legendgroup: name, hovertemplate: "%{y:.3f}" };
-      const curve = { ...all, x: epoch, mode: "lines", line: { color: own, width: 1.8, dash: of(dashes, n) } };
+      const style = { color: own, width: 1.8, dash: of(dashes, n) };
+      const curve = { ...all, x: epoch, mode: "lines", line: style };
       const kept = epoch.indexOf(best);
       const star = {
         ...all, x: [best], y: [ccc[kept]], mode: "markers", showlegend: false,
@@ -262,7 +270,9 @@ function robustnessFigure(kind) {
       name: plain(`${prefix(name, several || c)}${target}`),
       x: points.map((point) => point.corruption.severity),
       y: points.map((point) => point.ccc[target]),
-      line: { color: runColor(r), width: target === "mean" ? 2.5 : 1.3, dash: of(["dot", "dash", "solid"], t) },
+      line: {
+        color: runColor(r), width: target === "mean" ? 2.5 : 1.3, dash: of(["dot", "dash", "solid"], t),
+      },
       marker: { symbol: of(symbols, r), size: 7 },
       hovertemplate: "%{y:.3f}",
     })),

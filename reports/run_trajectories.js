@@ -83,7 +83,9 @@ function lanesPanel(video, series) {
   return {
     title: "<b>missing</b>",
     px: 24 * video.lanes.length,
-    axis: { range: [video.lanes.length - 0.6, -0.9], showgrid: false, zeroline: false, showticklabels: false },
+    axis: {
+      range: [video.lanes.length - 0.6, -0.9], showgrid: false, zeroline: false, showticklabels: false,
+    },
     traces: video.lanes.map((lane, k) => {
       const found = stretches(lane, video, series);
       return {
@@ -149,7 +151,8 @@ function trajectories(index, series, shown) {
     layout.annotations.push(...(panel.notes || []).map((own) => ({ ...note, yref: `y${id}`, ...own })));
     const own = "legend" in panel ? { legend: `legend${id}` } : {};
     if (own.legend) {
-      layout[own.legend] = { ...legend, x: 0, xanchor: "left", y: domain[1], font: { size: 11 }, visible: panel.legend };
+      const place = { x: 0, xanchor: "left", y: domain[1] };
+      layout[own.legend] = { ...legend, ...place, font: { size: 11 }, visible: panel.legend };
     }
     return panel.traces.map((trace) => ({ ...trace, ...own, yaxis: `y${id}` }));
   });

@@ -31,7 +31,8 @@ function gauges(values) {
 }
 
 // Long names break after their separators.
-const breakable = (name) => name.split(/(?<=[_./-])(?=.)/).flatMap((part, i) => (i ? [el("wbr"), part] : [part]));
+const breakable = (name) =>
+  name.split(/(?<=[_./-])(?=.)/).flatMap((part, i) => (i ? [el("wbr"), part] : [part]));
 
 function showList() {
   const indices = data.videos.map((_, i) => i).sort(orders[at("order").value]);

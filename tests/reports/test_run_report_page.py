@@ -276,6 +276,7 @@ def test_on_a_small_dark_calm_screen(both, browser: Browser):
     for summary in tab.page.query_selector_all("summary"):
         summary.click()
     assert tab.wide() == 0
+    assert tab.cut() == []
     ground = tab.page.evaluate("getComputedStyle(document.body).backgroundColor")
     assert max(int(part) for part in ground.strip("rgb()").split(",")) < 60
     ink = tab.page.evaluate("document.getElementById('plot-video')._fullLayout.font.color")

@@ -42,6 +42,13 @@ class Tab:
             "document.documentElement.scrollWidth - document.documentElement.clientWidth"
         )
 
+    def cut(self) -> list[str]:
+        """Names of the tables of which a part can only be seen by scrolling sideways."""
+        return self.page.eval_on_selector_all(
+            ".scroll",
+            "all => all.filter(e => e.scrollWidth > e.clientWidth + 1).map(e => e.ariaLabel)",
+        )
+
 
 @dataclass(frozen=True)
 class Browser:
