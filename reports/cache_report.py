@@ -15,6 +15,7 @@ from .. import __version__
 from ..cache.report import STATES, CacheReport, Cell, ItemFacts, VideoFacts, scan
 from ..cache.store import FeatureStore
 from ..cache.timeline import Valid
+from ..executor import Limits
 from ..extract.failures import read_failures
 from .contact_sheets import (
     FACES,
@@ -28,6 +29,7 @@ from .contact_sheets import (
 from .page import Asset, Page, pack_array, write_page
 
 LISTED = 100_000  # items in the table at most; each takes some 60 to 100 bytes of the page
+_SECONDS = 300.0  # that a video may take for its sheets
 _PROBLEMS = 200  # lines in the list of problems at most
 _RATES = 8  # frame rates counted one by one
 _BINS = 10  # of histograms
@@ -92,7 +94,8 @@ def write_cache_report(
     crops = choose_crops(report)
     items = choose_items(report, crops.stream, sheets)
     made = []
-    for sheet in make_sheets(FeatureStore.open(cache), report, items, crops, videos):
+    limits = Limits(lambda task: _SECONDS)
+    for sheet in make_sheets(FeatureStore.open(cache), report, items, crops, videos, limits):
         made.append(sheet)
         note = f"{sheet.item}: {sheet.note}" if videos and sheet.note else ""
         progress((1 - read) / len(items), note, sheet.item)

@@ -9,7 +9,9 @@ from __future__ import annotations
 import io
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field, replace
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -21,6 +23,7 @@ from ..cache.report import CacheReport, ItemFacts, StoredStream, VideoFacts
 from ..cache.store import FeatureStore
 from ..cache.timeline import Valid, usable
 from ..errors import CacheError, ConfigError, MediaError
+from ..executor import Limits, TaskFailed, run_tasks
 from ..extract.dataset import subjects_of, video_files
 from ..extract.faces.crops import CropConfig, read_crops
 from ..extract.media.probe import probe
@@ -148,6 +151,7 @@ def make_sheets(
     items: Sequence[ItemFacts],
     crops: Crops,
     videos: Path | None,
+    limits: Limits | None = None,
 ) -> Iterator[Sheet]:
     """One sheet per item; the subjects of a video come together, otherwise in order.
 
@@ -159,30 +163,42 @@ def make_sheets(
         items: whose sheets; from `choose_items`.
         crops: how faces are cut.
         videos: folder of the videos, None where it is not known.
+        limits: what a video may take in a process of its own; None cuts in this process, which a
+            video that breaks the decoder ends.
     """
     by_video: dict[str, list[ItemFacts]] = defaultdict(list)
     for item in items:
         by_video[item.video.id].append(item)
     files = _by_name(videos) if videos and crops.config else {}
-    for group in by_video.values():
-        facts = group[0].video
-        faces: dict[str, tuple[tuple[Face, ...], str]] = {}
-        note = crops.problem
-        if not note and videos is None:
-            note = "name the folder of the videos with --videos DIR to see faces"
-        if not note:
+    done: dict[str, Any] = {}  # video -> its faces, or why there are none
+    tasks = []
+    for video, group in by_video.items():
+        if crops.config is None or crops.stream is None:
+            done[video] = crops.problem
+        elif videos is None:
+            done[video] = "name the folder of the videos with --videos DIR to see faces"
+        else:
             try:
-                path = _file_of(facts, files, videos)
-                faces = _cut(store, facts, [item.id for item in group], path, crops)
-            except (MediaError, CacheError) as error:
-                note = str(error)
-        for item in group:
-            cut, odd = faces.get(item.id, ((), note))
-            try:
-                sheet = _from_cache(store, report, item)
-            except CacheError as error:  # a compressed shard whose features are damaged
-                sheet, odd = Sheet(item.id, item.video.rows, item.video.seconds), str(error)
-            yield replace(sheet, faces=cut, note=odd)
+                path = _file_of(group[0].video, files, videos)
+            except MediaError as error:
+                done[video] = str(error)
+            else:
+                stream = f"{crops.stream.name}@{crops.stream.key}"
+                ids = tuple(item.id for item in group)
+                tasks.append(_CutTask(group[0].video, ids, path, stream, crops.config, REACH))
+    with closing(run_tasks(partial(_cut, store), tasks, limits=limits, retries=0)) as cut:
+        for video, group in by_video.items():
+            while video not in done:  # failures come last
+                task, answer = next(cut)
+                done[task.facts.id] = _explain(task, answer)
+            faces = {} if isinstance(done[video], str) else done[video]
+            for item in group:
+                shown, odd = faces.get(item.id, ((), done[video]))
+                try:
+                    sheet = _from_cache(store, report, item)
+                except CacheError as error:  # a compressed shard whose features are damaged
+                    sheet, odd = Sheet(item.id, item.video.rows, item.video.seconds), str(error)
+                yield replace(sheet, faces=shown, note=odd)
 
 
 def _by_name(folder: Path) -> dict[str, list[Path]]:
@@ -211,25 +227,46 @@ def _file_of(facts: VideoFacts, files: Mapping[str, list[Path]], folder: Path | 
     raise MediaError(f"no video called {name} in {folder} or below; give its folder with --videos")
 
 
-def _cut(
-    store: FeatureStore, facts: VideoFacts, items: Sequence[str], path: Path, crops: Crops
-) -> dict[str, tuple[tuple[Face, ...], str]]:
-    """Faces of the items of a video, each with what is odd about them."""
-    assert crops.config is not None
-    assert crops.stream is not None
+_Faces = dict[str, tuple[tuple[Face, ...], str]]  # item -> its faces, and what is odd about them
+
+
+@dataclass(frozen=True)
+class _CutTask:
+    """The faces of some items of one video."""
+
+    facts: VideoFacts
+    items: tuple[str, ...]
+    path: Path
+    stream: str  # whose cropping it is
+    config: CropConfig
+    reach: int
+
+
+def _explain(task: _CutTask, answer: _Faces | TaskFailed) -> _Faces | str:
+    if not isinstance(answer, TaskFailed):
+        return answer
+    if isinstance(answer.error, MediaError | CacheError):
+        return str(answer.error)
+    if answer.error is not None:
+        raise answer.error
+    return f"{task.path}: no faces, since cutting them ended its process ({answer.reason})"
+
+
+def _cut(store: FeatureStore, task: _CutTask) -> _Faces:
+    facts, items, path = task.facts, task.items, task.path
     info = probe(path, video_stream=facts.media.get("video", {}).get("index"))
     if len(info.timeline) != facts.rows:
         raise MediaError(
             f"{path}: {len(info.timeline)} frames here, {facts.rows} when it was extracted; "
             "another version of FFmpeg reads it otherwise. Extract it again"
         )
-    reach = min(REACH, facts.rows)
+    reach = min(task.reach, facts.rows)
     wanted = sorted({int((place + 0.5) * reach / FACES) for place in range(FACES)})
     subjects = [s for s in subjects_of(facts.id, facts.subjects) if s.id in items]
     faces: dict[str, list[Face]] = {item: [] for item in items}
     codes: dict[str, list[np.ndarray]] = {item: [] for item in items}
     pts = info.timeline.pts
-    for batch in read_crops(info, crops.config, subjects):
+    for batch in read_crops(info, task.config, subjects):
         stop = batch.start + len(batch.codes[items[0]])
         for item in items:
             codes[item].append(batch.codes[item])
@@ -240,11 +277,10 @@ def _cut(
                 faces[item].append(Face(row, float(pts[row]), int(code[0]), jpeg))
         if stop > wanted[-1]:
             break
-    name = f"{crops.stream.name}@{crops.stream.key}"
     return {
         item: (
             tuple(faces[item]),
-            _differing(np.concatenate(codes[item]), store.status(item, name)),
+            _differing(np.concatenate(codes[item]), store.status(item, task.stream)),
         )
         for item in items
     }

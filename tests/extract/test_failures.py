@@ -1,6 +1,7 @@
 """Videos that fail: tried again alone, then noted and passed over, until something has changed."""
 
 import json
+import os
 import shutil
 
 import pytest
@@ -149,6 +150,27 @@ def test_what_the_cache_refuses_is_no_failure_of_the_video(videos, tmp_path):
     (outcome,) = run(few, tmp_path).values()
     assert "cannot write" in outcome.problems[0]
     assert read_failures(tmp_path / "cache") == {}
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_a_full_disk_stops_the_run_at_once_and_keeps_what_is_done(tmp_path, small_disk, jobs):
+    folder, cache = tmp_path / "videos", small_disk / "cache"
+    folder.mkdir()
+    write_clip(folder / "v0.mp4", times=constant_times(PAL, 800), sound=Sound())
+    for number in range(1, 12):
+        os.link(folder / "v0.mp4", folder / f"v{number}.mp4")
+    words = ["extract", "--videos", folder, "--cache", cache, "--streams", "logmel"]
+    result = CliRunner().invoke(main, [str(word) for word in [*words, "--jobs", jobs]])
+    assert result.exit_code == 3, result.output
+    done = FeatureStore.open(cache)
+    complete = [video for video in done.sources() if done.has(video, "logmel")]
+    assert 0 < len(complete) < 12
+    assert f"{len(complete)} video(s) extracted" in result.stdout
+    assert "next:" not in result.stdout
+    assert result.stderr.count("No space left on device") == 1  # nothing else was tried
+    assert "error: stopped: cannot write" in result.stderr
+    assert "what is extracted stays" in result.stderr
+    assert read_failures(cache) == {}
 
 
 def test_a_file_that_cannot_be_used_is_tried_once_and_noted(videos, tmp_path):

@@ -5,6 +5,7 @@ import io
 import os
 import shutil
 
+import deeds
 import h5py
 import numpy as np
 import pytest
@@ -16,6 +17,7 @@ from vapipe.cache import FeatureStore, Valid
 from vapipe.cache.pack import pack_cache
 from vapipe.cache.report import scan
 from vapipe.cache.timeline import usable
+from vapipe.executor import Limits
 from vapipe.extract.dataset import find_dataset
 from vapipe.extract.faces.crops import CropConfig, read_crops
 from vapipe.extract.media.probe import probe
@@ -73,14 +75,14 @@ def cache(videos, tmp_path_factory):
     return root
 
 
-def sheets(cache, videos, *only, **changes):
+def sheets(cache, videos, *only, limits=None, **changes):
     """Sheets by id, worst first, of all items or of `only` some; `changes` are of the report."""
     report = dataclasses.replace(scan(cache), **changes)
     crops = choose_crops(report)
     chosen = choose_items(report, crops.stream, 99)
     items = [item for item in chosen if not only or item.id in only]
     store = FeatureStore.open(cache)
-    return {sheet.item: sheet for sheet in make_sheets(store, report, items, crops, videos)}
+    return {sheet.item: sheet for sheet in make_sheets(store, report, items, crops, videos, limits)}
 
 
 def test_faces_are_the_very_crops_of_each_subject(cache, videos):
@@ -103,6 +105,19 @@ def test_faces_are_the_very_crops_of_each_subject(cache, videos):
                     assert shown.size == (96, 96)
                     crop = Image.fromarray(crops[face.row]).resize((96, 96))
                     assert np.abs(np.asarray(crop, int) - np.asarray(shown, int)).mean() < 4
+
+
+def test_a_video_that_ends_the_process_costs_its_own_faces_only(cache, videos, monkeypatch):
+    here = sheets(cache, videos)
+    monkeypatch.setattr(contact_sheets, "_cut", deeds.cut_or_die)
+    apart = sheets(cache, videos, limits=Limits())
+    assert list(apart) == list(here)
+    assert {item: apart[item] for item in ("duo_left", "duo_right")} == {
+        item: here[item] for item in ("duo_left", "duo_right")
+    }
+    note = f"{videos / 'gone.mp4'}: no faces, since cutting them ended its process (signal 11, SIG"
+    assert apart["gone"].note.startswith(note)
+    assert apart["gone"].codes == here["gone"].codes
 
 
 def test_the_fewest_usable_rows_come_first(cache, videos):

@@ -147,3 +147,12 @@ def end_yourself(number):
     """A request to end, as a batch system sends to every process of a job."""
     os.kill(os.getpid(), signal.SIGTERM)
     return number
+
+
+def cut_or_die(store, task):
+    """In place of what cuts faces for contact sheets: `gone` ends its process."""
+    from vapipe.reports import contact_sheets
+
+    if task.facts.id == "gone":
+        os.kill(os.getpid(), signal.SIGSEGV)
+    return contact_sheets._cut(store, task)
