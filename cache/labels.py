@@ -20,12 +20,23 @@ SURPLUS_ALLOWED = 5  # label rows beyond the last frame that are dropped with a 
 _HEADER = ["valence", "arousal"]
 
 
+def check_regular(path: Path) -> None:
+    """Refuse what is there but no file of data: reading a pipe would wait for ever.
+
+    Raises:
+        LabelError: it is a folder, a pipe, a socket or a device.
+    """
+    if path.exists() and not path.is_file():
+        raise LabelError(f"{path}: no file of data but a folder, pipe, socket or device; remove it")
+
+
 def read_label_file(path: Path) -> np.ndarray:
     """Read `valence,arousal` rows; [R, 2] float32, both columns NaN where either is -5 or nan.
 
     Raises:
         LabelError: unreadable, wrong header or columns, not a number, or outside [-1, 1].
     """
+    check_regular(path)
     try:
         with path.open(encoding="utf-8-sig") as handle:
             rows = list(csv.reader(handle, skipinitialspace=True))
@@ -97,6 +108,7 @@ def read_split_file(path: Path) -> dict[str, str]:
     Raises:
         LabelError: unreadable, wrong header, unknown partition, or an item named twice.
     """
+    check_regular(path)
     try:
         with path.open(encoding="utf-8-sig", newline="") as handle:
             rows = list(csv.reader(handle, skipinitialspace=True))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import sys
 import time
+from collections import Counter
 from contextlib import nullcontext, redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -135,6 +136,9 @@ def extract(
             "--engine dask and --scheduler ADDRESS belong together; `dask scheduler` starts one "
             "and prints its address"
         )
+    from ..cache.index import open_catalog
+    from ..cache.layout import MARKER
+    from ..extract.annotate import find_disappeared
     from ..extract.attempts import Policy
     from ..extract.dataset import find_dataset
     from ..extract.options import choose_options
@@ -148,6 +152,9 @@ def extract(
         return
     with redirect_stdout(sys.stderr) if as_json else nullcontext():
         click.echo(f"{len(dataset.videos)} video(s) in {videos}; {dataset.layout}")
+        if videos.is_dir() and (cache / MARKER).exists() and (part is None or part.number == 1):
+            for line in find_disappeared(dataset, open_catalog(cache)).lines():
+                click.echo(f"  {line}")
         if part:
             dataset = take_part(dataset, part)
             click.echo(f"part {part}: {len(dataset.videos)} of them")
@@ -240,9 +247,10 @@ def show_extraction(
     def warn(message: str) -> None:
         click.echo(f"warning: {message}", err=True)
 
-    sizes = {video.id: video.path.stat().st_size for video in dataset.videos}
+    sizes = {video.id: _size(video.path) for video in dataset.videos}
     began = time.perf_counter()
-    outcomes = []
+    counts: Counter[str] = Counter()
+    bad = []
     stopped = ""
     try:
         with stoppable(), progress_lines(sum(sizes.values()), "videos") as step:
@@ -256,13 +264,16 @@ def show_extraction(
                 warn=warn,
             )
             for outcome in run:
-                outcomes.append(outcome)
-                rows = sum(each.rows for each in outcomes if each.status == "extracted")
-                rate = rows / (time.perf_counter() - began)
+                counts.update({outcome.status: 1, "all": 1})
+                if outcome.status == "extracted":
+                    counts.update(rows=outcome.rows, units=outcome.units)
+                if outcome.problems:
+                    bad.append(outcome)
+                rate = counts["rows"] / (time.perf_counter() - began)
                 step(
                     sizes[outcome.video],
                     _outcome_line(outcome),
-                    f"{len(outcomes)}/{len(sizes)} videos, {rate:.0f} frames/s",
+                    f"{counts['all']}/{len(sizes)} videos, {rate:.0f} frames/s",
                 )
     except StoppedError as error:
         stopped = str(error)
@@ -270,14 +281,11 @@ def show_extraction(
         kept = f"are done and stay in {settings.cache}; the same command continues with the others"
         if temporary:
             kept = "were done and are lost with the temporary cache; --cache DIR keeps them"
-        click.echo(f"stopped: {len(outcomes)} of {len(sizes)} video(s) {kept}", err=True)
+        click.echo(f"stopped: {counts['all']} of {len(sizes)} video(s) {kept}", err=True)
         sys.exit(PARTLY)
-    bad = [outcome for outcome in outcomes if outcome.problems]
-    extracted = [outcome for outcome in outcomes if outcome.status == "extracted"]
     click.echo(
-        f"{len(extracted)} video(s) extracted ({sum(o.rows for o in extracted):,} frames, "
-        f"{sum(o.units for o in extracted)} shards), "
-        f"{sum(o.status == 'complete' for o in outcomes)} complete before, "
+        f"{counts['extracted']} video(s) extracted ({counts['rows']:,} frames, "
+        f"{counts['units']} shards), {counts['complete']} complete before, "
         f"{len(bad)} with problems, "
         f"in {time.perf_counter() - began:.1f} s; "
         f"cache: {'temporary' if temporary else settings.cache}"
@@ -287,11 +295,19 @@ def show_extraction(
             click.echo(f"  {outcome.video}: {problem}", err=True)
         if outcome.trace:
             click.echo(outcome.trace, err=True)
-    usable = sum(outcome.status in ("complete", "extracted") for outcome in outcomes)
+    usable = counts["complete"] + counts["extracted"]
     if stopped:
         click.echo(f"error: {stopped}", err=True)
         sys.exit(PARTLY if usable else ERROR)
     return usable, len(bad)
+
+
+def _size(path: Path) -> int:
+    """Bytes of a file; none of one that has gone since it was found, as its outcome will say."""
+    try:
+        return path.stat().st_size
+    except OSError:
+        return 0
 
 
 def _outcome_line(outcome: Outcome) -> str:

@@ -6,20 +6,17 @@ Understands the Aff-Wild2 layout (`VA_Estimation_Challenge/Train_Set/<video>.txt
 
 from __future__ import annotations
 
-import os
+import unicodedata
 from collections import defaultdict
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from ..cache.labels import read_split_file
-from ..cache.layout import MARKER
 from ..errors import ConfigError
+from .video_files import VIDEO_SUFFIXES, video_entries
 
-_MP4 = (".mp4", ".m4v", ".mov", ".3gp")
-_OTHERS = (".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".wmv", ".flv", ".ts", ".mts", ".ogv")
-VIDEO_SUFFIXES = frozenset(_MP4 + _OTHERS)
 _ANNOTATION_ROOTS = ("VA_Estimation_Challenge", "VA_Set")
 _PARTITION_FOLDERS = {"Train_Set": "train", "Validation_Set": "validation", "Test_Set": "test"}
 _OTHER_SIDE: dict[str, Literal["left", "right"]] = {"left": "right", "right": "left"}
@@ -35,10 +32,19 @@ class Subject:
 
 @dataclass(frozen=True)
 class Annotation:
-    """Where an item's annotation lies and which partition it belongs to, as far as known."""
+    """Where an item's annotation lies and which partition it belongs to, as far as known.
+
+    Attributes:
+        file: its annotation.
+        partition: "train", "validation" or "test".
+        folder: the folder of annotations that the file is of, as an absolute path.
+        split: the same of what named the partition: a folder of annotations, or a split file.
+    """
 
     file: Path | None = None
     partition: str | None = None
+    folder: str = ""
+    split: str = ""
 
 
 @dataclass(frozen=True)
@@ -59,12 +65,16 @@ class Dataset:
         annotations: item id -> annotation.
         problems: (path or id, reason) of what was found but cannot be used.
         layout: in words, where the annotations came from.
+        root: the folder, or the one that holds the video file.
+        looked_at: the folder of annotations and the split file, whether they are there or not.
     """
 
     videos: tuple[Video, ...]
     annotations: dict[str, Annotation]
     problems: tuple[tuple[str, str], ...]
     layout: str
+    root: Path = Path()
+    looked_at: tuple[Path, ...] = ()
 
 
 def find_dataset(
@@ -89,22 +99,27 @@ def find_dataset(
     """
     if not root.exists():
         raise ConfigError(f"{root}: no such video or folder of videos")
-    paths = [root] if root.is_file() else list(video_files(root))
+    if not (root.is_file() or root.is_dir()):
+        raise ConfigError(f"{root}: neither a file nor a folder")
+    entries = [] if root.is_file() else list(video_entries(root))
+    paths = [root] if root.is_file() else [each.path for each in entries if not each.problem]
+    problems = [(_text(each.path), each.problem) for each in entries if each.problem]
     if not paths:
+        found = "".join(f"\n  {name}: {problem}" for name, problem in problems[:5])
         raise ConfigError(
             f"{root}: no video in it; looked for {', '.join(sorted(VIDEO_SUFFIXES))} "
-            "in it and below"
+            f"in it and below{found}"
         )
     base = root.parent if root.is_file() else root
     places = ("",) if root.is_file() else ("", "*/", "*/*/")
-    annotations, layout = _find_annotations(base, labels or _default_labels(base, places), split)
+    folder = labels or _default_labels(base, places)
+    annotations, layout = _find_annotations(base, folder, split)
     by_id = defaultdict(list)
-    problems = []
     for path in paths:
-        if _is_text(path):
-            by_id[path.stem if ids == "stem" else _relative_id(path, base)].append(path)
+        if _text(path) == str(path):
+            by_id[_id(path.stem) if ids == "stem" else _relative_id(path, base)].append(path)
         else:
-            problems.append((ascii(str(path)), "its name is not valid UTF-8; rename it"))
+            problems.append((_text(path), "its name is not valid UTF-8; rename it"))
     problems += [
         (str(path), f"shares the id `{video}` with {len(same) - 1} other file(s); use --ids path")
         for video, same in by_id.items()
@@ -122,32 +137,26 @@ def find_dataset(
         for item, annotation in sorted(annotations.items())
         if annotation.file and item not in followed
     ]
-    return Dataset(videos, annotations, tuple(problems), layout)
+    looked_at = tuple(path.resolve() for path in (folder or base / "labels", _split(base, split)))
+    return Dataset(videos, annotations, tuple(problems), layout, base.resolve(), looked_at)
 
 
-def video_files(root: Path) -> Iterator[Path]:
-    """Videos below `root`, sorted; hidden folders and vapipe's own caches are passed over."""
-    for folder, names, files in os.walk(root):
-        names[:] = sorted(
-            name
-            for name in names
-            if not name.startswith(".") and not (Path(folder) / name / MARKER).exists()
-        )
-        for name in sorted(files):
-            if Path(name).suffix.lower() in VIDEO_SUFFIXES and not name.startswith("."):
-                yield Path(folder) / name
-
-
-def _is_text(path: Path) -> bool:
+def _text(path: Path) -> str:
+    """A path, or where it is no text what comes near it."""
     try:
         str(path).encode()
     except UnicodeEncodeError:
-        return False
-    return True
+        return ascii(str(path))
+    return str(path)
+
+
+def _id(name: str) -> str:
+    """An id: file systems and editors write the same accented letters in two ways (NFC and NFD)."""
+    return unicodedata.normalize("NFC", name)
 
 
 def _relative_id(path: Path, base: Path) -> str:
-    return path.relative_to(base).with_suffix("").as_posix()
+    return _id(path.relative_to(base).with_suffix("").as_posix())
 
 
 def _own(video: str, annotated: Collection[str], videos: Collection[str]) -> set[str]:
@@ -174,7 +183,7 @@ def subjects_of(video: str, annotated: Collection[str]) -> tuple[Subject, ...]:
 def _find_annotations(
     base: Path, folder: Path | None, split: Path | None
 ) -> tuple[dict[str, Annotation], str]:
-    partitions: dict[str, str] = {}
+    partitions: dict[str, tuple[str, Path]] = {}
     files: dict[str, Path] = {}
     layout = "no annotations found"
     if folder is not None:
@@ -183,22 +192,38 @@ def _find_annotations(
         sets = [folder / name for name in _PARTITION_FOLDERS if (folder / name).is_dir()]
         for subfolder in sets:
             for file in sorted(subfolder.glob("*.txt")):
-                files[file.stem] = file
-                partitions[file.stem] = _PARTITION_FOLDERS[subfolder.name]
+                files[_id(file.stem)] = file
+                partitions[_id(file.stem)] = _PARTITION_FOLDERS[subfolder.name], folder
         if sets:
             layout = f"Aff-Wild2 annotations in {folder}"
         else:
             candidates = sorted([*folder.rglob("*.csv"), *folder.rglob("*.txt")])
             files = {_relative_id(file, folder): file for file in candidates}
             layout = f"annotations in {folder}"
-    split_file = split or (base / "split.csv" if (base / "split.csv").is_file() else None)
-    if split_file is not None:
-        partitions |= read_split_file(split_file)
+    split_file = _split(base, split)
+    if split or split_file.exists():
+        for item, partition in read_split_file(split_file).items():
+            partitions[_id(item)] = partition, split_file
         layout += f", partitions from {split_file}"
     return {
-        item: Annotation(files.get(item), partitions.get(item))
+        item: _annotation(files.get(item), folder, *partitions.get(item, (None, None)))
         for item in sorted({*files, *partitions})
     }, layout
+
+
+def _annotation(
+    file: Path | None, folder: Path | None, partition: str | None, split: Path | None
+) -> Annotation:
+    return Annotation(
+        file,
+        partition,
+        str(folder.resolve()) if file and folder else "",
+        str(split.resolve()) if split and partition else "",
+    )
+
+
+def _split(base: Path, split: Path | None) -> Path:
+    return split or base / "split.csv"
 
 
 def _default_labels(base: Path, places: Sequence[str]) -> Path | None:

@@ -24,11 +24,12 @@ from ..cache.store import FeatureStore
 from ..cache.timeline import Valid, usable
 from ..errors import CacheError, ConfigError, MediaError
 from ..executor import Limits, TaskFailed, run_tasks
-from ..extract.dataset import subjects_of, video_files
+from ..extract.dataset import subjects_of
 from ..extract.faces.crops import CropConfig, read_crops
 from ..extract.media.probe import probe
 from ..extract.plan import unchanged
 from ..extract.recreate import Wanted, crop_config
+from ..extract.video_files import video_files
 
 FACES = 8  # of an item
 REACH = 150  # frames that are read of a video

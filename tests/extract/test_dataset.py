@@ -1,6 +1,9 @@
 """Videos, subjects, annotations and splits are found where users keep them."""
 
 import os
+import unicodedata
+from contextlib import suppress
+from pathlib import Path
 
 import pytest
 
@@ -135,3 +138,90 @@ def test_an_absent_label_folder_or_two_annotation_sets_are_errors(tmp_path):
         find_dataset(tmp_path)
     with pytest.raises(ConfigError, match=r"--labels .*absent: no such folder"):
         find_dataset(tmp_path, labels=tmp_path / "absent")
+
+
+# -- entries that are no videos --------------------------------------------------------------------
+
+
+def test_every_entry_that_cannot_be_used_is_listed_and_the_others_go_on(tmp_path):
+    touch(tmp_path, "good.mp4", "sub/also.mp4")
+    (tmp_path / "annexed.mp4").symlink_to("../.git/annex/objects/x")
+    (tmp_path / "round.mp4").symlink_to("round.mp4")
+    (tmp_path / "batch9").symlink_to("/nowhere/batch9")
+    os.mkfifo(tmp_path / "pipe.mp4")
+    (tmp_path / "notes.txt").symlink_to("nothing")  # no business of a data set
+    found = find_dataset(tmp_path)
+    assert [video.id for video in found.videos] == ["also", "good"]
+    problems = {name.removeprefix(f"{tmp_path}/"): problem for name, problem in found.problems}
+    assert set(problems) == {"annexed.mp4", "round.mp4", "batch9", "pipe.mp4"}
+    assert "a link to ../.git/annex/objects/x, which is not there" in problems["annexed.mp4"]
+    assert "`git annex get`, `dvc pull`" in problems["batch9"]
+    assert "a link to round.mp4, which is not there" in problems["round.mp4"]
+    assert problems["pipe.mp4"] == "no file of data but a pipe, socket or device"
+
+
+def test_where_nothing_can_be_used_the_reasons_are_told(tmp_path):
+    (tmp_path / "a.mp4").symlink_to("nothing")
+    with pytest.raises(ConfigError, match=r"(?s)no video in it.*a.mp4: a link to nothing, which"):
+        find_dataset(tmp_path)
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(ConfigError, match=r"pipe: neither a file nor a folder"):
+        find_dataset(tmp_path / "pipe")
+
+
+def test_linked_folders_are_followed_once_by_the_name_that_lies_below(tmp_path):
+    touch(tmp_path, "data/real/a.mp4", "disk2/b.mp4")
+    (tmp_path / "data/0-link").symlink_to("real")
+    (tmp_path / "data/up").symlink_to("..")  # leads back to everything
+    (tmp_path / "data/far").symlink_to(tmp_path / "disk2")
+    found = find_dataset(tmp_path / "data", ids="path")
+    assert [video.id for video in found.videos] == ["far/b", "real/a"]
+    assert found.problems == ()
+
+
+def test_what_a_user_may_not_read_is_listed(tmp_path):
+    """Told by a process of a user without rights, since root may read everything."""
+    touch(tmp_path, "good.mp4", "secret.mp4", "closed/inside.mp4")
+    (tmp_path / "secret.mp4").chmod(0)
+    (tmp_path / "closed").chmod(0)
+    for folder in (tmp_path, *tmp_path.parents):
+        if folder.stat().st_uid == os.getuid() and folder != Path("/"):
+            folder.chmod(folder.stat().st_mode | 0o755)
+    read, write = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        with suppress(OSError):
+            os.setuid(65534)
+        found = find_dataset(tmp_path)
+        text = "\n".join(f"{Path(name).name}: {why}" for name, why in found.problems)
+        os.write(write, f"{[video.id for video in found.videos]}\n{text}".encode())
+        os._exit(0)
+    os.close(write)
+    os.waitpid(pid, 0)
+    text = os.read(read, 10_000).decode()
+    (tmp_path / "closed").chmod(0o755)
+    assert text.splitlines()[0] == "['good']"
+    assert "closed: a folder that cannot be looked into (Permission denied)" in text
+    assert "secret.mp4: a file that this user may not read" in text
+
+
+@pytest.mark.parametrize("form", ["NFC", "NFD"])
+def test_accented_names_meet_however_they_are_written(tmp_path, form):
+    """Of the video, its annotation and the split, each is written in another way."""
+    other = "NFD" if form == "NFC" else "NFC"
+    name = "d\u00eda \u00f1"
+    video, label = unicodedata.normalize(form, name), unicodedata.normalize(other, name)
+    touch(tmp_path, f"{video}.mp4", f"labels/{label}_left.csv", f"labels/{label}.csv")
+    (tmp_path / "split.csv").write_text(f"video,partition\n{label},train\n", encoding="utf-8")
+    found = find_dataset(tmp_path)
+    assert found.problems == ()
+    assert [subject.id for subject in found.videos[0].subjects] == [name, f"{name}_left"]
+    assert found.annotations[name].partition == "train"
+
+
+def test_two_videos_of_the_same_accented_name_are_reported(tmp_path):
+    touch(tmp_path, "d\u00eda.mp4", "di\u0301a.mp4", "b.mp4")
+    found = find_dataset(tmp_path)
+    assert [video.id for video in found.videos] == ["b"]
+    assert len(found.problems) == 2
+    assert "shares the id `d\u00eda`" in found.problems[0][1]
