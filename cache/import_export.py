@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import unicodedata
 from collections.abc import Sequence
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import h5py
 import numpy as np
@@ -39,6 +40,8 @@ def export_stream(
         raise ConfigError(f"no video in {store.root} has rows of `{stream}`; nothing to export")
     if target.exists():
         raise ConfigError(f"{target} exists; name a new file or folder")
+    if form != "safetensors":  # whose names are any texts
+        _check_names(items, form, target)
     if form == "npy":
         return [path for item in items for path in _export_npy(store, stream, target, item)]
     with atomic_file(target) as partial, wrap_io_errors(target):
@@ -49,10 +52,40 @@ def export_stream(
     return [target]
 
 
+def _check_names(items: Sequence[str], form: str, target: Path) -> None:
+    """Refuse items of which one's name in the export would be another's, or a folder of it.
+
+    Files count as the same where they differ in case only, as on some file systems.
+
+    Raises:
+        ConfigError: names both; or an item that would leave the folder.
+    """
+    taken: dict[str, str] = {}
+    for item in items:
+        name = PurePosixPath(item)
+        if form == "npy" and (name.is_absolute() or ".." in name.parts):
+            raise ConfigError(f"item `{item}` would be written outside {target}; use --format hdf5")
+        for end in (".npy", ".valid.npy") if form == "npy" else ("/features", "/valid"):
+            path = f"{name}{end}".lstrip("/")
+            if form == "npy":
+                path = unicodedata.normalize("NFC", path).casefold()
+            other = taken.setdefault(path, item)
+            if other != item:
+                raise _clash(other, item, path)
+    for path, item in taken.items():
+        for folder in PurePosixPath(path).parents:
+            if str(folder) in taken:
+                raise _clash(taken[str(folder)], item, str(folder))
+
+
+def _clash(one: str, other: str, name: str) -> ConfigError:
+    return ConfigError(
+        f"items `{one}` and `{other}` would both be `{name}` in the export; use --format "
+        "safetensors, or export them one by one with --video"
+    )
+
+
 def _export_npy(store: FeatureStore, stream: str, folder: Path, item: str) -> list[Path]:
-    name = Path(item)
-    if name.is_absolute() or ".." in name.parts:
-        raise ConfigError(f"item `{item}` would be written outside {folder}; use --format hdf5")
     paths = []
     arrays = {".npy": store.read(item, stream), ".valid.npy": store.status(item, stream)}
     for suffix, values in arrays.items():
@@ -97,11 +130,16 @@ def import_stream(
         ConfigError: no files, or a file that belongs to no item.
         CacheError: a length that differs from the timeline's, a wrong shape, or the disk refuses.
     """
-    files = {
-        path.relative_to(folder).with_suffix("").as_posix(): path
-        for path in sorted(folder.rglob("*.npy"))
-        if not path.name.endswith(".valid.npy")
-    }
+    found = sorted(folder.rglob("*.npy"))
+    codes = {path.with_suffix(".valid.npy") for path in found}
+    files: dict[str, Path] = {}
+    for path in found:
+        if path in codes:
+            continue
+        name = path.relative_to(folder).with_suffix("").as_posix()
+        item = unicodedata.normalize("NFC", name)
+        if files.setdefault(item, path) != path:
+            raise ConfigError(f"{path} and {files[item]} are both of `{item}`; remove one")
     if not files:
         raise ConfigError(f"{folder}: no <video>.npy file in it")
     known = set(store.videos()) if modality == "visual" else set(store.sources())

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from ..cache.durable import slug, wrap_io_errors
+from ..cache.locks import lock, lock_where_possible
 
 FOLDER = "log"
 
@@ -39,6 +40,7 @@ def open_log(root: Path, **facts: Any) -> Iterator[Write]:
     with wrap_io_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         file = path.open("x", encoding="utf-8")
+        lock_where_possible(file.fileno())
 
     def write(event: str, **facts: Any) -> None:
         record = {"event": event, "time": round(time.time(), 3), **facts}
@@ -83,12 +85,17 @@ class LoggedRun:
         return {unit["video"]: unit for unit in self.units}
 
     def state(self) -> str:
-        """How it ended, "running", "killed", or "open" where only its own host could tell."""
+        """How it ended, or "running" or "killed", on whatever host.
+
+        A run locks its log; where the file system has no locks the state is "open".
+        """
         if self.end is not None:
             return self.end
-        if self.start["host"] != socket.gethostname():
-            return "open"
-        return "running" if Path(f"/proc/{self.start['pid']}").exists() else "killed"
+        with self.path.open("rb") as file:
+            try:
+                return "killed" if lock(file.fileno(), shared=True) else "running"
+            except OSError:
+                return "open"
 
 
 def read_logs(root: Path) -> list[LoggedRun]:

@@ -160,8 +160,8 @@ class Progress:
 
     Attributes:
         run: its log.
-        state: "running", "done", "stopped", "killed", "open" (only its own host could tell whether
-            it still runs), or an error.
+        state: "running", "done", "stopped", "killed", "open" (where the file system has no locks
+            to tell whether it still runs), or an error.
         extracted, failed: videos; a failed one may get another try.
         left: videos that it has not finished.
         frames_per_s: of one process, on average.

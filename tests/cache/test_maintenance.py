@@ -351,6 +351,40 @@ def test_no_item_is_exported_outside_the_folder(tmp_path):
         assert file["../evil/features"].shape == (3, 1)
 
 
+@pytest.mark.parametrize(
+    ("form", "items", "name"),
+    [
+        ("npy", ("x", "x.valid"), "x.valid.npy"),
+        ("npy", ("x", "X"), "x.npy"),
+        ("npy", ("d\u00eda", "di\u0301a"), "d\u00eda.npy"),
+        ("npy", ("x", "x.npy/y"), "x.npy"),
+        ("hdf5", ("x", "x/features"), "x/features"),
+        ("hdf5", ("x/y", "x//y"), "x/y/features"),
+        ("hdf5", ("x", "/x"), "x/features"),
+    ],
+)
+def test_items_that_would_overwrite_one_another_are_not_exported(tmp_path, form, items, name):
+    root = make_cache(tmp_path / "cache")
+    for number, item in enumerate(items):
+        add_video(root, item, {"onet": np.full((3, 1), number)})
+    store, target = FeatureStore.open(root), tmp_path / "out"
+    with pytest.raises(ConfigError, match=rf"items `.*` and `.*` would both be `{name}` in"):
+        export_stream(store, "onet", target, form=form)
+    assert not target.exists()
+    export_stream(store, "onet", target, form="safetensors")
+    tensors = load_file(target)
+    assert [tensors[f"{item}/features"][0, 0] for item in items] == [0, 1]
+
+
+def test_an_item_named_like_codes_goes_out_and_in_again(tmp_path):
+    root = make_cache(tmp_path / "cache")
+    add_video(root, "x.valid", {"onet": np.full((3, 1), 7)})
+    export_stream(FeatureStore.open(root), "onet", tmp_path / "out", form="npy")
+    found = import_stream(FeatureStore.open(root), "mine", tmp_path / "out", modality="visual")
+    assert found == ["x.valid"]
+    assert FeatureStore.open(root).read("x.valid", "mine")[0, 0] == 7
+
+
 def test_exporting_nothing_is_an_error(root, tmp_path):
     for path in root.glob("timeline/*"):
         path.unlink()
