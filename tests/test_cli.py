@@ -270,7 +270,7 @@ def test_heads_are_listed_and_explained():
     assert max(map(len, listed.splitlines())) <= 80
     line = next(line for line in listed.splitlines() if line.startswith("rjca"))
     assert line.split() == ["rjca", "2-4", "1,117,168"]
-    assert "M = 2; options dropout, tanh, mixing, normalize" in listed
+    assert "M = 2; options dropout, mixing, normalize" in listed
     explained = vapipe_("heads", "lfan").stdout
     rows = [line.split(maxsplit=2) for line in explained.splitlines() if line[:1] != " "]
     assert ["tcn_channels.audio", "64,64,32,32", "64,64,32,32"] in rows

@@ -103,7 +103,7 @@ def read_unfinished(path: Path) -> FitConfig:
     Raises:
         ConfigError: not a run, or a finished one.
     """
-    config = _read_config(path)
+    config = read_config(path)
     if (path / "model.safetensors").is_file():
         raise ConfigError(f"the run {path} is finished; there is nothing to resume")
     return config
@@ -130,7 +130,12 @@ def check_unchanged(path: Path, plan: Plan, store: FeatureStore) -> None:
         )
 
 
-def _read_config(path: Path) -> FitConfig:
+def read_config(path: Path) -> FitConfig:
+    """Read the configuration of a run, finished or not.
+
+    Raises:
+        ConfigError: not a run, or one of another revision of its head.
+    """
     if not (path / "config.json").is_file():
         raise ConfigError(
             f"{path} is not a run (no config.json in it); `vapipe fit` makes runs below {RUNS}"
@@ -311,7 +316,7 @@ def load_run(path: str | Path, device: str = "auto") -> Run:
         ConfigError: not a run, not finished, or its files do not fit together.
     """
     path, place = Path(path), choose_device(device)
-    config = _read_config(path)
+    config = read_config(path)
     if not (path / "model.safetensors").is_file():
         raise ConfigError(
             f"the run {path} is not finished (no model.safetensors in it): it was interrupted, or "

@@ -22,6 +22,7 @@ from ..models.network import Model, count_parameters
 from ..models.stages import start_from
 from ..runs.folder import (
     check_unchanged,
+    read_config,
     read_unfinished,
     start_run,
     write_metrics,
@@ -92,6 +93,8 @@ def fit(
         Stopped: in place of KeyboardInterrupt; names the folder.
     """
     plan, device = plan_fit(store, config), choose_device(config.device)
+    if config.init_from:  # refuses weights that mean something else by now
+        read_config(Path(config.init_from))
     folder = start_run(run_dir, plan, store, device)
     with _stopping_named(folder):
         return _fit(plan, store, device, folder, FitState(), None, progress, tensorboard)

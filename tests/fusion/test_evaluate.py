@@ -198,7 +198,8 @@ def test_predictions_are_written_with_the_time_of_every_frame(planted, fitted):
 def test_a_folder_that_is_no_run_or_not_finished_is_named(tmp_path, fitted):
     with pytest.raises(ConfigError, match=r"is not a run \(no config.json in it\)"):
         load_run(tmp_path)
-    (tmp_path / "config.json").write_bytes((fitted.run_dir / "config.json").read_bytes())
+    for name in ("config.json", "environment.json"):
+        (tmp_path / name).write_bytes((fitted.run_dir / name).read_bytes())
     with pytest.raises(ConfigError, match=r"is not finished \(no model.safetensors in it\)"):
         load_run(tmp_path)
     (tmp_path / "cache.json").write_bytes((fitted.run_dir / "cache.json").read_bytes())

@@ -15,7 +15,7 @@ from vapipe.fusion.evaluation.predict import (
     predict_items,
     unusable_items,
 )
-from vapipe.fusion.papers.sweep import Unit, run_sweep
+from vapipe.fusion.papers.sweep import FitTask, run_sweep
 from vapipe.fusion.runs.folder import require_configs
 from vapipe.fusion.runs.listing import RunSummary, differences, find_runs, summarise_run
 
@@ -79,9 +79,9 @@ def test_runs_with_earlier_equations_of_a_head_are_refused(planted, fitted, tmp_
     message = r"run was trained by vapipe 0.0.9 with other equations of head grjca \(revision 1, "
     with pytest.raises(ConfigError, match=message):
         load_run(path)
-    unit = Unit("grjca", 0, 0, load_run(fitted.run_dir).config, path, planted.root, threads=1)
+    task = FitTask("grjca", 0, 0, load_run(fitted.run_dir).config, path, planted.root, threads=1)
     with pytest.raises(ConfigError, match=message):
-        run_sweep([unit], jobs=1, report=lambda result: None)
+        run_sweep([task], jobs=1, report=lambda result: None)
     (path / "model.safetensors").unlink()
     with pytest.raises(ConfigError, match=message):
         resume(planted, path)

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import shutil
 
 import pytest
 import torch
@@ -79,6 +80,16 @@ def test_what_cannot_begin_a_fit_is_refused(planted, small, fitted, tmp_path):
         plan_fit(planted, quick(small, freeze=("encoder",)))
     with pytest.raises(ConfigError, match="head, regressor, encoders is all of the network"):
         plan_fit(planted, quick(small, freeze=("head", "regressor", "encoders")))
+    assert not (tmp_path / "run").exists()
+
+
+def test_weights_of_another_revision_of_a_head_begin_nothing(planted, small, fitted, tmp_path):
+    old = tmp_path / "old"
+    shutil.copytree(fitted.run_dir, old)
+    environment = json.loads((old / "environment.json").read_text())
+    (old / "environment.json").write_text(json.dumps({**environment, "head_revision": 0}))
+    with pytest.raises(ConfigError, match=r"old was trained by .* other equations of head grjca"):
+        fit(planted, quick(small, init_from=str(old)), tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
 
