@@ -127,7 +127,7 @@ function template() {
   const rule = color("--rule");
   const axis = {
     gridcolor: color("--grid"), zerolinecolor: rule, linecolor: rule, tickcolor: rule,
-    title: { standoff: 8 },
+    showline: true, ticks: "outside", title: { standoff: 8 },
   };
   return {
     layout: {
