@@ -75,7 +75,7 @@ def evaluate(
 ) -> None:
     """Compare the predictions of run folders, frame by frame, with the annotation.
 
-    Several runs are shown side by side. Intervals are 95 % bootstrap intervals over videos.
+    Several runs are shown side by side. Intervals are 95 % intervals over videos.
     """
     from ..cache.store import FeatureStore
     from ..fusion.evaluation.evaluate import compare, name_runs
@@ -207,9 +207,13 @@ def _show_head(evaluation: Evaluation) -> None:
 
 def _show_conditions(results: Sequence[Evaluation]) -> None:
     """Say what the brackets are, what was done to the predictions, and what to bear in mind."""
+    from ..fusion.evaluation.metrics import FEW_VIDEOS
+
     conditions = [result.conditions for result in results]
     if results[0].intervals:
-        click.echo("[a, b]: 95 % bootstrap interval over videos")
+        videos = len(results[0].moments)
+        few = f"; {videos} are few (below {FEW_VIDEOS}): rough" if videos < FEW_VIDEOS else ""
+        click.echo(f"[a, b]: 95 % interval over videos{few}")
     else:
         click.echo("no intervals: they need two videos or more")
     smoothing = conditions[0].get("smoothing")

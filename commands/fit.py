@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -109,23 +109,24 @@ def fit(
     weights kept. Writes a run folder that explains itself.
     """
     from ..cache.store import FeatureStore
+    from ..fusion.acting import own_options, require_acting
     from ..fusion.config import FitConfig
 
     if resume is not None and (run is not None or file is not None):
         raise click.UsageError("--resume RUN names the folder and its configuration already")
     changes = _changes(**options)
+    if resume is not None and not print_config:
+        resume_and_show(FeatureStore.open(cache), resume, changes, tensorboard=tensorboard)
+        return
     if resume is not None:
         file = resume / "config.json"
+    base = FitConfig.load(file) if file else FitConfig()
+    config, named = base.changed(changes), [*changes, *own_options(base)]
+    require_acting(config, named)
     if print_config:
-        config = (FitConfig.load(file) if file else FitConfig()).changed(changes)
         click.echo(json.dumps(config.resolved().to_json(), indent=2))
         return
-    store = FeatureStore.open(cache)
-    if resume is not None:
-        resume_and_show(store, resume, changes, tensorboard=tensorboard)
-        return
-    config = (FitConfig.load(file) if file else FitConfig()).changed(changes)
-    fit_and_show(store, config, run, tensorboard=tensorboard)
+    fit_and_show(FeatureStore.open(cache), config, run, named=named, tensorboard=tensorboard)
 
 
 def _changes(
@@ -154,13 +155,20 @@ def _changes(
 
 
 def fit_and_show(
-    store: FeatureStore, config: FitConfig, run: Path | None, *, tensorboard: bool = False
+    store: FeatureStore,
+    config: FitConfig,
+    run: Path | None,
+    *,
+    named: Sequence[str] = (),
+    tensorboard: bool = False,
 ) -> FitResult:
-    """Fit, show the epochs and the result."""
+    """Fit, show the epochs and the result; refuse named options that do nothing."""
+    from ..fusion.acting import require_acting
     from ..fusion.data.plan import plan_fit
     from ..fusion.training.fit import fit as train
 
     plan = plan_fit(store, config)
+    require_acting(plan.config, named)
     _announce(plan)
     with _stopping_told(), training_view(plan.config) as show:
         result = train(store, config, run, show, tensorboard=tensorboard)

@@ -53,6 +53,10 @@ def _explain(info: HeadInfo) -> None:
         click.echo(f"recursions: {info.recursions} (--recursions)")
     for option, default in info.options.items():
         click.echo(f"option {option} = {default!r}")
+    for preset, options in info.presets.items():
+        twins = [n for n, other in info.presets.items() if n != preset and other == options]
+        same = f" (the same model as {', '.join(twins)})" if twins else ""
+        click.echo(f"preset {preset}: {', '.join(f'{k}={v!r}' for k, v in options.items())}{same}")
     if info.options:
         click.echo(
             "Set options with --set head_options.NAME=VALUE, or in a file under [head_options]."

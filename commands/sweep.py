@@ -6,7 +6,7 @@ import os
 import shutil
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -16,20 +16,28 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from ..fusion.papers.sweep import Result
-    from ..fusion.papers.table import Row
+    from ..fusion.papers.table import Summary
 
 
 @click.command()
-@click.option("--heads", required=True, metavar="NAME[:VARIANT],...", help="Heads to compare.")
+@click.option(
+    "--heads",
+    metavar="NAME[:VARIANT-OR-PRESET],...",
+    help="Heads to compare, e.g. grjca,grjca:paper,transformer:ctyunai.",
+)
 @click.option("--folds", metavar="0-2 or 0,3", help="Folds of the split [default: one].")
-@click.option("--seeds", default=1, show_default=True, help="Fits per fold: seeds 0, 1, ...")
+@click.option(
+    "--seeds", type=click.IntRange(min=1), help="Fits per fold: seeds 0, 1, ... [default: one]."
+)
 @click.option("--split", help="As for fit [default: aff-wild2 where --folds is given].")
 @click.option(
     "--grid",
     multiple=True,
     metavar="OPTION=V1,V2",
-    help="Vary an option, e.g. learning_rate=1e-4,3e-4; repeat for more.",
+    help="Vary an option, e.g. learning_rate=1e-4,3e-4 or tcn_kernels=[5],[3,5,7]; repeat for "
+    "more. fold, seed and head act as --folds, --seeds and --heads.",
 )
+@click.option("--per-fold", is_flag=True, help="A row of the table for every fold.")
 @click.option("--set", "changes", multiple=True, metavar="OPTION=VALUE", help="As for fit.")
 @click.option(
     "--config",
@@ -38,7 +46,7 @@ if TYPE_CHECKING:
     help="TOML or JSON file with what all fits share.",
 )
 @click.option("--baseline", help="Row to compare with [default: the first].")
-@click.option("--devices", default="auto", show_default=True, metavar="cuda:0,cuda:1")
+@click.option("--devices", metavar="cuda:0,cuda:1", help="Where fits run, in turn [default: auto].")
 @click.option(
     "--jobs",
     type=click.IntRange(min=1),
@@ -53,15 +61,16 @@ if TYPE_CHECKING:
 )
 @cache_option
 def sweep(
-    heads: str,
+    heads: str | None,
     folds: str | None,
-    seeds: int,
+    seeds: int | None,
     split: str | None,
     grid: tuple[str, ...],
+    per_fold: bool,
     changes: tuple[str, ...],
     file: Path | None,
     baseline: str | None,
-    devices: str,
+    devices: str | None,
     jobs: int | None,
     out: Path,
     cache: Path,
@@ -71,32 +80,45 @@ def sweep(
     Finished fits are kept, interrupted ones go on, failed ones are listed (exit code 3).
     """
     from ..cache.store import FeatureStore
-    from ..fusion.config import FitConfig
-    from ..fusion.papers.sweep import plan_sweep, run_sweep, write_results
-    from ..fusion.papers.table import tabulate
-    from ..fusion.typed import read_value
+    from ..fusion.acting import own_options
+    from ..fusion.config import FitConfig, typed_option
+    from ..fusion.papers.sweep import cross, plan_sweep, run_sweep, write_results
+    from ..fusion.papers.table import by_fold, by_row, tabulate
+    from ..fusion.typed import read_value, read_values
 
-    chosen = _numbers(folds) if folds else []
-    varied = {
-        option: [read_value(each) for each in values.split(",")]
-        for option, values in _pairs("--grid", grid)
+    varied = {option: read_values(values) for option, values in _pairs("--grid", grid)}
+    shared = {option: read_value(value) for option, value in _pairs("--set", changes)}
+    base = FitConfig.load(file) if file else FitConfig()
+    if "device" in varied:
+        raise click.UsageError("--grid device: where fits run is said by --devices")
+    for option in varied.keys() & shared.keys():
+        raise click.UsageError(f"{option} is both set and varied: drop --set or --grid")
+    chosen = {"split"} & {*varied, *shared, *own_options(base)}
+    if split or (not chosen and (folds or "fold" in varied)):
+        if "split" in varied or "split" in shared:
+            raise click.UsageError("split is given twice: by --split, and --grid or --set")
+        shared["split"] = split or "aff-wild2"
+    axes: dict[str, list[Any]] = {
+        "head": heads.split(",") if heads else [],
+        "fold": _numbers(folds) if folds else [],
+        "seed": list(range(seeds or 0)),
     }
-    base = (FitConfig.load(file) if file else FitConfig()).changed(
-        {option: read_value(value) for option, value in _pairs("--set", changes)}
-    )
-    if split or folds:
-        base = base.changed({"split": split or "aff-wild2"})
-    where = devices.split(",")
+    for option, given in axes.items():
+        if given and (option in varied or option in shared):
+            raise click.UsageError(f"{option} is given twice: by --{option}s, and --grid or --set")
+        for value in varied.pop(option, []):
+            given.append(typed_option(base.head, option, value))
+    where = devices.split(",") if devices else []
     cores = os.cpu_count() or 1
-    jobs = jobs or (len(where) if where != ["auto"] else max(1, cores // 2))
+    jobs = jobs or (len(where) if where and where != ["auto"] else max(1, cores // 2))
     tasks = plan_sweep(
         FeatureStore.open(cache),
         base,
+        cross(axes["head"] or [shared.pop("head", base.head)], varied),
         out=out,
-        heads=heads.split(","),
-        grid=varied,
-        folds=chosen,
-        seeds=range(seeds),
+        shared=shared,
+        folds=axes["fold"],
+        seeds=axes["seed"],
         devices=where,
         threads=max(1, cores // jobs),
     )
@@ -118,7 +140,7 @@ def sweep(
         )
         sys.exit(PARTLY)
     write_results(out, ordered)
-    rows = tabulate(ordered, baseline or tasks[0].label)
+    rows = tabulate(ordered, baseline or tasks[0].label, by_fold if per_fold else by_row)
     _write_tables(out, rows)
     _show_table(rows)
     click.echo(f"tables: {out}/table.csv, table.md, table.tex; every run is a folder in {out}")
@@ -147,7 +169,10 @@ def _numbers(text: str) -> list[int]:
     try:
         for part in text.split(","):
             first, _, last = part.partition("-")
-            numbers += range(int(first), int(last or first) + 1)
+            span = range(int(first), int(last or first) + 1)
+            if not span:
+                raise ValueError
+            numbers += span
     except ValueError:
         raise click.UsageError(f"--folds {text}: expected numbers such as 0-2 or 0,3") from None
     return numbers
@@ -162,7 +187,7 @@ def _line(result: Result) -> str:
     return f"{name}: CCC {scores}{' (finished before)' if result.earlier else ''}"
 
 
-def _write_tables(out: Path, rows: Sequence[Row]) -> None:
+def _write_tables(out: Path, rows: Sequence[Summary]) -> None:
     from ..cache.durable import write_bytes
     from ..fusion.papers.table import to_csv, to_latex, to_markdown
 
@@ -170,18 +195,16 @@ def _write_tables(out: Path, rows: Sequence[Row]) -> None:
         write_bytes(out / f"table.{suffix}", text(rows).encode())
 
 
-def _show_table(rows: Sequence[Row]) -> None:
-    from ..fusion.papers.published import NOTE
-    from ..fusion.papers.table import HEADINGS, STATISTICS, cells
+def _show_table(rows: Sequence[Summary]) -> None:
+    from ..fusion.papers.table import HEADINGS, cells, notes
 
     columns = list(zip(HEADINGS, *map(cells, rows), strict=True))
     known = [column for column in columns[1:] if any(column[1:])]
     room = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
     for lines in lay_out([columns[0], *known], room):
         click.echo("\n".join(lines) + "\n")
-    click.echo(click.wrap_text(STATISTICS, 79))
-    if any(row.published for row in rows):
-        click.echo(click.wrap_text(NOTE, 79))
+    for note in notes(rows):
+        click.echo(click.wrap_text(note, 79))
 
 
 def lay_out(columns: Sequence[Sequence[str]], room: int | None) -> list[list[str]]:

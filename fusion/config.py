@@ -7,10 +7,10 @@ import difflib
 import functools
 import json
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, get_origin
 
 from ..cache.windows import POLICIES
 from ..device import check_device_name
@@ -178,12 +178,13 @@ class FitConfig:
             if getattr(self, name) in (OPEN, "", ())
         }
         channels = {**recipe_of(self.head, self.recipe)["tcn_channels"].value, **self.tcn_channels}
+        channels = {role: channels[role] for role in self.streams or channels}
         variant = resolve_variant(self.head, self.variant)
         return dataclasses.replace(self, **{**values, "tcn_channels": channels, "variant": variant})
 
     def reopened(self) -> FitConfig:
         """The same with what the recipe gives anyway left open, for another head or recipe."""
-        bare = FitConfig(head=self.head, recipe=self.recipe)
+        bare = FitConfig(head=self.head, recipe=self.recipe, streams=self.streams)
         given = bare.resolved()
         names = recipe_of(self.head, self.recipe)
         same = {n: getattr(bare, n) for n in names if getattr(self, n) == getattr(given, n)}
@@ -191,7 +192,8 @@ class FitConfig:
 
     def deviations(self) -> dict[str, Any]:
         """Option -> value, of those that are set otherwise than the recipe has them."""
-        own, bare = self.resolved(), FitConfig(head=self.head, recipe=self.recipe).resolved()
+        bare = FitConfig(head=self.head, recipe=self.recipe, streams=self.streams).resolved()
+        own = self.resolved()
         return {
             name: getattr(own, name)
             for name in recipe_of(self.head, self.recipe)
@@ -255,21 +257,18 @@ class FitConfig:
         for name, value in changes.items():
             option, dot, entry = name.partition(".")
             check_option(option)
-            if not dot:
-                values[option] = value
-            elif isinstance(values[option], Mapping):
-                values[option] = {**values[option], entry: value}
-            else:
+            if dot and get_origin(option_types()[option]) is not Mapping:
                 raise ConfigError(f"option {option} has no entries, so {name} cannot be set")
+            values[option] = {**values[option], entry: value} if dot else value
         return FitConfig.from_json(values)
 
-    def differences(self, now: FitConfig) -> str:
+    def differences(self, now: FitConfig, ignored: Collection[str] = ()) -> str:
         """What another configuration changes, as `batch: 4 then, 5 now; ...`; empty if nothing."""
         ours, theirs = self.to_json(), now.to_json()
         return "; ".join(
             f"{name}: {value!r} then, {theirs[name]!r} now"
             for name, value in ours.items()
-            if value != theirs[name]
+            if name not in ignored and value != theirs[name]
         )
 
 
@@ -291,6 +290,24 @@ def check_option(name: str) -> None:
         near = difflib.get_close_matches(name, known, n=1)
         hint = f"did you mean `{near[0]}`?" if near else f"options: {', '.join(known)}"
         raise ConfigError(f"no option of fit is called `{name}`; {hint}")
+
+
+def typed_option(head: str, name: str, value: Any) -> Any:
+    """A value as the type of an option, or of an entry such as `head_options.dropout`.
+
+    Raises:
+        ConfigError: no such option, or a value of another type.
+    """
+    option, dot, entry = name.partition(".")
+    check_option(option)
+    kind = option_types()[option]
+    if not dot:
+        return conform(name, value, kind)
+    if option == "head_options":
+        return check_options(head, {entry: value})[entry]
+    if get_origin(kind) is not Mapping:
+        raise ConfigError(f"option {option} has no entries, so {name} cannot be set")
+    return conform(option, {entry: value}, kind)[entry]
 
 
 def recipe_of(head: str, recipe: str) -> dict[str, Stated]:

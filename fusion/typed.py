@@ -163,3 +163,26 @@ def read_value(text: str) -> Any:
             return json.loads(text)
         except ValueError:
             return text
+
+
+def read_values(text: str) -> list[Any]:
+    """Values divided by commas that stand in no bracket and no quotation.
+
+    Raises:
+        ConfigError: a bracket or quotation is not closed.
+    """
+    parts, open_brackets, quote = [""], "", ""
+    for sign in text:
+        if quote or sign in "\"'":
+            quote = "" if sign == quote else quote or sign
+        elif sign in "[{":
+            open_brackets += sign
+        elif sign in "]}":
+            open_brackets = open_brackets[:-1]
+        if sign == "," and not open_brackets and not quote:
+            parts.append("")
+        else:
+            parts[-1] += sign
+    if open_brackets or quote:
+        raise ConfigError(f"{text}: {open_brackets or quote} is not closed")
+    return [read_value(part.strip()) for part in parts]

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from ..fusion.config import TARGETS
-from ..fusion.evaluation.metrics import LEVEL, RESAMPLES, concordance, moments
+from ..fusion.evaluation.metrics import moments, over_videos, t_interval, with_mean
 from .records import RunRecord
 from .truth import VideoTruth
 
@@ -19,8 +19,8 @@ def difference(
 ) -> dict[str, dict[str, object]]:
     """How far the CCC of another run is above the first one's, with paired intervals.
 
-    Both runs are judged on the same resampled video files (the bootstrap of `metrics.bootstrap`),
-    so what makes a video hard for both does not widen the interval.
+    Both runs are judged on the same video files (`metrics.over_videos`), so what makes a video
+    hard for both does not widen the interval.
 
     Returns:
         target (and `mean`) -> {"value", "interval"}; the interval is None with fewer than two
@@ -35,15 +35,9 @@ def difference(
             name = item.source["sha256"]
             sums[name] = sums.get(name, 0) + pair
     stacked = np.stack(list(sums.values()))  # [V, 2, C, 3, 3]
-    values = _gain(stacked.sum(0))
-    bounds: list[list[float] | None] = [None] * len(values)
-    if len(stacked) > 1:
-        rng = np.random.default_rng(0)
-        times = rng.multinomial(len(stacked), np.full(len(stacked), 1 / len(stacked)), RESAMPLES)
-        drawn = _gain(np.tensordot(times.astype(np.float64), stacked, axes=1))
-        drawn = drawn[np.isfinite(drawn).all(axis=1)]
-        tail = 100 * (1 - LEVEL) / 2
-        bounds = np.percentile(drawn, [tail, 100 - tail], axis=0).T.tolist()
+    values, errors = over_videos(stacked, _gain)
+    intervals = t_interval(values, errors, len(stacked))
+    bounds = [pair.tolist() if np.isfinite(pair).all() else None for pair in intervals]
     return {
         target: {"value": float(value), "interval": pair}
         for target, value, pair in zip((*TARGETS, "mean"), values, bounds, strict=True)
@@ -52,9 +46,8 @@ def difference(
 
 def _gain(sums: np.ndarray) -> np.ndarray:
     """Moments [..., 2, C, 3, 3] of two runs -> difference of their CCC [..., C + 1]."""
-    each = concordance(sums)
-    gain = each[..., 1, :] - each[..., 0, :]
-    return np.concatenate([gain, gain.mean(-1, keepdims=True)], axis=-1)
+    each = with_mean(sums)
+    return each[..., 1, :] - each[..., 0, :]
 
 
 def density(values: Sequence[np.ndarray]) -> list[list[int]]:

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import ConfigError
-from ..fusion.config import TARGETS
+from ..fusion.config import TARGETS, FitConfig
 from ..fusion.evaluation.gates import Gates, read_gates
 from ..fusion.evaluation.results import damaged, read_predictions
 from ..fusion.evaluation.robustness import read_points
@@ -49,9 +49,22 @@ class RunRecord:
     points: list[dict[str, Any]]
 
     @property
+    def system(self) -> str:
+        """What the figures of papers belong to: the head, with preset and M where it has them."""
+        preset, recursions = (
+            self.config["head_options"].get("preset"),
+            self.config.get("recursions"),
+        )
+        name = f"{self.config['head']}:{preset}" if preset else self.config["head"]
+        return f"{name}, M = {recursions}" if recursions else name
+
+    @property
     def published(self) -> dict[str, float] | None:
-        """What others report of this head: target -> CCC, and `mean`."""
-        pair = published(self.config["head"], self.config["head_options"].get("preset"))
+        """What others report for exactly these settings: target -> CCC, and `mean`."""
+        videos = self.cache["videos"]
+        counts = len(videos["train"]), len(videos["validation"])
+        partition = self.evaluation["partition"]
+        pair = published(FitConfig.from_json(self.config), counts, partition)
         if pair is None:
             return None
         return {**dict(zip(TARGETS, pair, strict=True)), "mean": sum(pair) / 2}

@@ -118,8 +118,11 @@ def _describe_run(record: RunRecord, partition: str) -> dict[str, Any]:
         "path": str(record.path),
         "head": config["head"],
         "variant": config.get("variant", ""),
-        "evaluation": {k: v for k, v in record.evaluation.items() if k != "per_video"},
+        "evaluation": {
+            k: v for k, v in record.evaluation.items() if k not in ("per_video", "moments")
+        },
         "published": record.published,
+        "system": record.system,
         "metrics": describe_metrics(record.metrics),
         "points": record.points,
         "gates": gates and describe_gates(gates, config["head"], config.get("variant", ""), roles),

@@ -37,8 +37,8 @@ function addPlot(parent, id, caption, label) {
 // -- scores ---------------------------------------------------------------------------------------
 
 const published = [
-  ...new Map(data.runs.filter((run) => run.published).map((run) => [run.head, run.published])),
-].map(([head, ccc]) => ({ name: `${head} on Aff-Wild2, published`, ccc }));
+  ...new Map(data.runs.filter((run) => run.published).map((run) => [run.system, run.published])),
+].map(([system, ccc]) => ({ name: `${system} on Aff-Wild2, published`, ccc }));
 
 function showScores() {
   const frames = Math.max(...Object.values(data.runs[0].evaluation.frames));
@@ -61,14 +61,13 @@ function showScores() {
       { class: "other" }, name, ...columns.map((target) => figure3(ccc[target])),
     ]),
   ];
-  const paired = data.differences.length ? ", of a difference with the same files drawn for both" : "";
+  const paired = data.differences.length ? ", of a difference over the same files" : "";
   const bounds = data.runs[0].evaluation.ccc_interval
-    ? `; brackets: 95 % bootstrap interval over video files${paired}`
+    ? `; brackets: 95 % interval over video files${paired}`
     : "";
   at("headline").append(table(`CCC over all annotated frames${bounds}`, ["", ...columns], rows));
   if (published.length) {
-    const doubt = "Reported by others; where the videos of this page are not that set, on other data.";
-    at("headline-notes").append(el("p.soft", `${data.published} ${doubt}`));
+    at("headline-notes").append(el("p.soft", `${data.published} Reported by others.`));
   }
   for (const { name, evaluation } of data.runs) {
     const { smoothing, notes } = evaluation;

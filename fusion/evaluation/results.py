@@ -21,11 +21,19 @@ _AGREES = 1e-3  # predictions are stored with six decimals
 
 
 def write_evaluation(path: Path, evaluation: Evaluation, store: FeatureStore) -> None:
-    """Write evaluation-<partition>.json, predictions per video, and the gates that were taken."""
+    """Write evaluation-<partition>.json, predictions per video, and the gates that were taken.
+
+    Beside what is printed, the evaluation holds the moments of each video file, from which
+    intervals and tests between runs follow.
+    """
     write_predictions(path / "predictions" / evaluation.partition, evaluation.predictions, store)
     if evaluation.gates is not None:
         write_gates(path, evaluation.partition, evaluation.gates)
-    write_json(path / f"evaluation-{evaluation.partition}.json", evaluation.to_json())
+    moments = {name: sums.tolist() for name, sums in evaluation.moments.items()}
+    write_json(
+        path / f"evaluation-{evaluation.partition}.json",
+        {**evaluation.to_json(), "moments": moments},
+    )
 
 
 def write_predictions(

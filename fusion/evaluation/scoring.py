@@ -19,7 +19,7 @@ from ..data.loader import BatchLoader
 from ..data.plan import columns, make_windows
 from .ccc import ccc
 from .gates import GateGroup, Gates, gate_columns, gate_groups
-from .metrics import bootstrap, moments, mse, pcc
+from .metrics import moments, mse, over_videos, pcc, t_interval, with_mean
 
 
 @dataclass(frozen=True)
@@ -62,16 +62,22 @@ class Evaluation:
         return _over_all(pcc, list(self.frames), self.predictions, self.truth)
 
     @cached_property
-    def intervals(self) -> dict[str, tuple[float, float]] | None:
-        """95 % bootstrap intervals of `ccc` over video files; None with fewer than two of them."""
+    def moments(self) -> dict[str, np.ndarray]:
+        """Video file -> [C, 3, 3] of `metrics.moments`; files without annotation are left out."""
         files: dict[str, np.ndarray] = {}
         for video, values in self.predictions.items():
             sums = moments(values, self.truth[video])
             if sums.any():
                 name = self.files[video]
                 files[name] = files.get(name, 0) + sums
-        bounds = bootstrap(np.stack(list(files.values())))
-        if bounds is None:
+        return files
+
+    @cached_property
+    def intervals(self) -> dict[str, tuple[float, float]] | None:
+        """95 % intervals of `ccc` over video files; None where they are too few."""
+        sums = np.stack(list(self.moments.values()))
+        bounds = t_interval(*over_videos(sums, with_mean), len(sums)).clip(-1, 1)
+        if not np.isfinite(bounds).all():
             return None
         return {
             target: (float(low), float(high))

@@ -1,30 +1,118 @@
-"""Concordances that the papers report on the official validation set of Aff-Wild2 (fold 0)."""
+"""Concordances that the papers report on Aff-Wild2, and for which fits they are comparable."""
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
+from ..config import FitConfig
+from ..models.heads import describe_head
+
 NOTE = (
-    "Published: validation CCC on the official split of Aff-Wild2 (fold 0) as the papers report "
-    "it, with fine-tuned backbones and pixel augmentation; frozen features will not reproduce it."
+    "Published: CCC on Aff-Wild2 as the papers report it for this system, fold, number of "
+    "recursions and window, with fine-tuned backbones and pixel augmentation; frozen features will "
+    "not reproduce it."
 )
 
-# Name here -> (valence, arousal); `transformer` has four entries, one per preset.
-PUBLISHED = {
-    "lfan": (0.469, 0.649),
-    "jca": (0.663, 0.584),
-    "rjca": (0.443, 0.639),
-    "dca": (0.451, 0.647),
-    "grjca": (0.459, 0.652),
-    "hgrjca": (0.464, 0.660),
-    "tagf": (0.427, 0.676),
-    "sage": (0.509, 0.674),
-    "mstcn": (0.367, 0.663),
-    "transformer:ctyunai": (0.550, 0.681),
-    "transformer:hfut-mac": (0.554, 0.659),
-    "transformer:situ-rucaim3": (0.588, 0.668),
-    "transformer:netease-fuxi": (0.464, 0.640),
-}
+TRAIN, VALIDATION = 356, 76  # videos of the official split
+_LACKING = 5  # so many of them may be missing or without annotation
 
 
-def published(head: str, preset: str | None) -> tuple[float, float] | None:
-    """What is published for a head (and preset), if anything."""
-    return PUBLISHED.get(f"{head}:{preset}" if preset else head)
+class Figure(NamedTuple):
+    """One published pair.
+
+    Attributes:
+        system: name of the head, with its preset after a colon.
+        partition: validation or test.
+        fold: of the papers' six; None for the test set, which belongs to no fold.
+        recursions: M, None for a system without.
+        window: frames.
+        valence: CCC.
+        arousal: CCC.
+    """
+
+    system: str
+    partition: str
+    fold: int | None
+    recursions: int | None
+    window: int
+    valence: float
+    arousal: float
+
+
+def _figures() -> list[Figure]:
+    """All of them. Papers that vary M report their main results with the best, M = 3; where a
+    paper does not state M, it is that of the released code."""
+    official = {
+        ("lfan", None): (0.469, 0.649),
+        ("jca", None): (0.663, 0.584),
+        ("rjca", 3): (0.443, 0.639),
+        ("dca", 2): (0.451, 0.647),
+        ("grjca", 3): (0.459, 0.652),
+        ("hgrjca", 3): (0.464, 0.660),
+        ("tagf", 2): (0.427, 0.676),
+        ("sage", None): (0.509, 0.674),
+        ("transformer:ctyunai", None): (0.550, 0.681),
+        ("transformer:hfut-mac", None): (0.554, 0.659),
+        ("transformer:situ-rucaim3", None): (0.588, 0.668),
+        ("transformer:netease-fuxi", None): (0.464, 0.640),
+    }
+    test = {
+        ("grjca", 3): (0.556, 0.605),
+        ("hgrjca", 3): (0.561, 0.620),
+        ("tagf", 2): (0.512, 0.568),
+        ("mstcn", None): (0.577, 0.623),
+    }
+    # GRJCA, table 2: fold 1, M = 1 to 4.
+    recursions = {
+        "rjca": ((0.571, 0.575, 0.582, 0.580), (0.649, 0.653, 0.659, 0.652)),
+        "grjca": ((0.585, 0.593, 0.601, 0.596), (0.658, 0.664, 0.668, 0.661)),
+        "hgrjca": ((0.591, 0.606, 0.623, 0.617), (0.660, 0.669, 0.671, 0.662)),
+    }
+    ustc = (
+        (0.367, 0.663), (0.479, 0.616), (0.597, 0.668),
+        (0.569, 0.623), (0.605, 0.653), (0.405, 0.618),
+    )  # fmt: skip
+    return [
+        *(Figure(name, "validation", 0, m, 300, *pair) for (name, m), pair in official.items()),
+        *(Figure(name, "test", None, m, 300, *pair) for (name, m), pair in test.items()),
+        *(
+            Figure(name, "validation", 1, m, 300, *pair)
+            for name, columns in recursions.items()
+            for m, pair in enumerate(zip(*columns, strict=True), 1)
+        ),
+        *(Figure("mstcn", "validation", fold, None, 300, *pair) for fold, pair in enumerate(ustc)),
+    ]
+
+
+PUBLISHED = {figure[:5]: (figure.valence, figure.arousal) for figure in _figures()}
+
+
+def published(
+    config: FitConfig, videos: tuple[int, int], partition: str = "validation"
+) -> tuple[float, float] | None:
+    """What is published for exactly the settings of a fit, as (valence, arousal).
+
+    Args:
+        config: of the fit. The split must be `aff-wild2`, the variant that of the released code
+            (or the paper's where there is none), and no option of the head but `preset` be set.
+        videos: how many videos train and validate, which must be those of Aff-Wild2.
+        partition: validation or test.
+    """
+    config = config.resolved()
+    options = dict(config.head_options)
+    preset = options.pop("preset", None)
+    if config.split != "aff-wild2" or options or not _is_aff_wild2(config.fold, videos):
+        return None
+    if config.variant != describe_head(config.head).variants[0]:
+        return None
+    system = f"{config.head}:{preset}" if preset else config.head
+    fold = config.fold if partition == "validation" else None
+    return PUBLISHED.get((system, partition, fold, config.recursions, config.window))
+
+
+def _is_aff_wild2(fold: int, videos: tuple[int, int]) -> bool:
+    """Whether a fold of the papers has so many training and validation videos."""
+    chunk = TRAIN // 5
+    validation = VALIDATION if fold == 0 else chunk + (TRAIN - 5 * chunk if fold == 1 else 0)
+    expected = TRAIN + VALIDATION - validation, validation
+    return all(0 <= e - v <= _LACKING for e, v in zip(expected, videos, strict=True))

@@ -1,22 +1,40 @@
-"""Sweeps: heads x options x folds x seeds as resumable runs, and one table of what came out."""
+"""Sweeps: rows x folds x seeds as resumable runs."""
 
 from __future__ import annotations
 
 import itertools
 import json
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from ...cache.durable import slug, write_json
+import numpy as np
+
+from ...cache.durable import canonical_json, safe_name, slug, write_json
 from ...cache.store import FeatureStore
 from ...errors import ConfigError, DiskFullError, VapipeError
 from ...executor import Cause, TaskFailed, run_tasks
-from ..config import FitConfig
-from ..data.plan import plan_fit
-from ..runs.folder import check_head
+from ..acting import idle_options, own_options, require_acting, without
+from ..config import FitConfig, typed_option
+from ..data.plan import choose_streams, plan_fit
+from ..models.heads import describe_head
+from ..runs.folder import check_head, read_unfinished
 from ..training.fit import fit, resume
+
+
+@dataclass(frozen=True)
+class Row:
+    """One row of a sweep's table before it is fitted.
+
+    Attributes:
+        label: what the table calls it.
+        changes: options that make it, as `FitConfig.changed` takes them.
+    """
+
+    label: str
+    changes: Mapping[str, Any]
 
 
 @dataclass(frozen=True)
@@ -24,13 +42,14 @@ class FitTask:
     """One fit of a sweep.
 
     Attributes:
-        label: the row of the table it belongs to: head, variant and varied options.
+        label: the row of the table it belongs to.
         fold: of its split.
         seed: of its fit.
         config: the whole configuration, resolved.
         folder: of its run.
         cache: the feature cache.
         threads: of torch.
+        videos: how many videos train and how many validate.
     """
 
     label: str
@@ -40,6 +59,7 @@ class FitTask:
     folder: Path
     cache: Path
     threads: int
+    videos: tuple[int, int]
 
 
 @dataclass(frozen=True)
@@ -49,6 +69,7 @@ class Result:
     Attributes:
         task: the task.
         ccc: target -> validation CCC, and `mean`; None when it failed.
+        moments: video file -> [C, 3, 3] of `metrics.moments`; empty when it failed.
         problem: why it failed.
         trace: where, if that was not foreseen.
         earlier: whether it had been finished before this sweep ran.
@@ -56,59 +77,161 @@ class Result:
 
     task: FitTask
     ccc: dict[str, float] | None
+    moments: Mapping[str, np.ndarray] = field(default_factory=dict)
     problem: str = ""
     trace: str = ""
     earlier: bool = False
 
 
+def cross(heads: Sequence[str], grid: Mapping[str, Sequence[Any]]) -> list[Row]:
+    """Rows of every head with every combination of options.
+
+    Args:
+        heads: `NAME`, `NAME:VARIANT` or `NAME:PRESET`.
+        grid: option -> the values it takes, as in `FitConfig.changed`.
+
+    Raises:
+        ConfigError: no such head, variant or preset.
+    """
+    rows = []
+    for head in heads:
+        chosen = _name_head(head)
+        clash = sorted(chosen.keys() & grid.keys())
+        if clash:
+            raise ConfigError(f"{clash[0]} is varied, and set by the head `{head}`: drop one")
+        for values in itertools.product(*grid.values()):
+            varied = {
+                option: typed_option(chosen["head"], option, value)
+                for option, value in zip(grid, values, strict=True)
+            }
+            words = (f"{option} {_words(value)}" for option, value in varied.items())
+            rows.append(Row(", ".join([head, *words]), {**chosen, **varied}))
+    return rows
+
+
+def _name_head(text: str) -> dict[str, str]:
+    """`NAME[:VARIANT-or-PRESET]` as options."""
+    name, colon, which = text.partition(":")
+    info = describe_head(name)
+    if not colon:
+        return {"head": name}
+    if which in info.variants:
+        return {"head": name, "variant": which}
+    if which in info.presets:
+        return {"head": name, "head_options.preset": which}
+    presets = f", presets: {', '.join(info.presets)}" if info.presets else ""
+    raise ConfigError(
+        f"head {name} has no variant or preset `{which}`; variants: "
+        f"{', '.join(info.variants)}{presets}"
+    )
+
+
+def _words(value: Any) -> str:
+    """A value in a label: as it is typed, without quotation marks."""
+    if isinstance(value, Mapping):
+        return "{" + ", ".join(f"{name} = {_words(each)}" for name, each in value.items()) + "}"
+    if isinstance(value, (list, tuple)):
+        return f"[{', '.join(map(_words, value))}]"
+    if value is None or isinstance(value, bool):
+        return str(value).lower()
+    return str(value)
+
+
 def plan_sweep(
     store: FeatureStore,
     base: FitConfig,
+    rows: Sequence[Row],
     *,
     out: Path,
-    heads: Sequence[str],
-    grid: Mapping[str, Sequence[Any]],
-    folds: Sequence[int],
-    seeds: Sequence[int],
-    devices: Sequence[str],
-    threads: int,
+    shared: Mapping[str, Any] | None = None,
+    folds: Sequence[int] = (),
+    seeds: Sequence[int] = (),
+    devices: Sequence[str] = (),
+    threads: int = 1,
 ) -> list[FitTask]:
     """Lay out the fits, and check each against the cache before anything is trained.
 
     Args:
         store: the cache.
-        base: what all fits share.
+        base: what all fits share; its options count where they act, and must act in some row.
+        rows: what is compared; every option of a row must act in it.
         out: folder of the sweep; every run is a folder in it.
-        heads: `NAME` or `NAME:VARIANT`.
-        grid: option -> the values it takes, as in `FitConfig.changed`.
-        folds: of the base's split; empty takes the base's.
-        seeds: of the fits.
-        devices: where fits run, in turn.
+        shared: changes that every row begins with; they count as those of `base` do.
+        folds: of the split; empty takes each row's.
+        seeds: of the fits; empty takes each row's.
+        devices: where fits run, in turn; empty takes each row's.
         threads: of torch, per fit.
 
     Raises:
-        ConfigError: a fit that cannot be, or two that would be the same.
+        ConfigError: a fit that cannot be, two that would be the same, or an option that does
+            nothing.
     """
+    axes = {"fold": folds, "seed": seeds, "device": devices}
+    taken = [name for name, values in axes.items() if len(values)]
+    names = _folder_names([row.label for row in rows])
     tasks: list[FitTask] = []
-    options = [dict(zip(grid, values, strict=True)) for values in itertools.product(*grid.values())]
-    for head, changes in itertools.product(heads, options):
-        name, _, variant = head.partition(":")
-        changed = {"head": name, **({"variant": variant} if variant else {}), **changes}
-        label = ", ".join([head, *(f"{option} {value}" for option, value in changes.items())])
-        for fold, seed in itertools.product(folds or [base.fold], seeds):
-            device = devices[len(tasks) % len(devices)]
-            config = base.changed({**changed, "fold": fold, "seed": seed, "device": device})
-            folder = out / f"{slug(label)}-fold{fold}-seed{seed}"
-            tasks.append(FitTask(label, fold, seed, config, folder, store.root, threads))
-    doubles = [task.label for task in tasks if sum(t.folder == task.folder for t in tasks) > 1]
-    if doubles:
-        raise ConfigError(f"{doubles[0]} is in the sweep more than once; name every head once")
-    different = {(t.label, t.fold): t.config for t in tasks}  # a seed changes no plan
-    plans = {key: plan_fit(store, config).config for key, config in different.items()}
-    return [
-        replace(t, config=replace(plans[t.label, t.fold], seed=t.seed, device=t.config.device))
-        for t in tasks
-    ]
+    found: dict[bytes, str] = {}
+    idle_in = []
+    for row in rows:
+        twice = [name for name in taken if name in row.changes or name in (shared or {})]
+        if twice:
+            raise ConfigError(f"{twice[0]} is set, and varied by the sweep: drop one")
+        config, idle = _settle(store, base, shared or {}, row, ["fold"] if len(folds) else [])
+        idle_in.append(idle)
+        for fold in folds or [config.fold]:
+            plan = plan_fit(store, config.changed({"fold": fold}))
+            videos = len(plan.train), len(plan.validation)
+            for seed in seeds or [config.seed]:
+                device = devices[len(tasks) % len(devices)] if devices else config.device
+                own = plan.config.changed({"seed": seed, "device": device})
+                key = canonical_json({**own.to_json(), "device": ""})
+                if key in found:
+                    raise ConfigError(
+                        f"`{row.label}` and `{found[key]}` are the same fit (fold {fold}, seed "
+                        f"{seed}); name every row, fold and seed once"
+                    )
+                found[key] = row.label
+                folder = out / f"{names[row.label]}-fold{fold}-seed{seed}"
+                tasks.append(
+                    FitTask(row.label, fold, seed, own, folder, store.root, threads, videos)
+                )
+    for name, where in (idle_in[0] if idle_in else {}).items():
+        if all(name in idle for idle in idle_in):
+            raise ConfigError(f"{name} does nothing in any row: it acts only {where}. Leave it out")
+    return tasks
+
+
+def _folder_names(labels: Sequence[str]) -> dict[str, str]:
+    """Label -> the beginning of the names of its folders; readable, no two alike.
+
+    Raises:
+        ConfigError: two rows have the same label.
+    """
+    for label, times in Counter(labels).items():
+        if times > 1:
+            raise ConfigError(f"`{label}` is in the sweep more than once; name every row once")
+    alike = Counter(slug(label).lower() for label in labels)
+    return {
+        label: slug(label) if alike[slug(label).lower()] == 1 else safe_name(label)
+        for label in labels
+    }
+
+
+def _settle(
+    store: FeatureStore,
+    base: FitConfig,
+    shared: Mapping[str, Any],
+    row: Row,
+    further: Sequence[str],
+) -> tuple[FitConfig, dict[str, str]]:
+    """A row's configuration without what all rows share and does nothing in it; and that."""
+    config = base.changed({**shared, **row.changes})
+    require_acting(config, [*row.changes, *further])
+    config = replace(config, streams=choose_streams(store, config)).resolved()
+    require_acting(config, row.changes)
+    common = [name for name in [*own_options(base), *shared] if name not in row.changes]
+    idle = idle_options(config, common)
+    return without(config, idle), idle
 
 
 def run_sweep(
@@ -128,24 +251,28 @@ def run_sweep(
     waiting = []
     for task in tasks:
         if _finished(task):
-            results[task.folder] = Result(task, _recorded(task), earlier=True)
+            results[task.folder] = replace(_recorded(task), earlier=True)
             report(results[task.folder])
         else:
             waiting.append(task)
     for task, answer in run_tasks(run_fit, waiting, n_jobs=jobs):
         if not isinstance(answer, TaskFailed):
-            result = Result(task, _recorded(task))
+            result = _recorded(task)
         elif isinstance(answer.error, DiskFullError):  # no other could be written either
             raise answer.error
         elif isinstance(answer.error, VapipeError):
-            result = Result(task, None, str(answer.error))
+            result = _failed(task, str(answer.error))
         elif answer.cause == Cause.ERROR:
-            result = Result(task, None, f"unexpected {answer.reason}", answer.trace)
+            result = _failed(task, f"unexpected {answer.reason}", answer.trace)
         else:
-            result = Result(task, None, f"its process died ({answer.reason})", answer.trace)
+            result = _failed(task, f"its process died ({answer.reason})", answer.trace)
         results[task.folder] = result
         report(result)
     return [results[task.folder] for task in tasks]
+
+
+def _failed(task: FitTask, problem: str, trace: str = "") -> Result:
+    return Result(task, None, problem=problem, trace=trace)
 
 
 def run_fit(task: FitTask) -> None:
@@ -155,7 +282,8 @@ def run_fit(task: FitTask) -> None:
     torch.set_num_threads(task.threads)
     store = FeatureStore.open(task.cache)
     if (task.folder / "environment.json").exists():  # written last
-        resume(store, task.folder, task.config)
+        begun_on = read_unfinished(task.folder).device
+        resume(store, task.folder, replace(task.config, device=begun_on))
     else:
         _clear(task.folder)
         fit(store, task.config, task.folder)
@@ -180,14 +308,14 @@ def write_results(out: Path, results: Sequence[Result]) -> None:
 
 
 def _finished(task: FitTask) -> bool:
-    """Whether the run is done, with this very configuration.
+    """Whether the run is done, with this very configuration on whichever device.
 
     Raises:
         ConfigError: it was made with another configuration.
     """
     if not (task.folder / "model.safetensors").exists():
         return False
-    changed = FitConfig.load(task.folder / "config.json").differences(task.config)
+    changed = FitConfig.load(task.folder / "config.json").differences(task.config, {"device"})
     if changed:
         raise ConfigError(
             f"{task.folder} was made with another configuration ({changed}); sweep into another "
@@ -197,8 +325,20 @@ def _finished(task: FitTask) -> bool:
     return True
 
 
-def _recorded(task: FitTask) -> dict[str, float]:
-    return json.loads((task.folder / "evaluation-validation.json").read_text())["ccc"]
+def _recorded(task: FitTask) -> Result:
+    """What the run's folder says of it.
+
+    Raises:
+        ConfigError: an earlier version wrote it, without moments.
+    """
+    evaluation = json.loads((task.folder / "evaluation-validation.json").read_text())
+    if "moments" not in evaluation:
+        raise ConfigError(
+            f"{task.folder} was evaluated by an earlier version of vapipe; `vapipe evaluate "
+            f"{task.folder} --out {task.folder}` writes what is lacking"
+        )
+    moments = {name: np.array(values) for name, values in evaluation["moments"].items()}
+    return Result(task, evaluation["ccc"], moments)
 
 
 def _clear(folder: Path) -> None:

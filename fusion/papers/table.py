@@ -5,41 +5,49 @@ from __future__ import annotations
 import csv
 import io
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
-from scipy import stats
 
+from ...cache.durable import canonical_json
 from ...errors import ConfigError
 from ..config import TARGETS
+from ..evaluation.metrics import FEW_VIDEOS, holm, over_videos, t_interval, t_test, with_mean
+from ..models.heads import settle_options
 from .published import NOTE, published
-from .sweep import Result
+from .sweep import FitTask, Result
 
 _MEASURES = (*TARGETS, "mean")
 STATISTICS = (
-    "CCC: mean ± standard deviation over folds and seeds; interval: 95 % of the mean CCC, "
-    "Student's t; difference: of the mean CCC to the baseline over the same folds and seeds, with "
-    "its 95 % interval and the p of a paired t-test. Folds share training data, which these "
-    "intervals ignore."
+    "CCC: seeds are averaged within a fold. Over several folds: mean ± standard deviation of the "
+    "folds, Student's t interval (95 %) of the mean CCC, and the difference of the mean CCC to the "
+    "baseline on the same folds and seeds with interval and paired t-test; folds share training "
+    "data, which these ignore. In one fold: mean ± standard deviation of the seeds, intervals and "
+    "tests over its validation videos (delete-one jackknife, Student's t), which hold for these "
+    "trained networks, not for other seeds. p (Holm): corrected for the number of rows compared."
 )
 
 
 @dataclass(frozen=True)
-class Row:
-    """One head (with its options) over folds and seeds.
+class Summary:
+    """One row of a table: a row of the sweep over folds and seeds.
 
     Attributes:
-        label: of the sweep.
+        label: of the row.
         fits: number of finished fits.
         failed: number of others.
-        mean: measure -> mean CCC.
-        deviation: measure -> standard deviation (ddof 1); NaN for one fit.
-        interval: of the mean CCC's mean; NaN for one fit.
-        difference: mean paired difference to the baseline's mean CCC; NaN for the baseline.
-        difference_interval: of that; NaN for one pair.
-        p: of a two-sided paired t-test; NaN for one pair.
+        mean: measure -> mean over folds of the mean over seeds.
+        deviation: measure -> standard deviation (ddof 1) of the folds, or of the seeds of the only
+            fold; NaN for one.
+        interval: of the mean CCC's mean; NaN where nothing can be said.
+        difference: of the mean CCC to the baseline's; NaN for the baseline.
+        difference_interval: of that.
+        p: of a two-sided paired t-test.
+        p_holm: corrected for the number of rows that have a p.
         published: (valence, arousal) of the paper, or None.
+        videos: how many video files the interval is taken over; 0 where it is over folds.
+        same_as: an earlier row whose model is the same, or empty.
     """
 
     label: str
@@ -51,76 +59,165 @@ class Row:
     difference: float
     difference_interval: tuple[float, float]
     p: float
+    p_holm: float
     published: tuple[float, float] | None
+    videos: int
+    same_as: str
 
 
-def tabulate(results: Sequence[Result], baseline: str) -> list[Row]:
-    """One row per label, in the order of the sweep.
+def by_row(task: FitTask) -> str:
+    """The label of a row over all its folds."""
+    return task.label
+
+
+def by_fold(task: FitTask) -> str:
+    """The label of a row in one fold."""
+    return f"{task.label}, fold {task.fold}"
+
+
+def tabulate(
+    results: Sequence[Result], baseline: str, label: Callable[[FitTask], str] = by_row
+) -> list[Summary]:
+    """Summarise the results that share a label, in the order of the sweep.
+
+    Args:
+        results: of `run_sweep`.
+        baseline: label of the row of the sweep to compare with; in the same fold for `by_fold`.
+        label: what stands in one row of the table.
 
     Raises:
         ConfigError: the baseline is not in the sweep.
     """
-    labels = list(dict.fromkeys(result.task.label for result in results))
-    if baseline not in labels:
+    known = list(dict.fromkeys(result.task.label for result in results))
+    if baseline not in known:
         raise ConfigError(
-            f"the baseline `{baseline}` is not in the sweep; there are: {', '.join(labels)}"
+            f"the baseline `{baseline}` is not in the sweep; there are: {', '.join(known)}"
         )
-    scores = {label: _scores(results, label) for label in labels}
+    groups: dict[str, list[Result]] = {}
+    for result in results:
+        groups.setdefault(label(result.task), []).append(result)
+    models: dict[bytes, str] = {}
     rows = []
-    for label in labels:
-        own, base = scores[label], scores[baseline]
-        values = {m: np.array([ccc[m] for ccc in own.values()]) for m in _MEASURES}
-        pairs = sorted(own.keys() & base.keys()) if label != baseline else []
-        differences = np.array([own[pair]["mean"] - base[pair]["mean"] for pair in pairs])
-        config = next(r.task.config for r in results if r.task.label == label)
-        rows.append(
-            Row(
-                label=label,
-                fits=len(own),
-                failed=sum(r.task.label == label and r.ccc is None for r in results),
-                mean={m: _mean(v) for m, v in values.items()},
-                deviation={m: _deviation(v) for m, v in values.items()},
-                interval=_interval(values["mean"]),
-                difference=_mean(differences),
-                difference_interval=_interval(differences),
-                p=_p_value(differences),
-                published=published(config.head, config.head_options.get("preset")),
-            )
-        )
-    return rows
+    for name, group in groups.items():
+        task = group[0].task
+        folds = {result.task.fold for result in group}
+        base = [r for r in results if r.task.label == baseline and r.task.fold in folds]
+        twin = models.setdefault(_model(task, folds), name)
+        rows.append(_summary(name, group, [] if task.label == baseline else base, twin))
+    corrected = holm([row.p for row in rows])
+    return [replace(row, p_holm=p) for row, p in zip(rows, corrected, strict=True)]
 
 
-def _scores(results: Sequence[Result], label: str) -> dict[tuple[int, int], dict[str, float]]:
-    """(fold, seed) -> CCCs of the finished fits."""
-    return {
-        (r.task.fold, r.task.seed): r.ccc
-        for r in results
-        if r.task.label == label and r.ccc is not None
+def _summary(name: str, group: list[Result], base: list[Result], twin: str) -> Summary:
+    own = _finished(group)
+    pairs = {key: (own[key], other) for key, other in _finished(base).items() if key in own}
+    interval = _estimate({key: [result] for key, result in own.items()})
+    gain = _estimate({key: list(pair) for key, pair in pairs.items()})
+    each = {m: _over_folds({k: r.ccc[m] for k, r in own.items() if r.ccc}) for m in _MEASURES}
+    folds = {task.fold for task in (result.task for result in group)}
+    task = group[0].task
+    return Summary(
+        label=name,
+        fits=len(own),
+        failed=len(group) - len(own),
+        mean={m: float(np.mean(values)) if own else math.nan for m, (values, _) in each.items()},
+        deviation={m: deviation for m, (_, deviation) in each.items()},
+        interval=interval.interval,
+        difference=gain.value,
+        difference_interval=gain.interval,
+        p=gain.p,
+        p_holm=math.nan,
+        published=published(task.config, task.videos) if len(folds) == 1 else None,
+        videos=interval.videos,
+        same_as="" if twin == name else twin,
+    )
+
+
+def _finished(results: Sequence[Result]) -> dict[tuple[int, int], Result]:
+    """(fold, seed) -> the finished fits."""
+    return {(r.task.fold, r.task.seed): r for r in results if r.ccc is not None}
+
+
+def _over_folds(values: Mapping[tuple[int, int], float]) -> tuple[np.ndarray, float]:
+    """(fold, seed) -> value: the mean of every fold, and the deviation of folds or seeds."""
+    folds: dict[int, list[float]] = {}
+    for (fold, _), value in values.items():
+        folds.setdefault(fold, []).append(value)
+    means = np.array([np.mean(seeds) for seeds in folds.values()])
+    spread = means if len(means) > 1 else np.array(list(values.values()))
+    return means, float(spread.std(ddof=1)) if len(spread) > 1 else math.nan
+
+
+@dataclass(frozen=True)
+class _Estimate:
+    """A mean CCC or a difference of two, with its interval and its test against zero."""
+
+    value: float = math.nan
+    interval: tuple[float, float] = (math.nan, math.nan)
+    p: float = math.nan
+    videos: int = 0
+
+
+def _estimate(fits: Mapping[tuple[int, int], Sequence[Result]]) -> _Estimate:
+    """Of (fold, seed) -> [fit] or [fit, baseline's fit]; over folds, or over videos in one.
+
+    No interval is given where fits of the only fold were validated on different videos.
+    """
+    if not fits:
+        return _Estimate()
+    every = [result for pair in fits.values() for result in pair]
+    weights = np.array([1.0, -1.0][: len(every) // len(fits)])
+    gains = {
+        key: float(weights @ [r.ccc["mean"] for r in pair if r.ccc]) for key, pair in fits.items()
     }
+    folds, _ = _over_folds(gains)
+    value, videos = float(folds.mean()), 0
+    if len(folds) > 1:
+        error, count = float(folds.std(ddof=1)) / math.sqrt(len(folds)), len(folds)
+    else:
+        files = list(every[0].moments)
+        if not files or any(set(result.moments) != set(files) for result in every):
+            return _Estimate(value)
+        sums = np.array([[r.moments[file] for r in every] for file in files])  # [V, fits, C, 3, 3]
+
+        def gain(sums: np.ndarray) -> np.ndarray:
+            ccc = with_mean(sums)[..., -1].reshape(len(sums), -1, len(weights))
+            return (ccc @ weights).mean(1, keepdims=True)
+
+        error, count = float(over_videos(sums, gain)[1][0]), len(files)
+        videos = count
+    low, high = t_interval(np.array(value), np.array(error), count)
+    return _Estimate(value, (float(low), float(high)), t_test(value, error, count), videos)
 
 
-def _mean(values: np.ndarray) -> float:
-    return float(values.mean()) if len(values) else math.nan
+def _model(task: FitTask, folds: Collection[int]) -> bytes:
+    """What determines the numbers of a row; presets by what they set."""
+    config = task.config
+    return canonical_json(
+        {
+            **config.to_json(),
+            "head_options": settle_options(config.head, config.head_options),
+            "fold": sorted(folds),
+            **dict.fromkeys(("seed", "device")),
+        }
+    )
 
 
-def _deviation(values: np.ndarray) -> float:
-    return float(values.std(ddof=1)) if len(values) > 1 else math.nan
-
-
-def _interval(values: np.ndarray) -> tuple[float, float]:
-    """95 % of the mean, Student's t."""
-    if len(values) < 2:
-        return math.nan, math.nan
-    half = stats.t.ppf(0.975, len(values) - 1) * _deviation(values) / math.sqrt(len(values))
-    return _mean(values) - half, _mean(values) + half
-
-
-def _p_value(differences: np.ndarray) -> float:
-    """Two-sided; NaN where the differences do not vary."""
-    if len(differences) < 2 or not differences.std():
-        return math.nan
-    t = _mean(differences) / (_deviation(differences) / math.sqrt(len(differences)))
-    return float(2 * stats.t.sf(abs(t), len(differences) - 1))
+def notes(rows: Sequence[Summary]) -> list[str]:
+    """What to bear in mind with a table."""
+    texts = [STATISTICS]
+    few = [row.videos for row in rows if 0 < row.videos < FEW_VIDEOS]
+    if few:
+        texts.append(
+            f"Caution: intervals and tests over {min(few)} videos are rough; take {FEW_VIDEOS} "
+            "videos or more, or several folds."
+        )
+    texts += [
+        f"{row.label} is the same model as {row.same_as}: they differ by name only."
+        for row in rows
+        if row.same_as
+    ]
+    return [*texts, NOTE] if any(row.published for row in rows) else texts
 
 
 # -- formats ---------------------------------------------------------------------------------------
@@ -134,11 +231,12 @@ HEADINGS = (
     "interval",
     "difference",
     "p",
+    "p (Holm)",
     "published",
 )
 
 
-def cells(row: Row) -> list[str]:
+def cells(row: Summary) -> list[str]:
     """A row as text under `HEADINGS`; what is not known stays empty."""
     low, high = row.difference_interval
     spread = f" [{low:+.3f}, {high:+.3f}]" if math.isfinite(low) else ""
@@ -149,6 +247,7 @@ def cells(row: Row) -> list[str]:
         f"[{row.interval[0]:.3f}, {row.interval[1]:.3f}]" if math.isfinite(row.interval[0]) else "",
         f"{row.difference:+.3f}{spread}" if math.isfinite(row.difference) else "",
         _p_text(row.p),
+        _p_text(row.p_holm),
         "/".join(f"{value:.3f}" for value in row.published) if row.published else "",
     ]
 
@@ -165,35 +264,35 @@ def _spread(mean: float, deviation: float) -> str:
     return f"{mean:.3f}" + (f" ± {deviation:.3f}" if math.isfinite(deviation) else "")
 
 
-def to_csv(rows: Sequence[Row]) -> str:
+def to_csv(rows: Sequence[Summary]) -> str:
     """Numbers with all digits, one column each."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     measures = [f"{m} {what}" for m in _MEASURES for what in ("mean", "deviation")]
     bounds = ["interval low", "interval high", "difference", "difference low", "difference high"]
-    writer.writerow(["head", "fits", "failed", *measures, *bounds, "p"])
+    writer.writerow(["head", "fits", "failed", *measures, *bounds, "p", "p holm", "videos"])
     for row in rows:
         numbers = [v for m in _MEASURES for v in (row.mean[m], row.deviation[m])]
-        numbers += [*row.interval, row.difference, *row.difference_interval, row.p]
+        numbers += [*row.interval, row.difference, *row.difference_interval, row.p, row.p_holm]
         known = ("" if math.isnan(number) else repr(number) for number in numbers)
-        writer.writerow([row.label, row.fits, row.failed, *known])
+        writer.writerow([row.label, row.fits, row.failed, *known, row.videos or ""])
     return text.getvalue()
 
 
-def to_markdown(rows: Sequence[Row]) -> str:
+def to_markdown(rows: Sequence[Summary]) -> str:
     """A table with its notes."""
     lines = [f"| {' | '.join(HEADINGS)} |", "|---" * len(HEADINGS) + "|"]
     lines += [f"| {' | '.join(cells(row))} |" for row in rows]
-    return "\n".join([*lines, "", STATISTICS, NOTE, ""])
+    return "\n".join([*lines, "", *notes(rows), ""])
 
 
-def to_latex(rows: Sequence[Row]) -> str:
+def to_latex(rows: Sequence[Summary]) -> str:
     """A tabular for \\input; needs the package booktabs."""
     special = str.maketrans({c: f"\\{c}" for c in "&%$#_{}"} | {"±": "$\\pm$", "<": "$<$"})
     body = [" & ".join(each.translate(special) for each in cells(row)) + " \\\\" for row in rows]
     return "\n".join(
         [
-            *(f"% {note}" for note in (STATISTICS, NOTE)),
+            *(f"% {note}" for note in notes(rows)),
             f"\\begin{{tabular}}{{l{'r' * (len(HEADINGS) - 1)}}}",
             "\\toprule",
             " & ".join(HEADINGS) + " \\\\",

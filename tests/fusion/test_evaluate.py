@@ -151,7 +151,7 @@ def test_scoring_an_epoch_computes_no_intervals(annotated, monkeypatch):
     def forbidden(*arguments):
         raise AssertionError
 
-    for name in ("bootstrap", "moments", "mse", "pcc"):
+    for name in ("over_videos", "moments", "mse", "pcc"):
         monkeypatch.setattr(f"vapipe.fusion.evaluation.scoring.{name}", forbidden)
     score(annotated, perfect(annotated), partition="validation")
 

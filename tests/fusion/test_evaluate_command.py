@@ -59,7 +59,7 @@ def test_one_run_is_a_table_of_measures(command, runs, fitted):
         assert cell(result.ccc[target], result.intervals[target]) in rows[0]
     assert rows[1].split() == ["MSE", *(f"{value:.4f}" for value in result.mse.values())]
     assert rows[2].split() == ["PCC", *(f"{value:.3f}" for value in result.pcc.values())]
-    assert rows[3:] == ["[a, b]: 95 % bootstrap interval over videos"]
+    assert rows[3:] == ["[a, b]: 95 % interval over videos; 2 are few (below 30): rough"]
 
 
 def test_several_runs_stand_side_by_side_with_their_ensemble(command, runs, planted):

@@ -15,7 +15,6 @@ SMALL = {
     "tcn_channels": {"video": [8, 8], "audio": [8, 8], "audio2": [8, 8]},
     "window": 20,
     "stride": 20,
-    "hidden": 8,
     "targets": "joint",
 }
 _SMALL = [f"--set={key}={json.dumps(value).replace(': ', ' = ')}" for key, value in SMALL.items()]

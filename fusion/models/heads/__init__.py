@@ -10,6 +10,7 @@ from .registry import (
     list_heads,
     register_head,
     resolve_variant,
+    settle_options,
 )
 
 __all__ = [
@@ -31,6 +32,7 @@ __all__ = [
     "resolve_variant",
     "rjca",
     "sage",
+    "settle_options",
     "tagf",
     "transformer",
 ]

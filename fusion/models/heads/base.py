@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -55,6 +55,7 @@ class Head(nn.Module):
         max_streams: how many it takes at most.
         published: how the paper or its released code builds and trains the complete model: options
             of `FitConfig` with their sources. See `recipes`; what the user sets wins.
+        presets: what the option `preset` may name, with the options that it sets.
         revision: raised whenever weights come to mean something else; runs keep it, and are
             refused by a version that has another.
     """
@@ -64,12 +65,18 @@ class Head(nn.Module):
     min_streams: ClassVar[int] = 1
     max_streams: ClassVar[int] = len(ROLES)
     published: ClassVar[Mapping[str, Stated]] = {}
+    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
     revision: ClassVar[int] = 1
     out_dim: int
 
     def __init__(self, *, dims: Mapping[str, int]) -> None:
         super().__init__()
         self.dims = {role: dims[role] for role in ROLES if role in dims}
+
+    @classmethod
+    def settle(cls, options: Mapping[str, Any]) -> dict[str, Any]:
+        """What options and defaults come to; options that come to the same make the same model."""
+        return dict(options)
 
     def forward(
         self,

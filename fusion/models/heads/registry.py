@@ -38,6 +38,7 @@ class HeadInfo:
         options: further options with their defaults.
         types: the annotated types of these.
         revision: changes whenever weights come to mean something else.
+        presets: what its option `preset` may name, with the options that it sets.
     """
 
     name: str
@@ -53,6 +54,7 @@ class HeadInfo:
     options: dict[str, Any]
     types: dict[str, Any]
     revision: int
+    presets: dict[str, Mapping[str, Any]]
 
 
 def register_head(name: str) -> Callable[[H], H]:
@@ -108,6 +110,7 @@ def describe_head(name: str) -> HeadInfo:
         options={k: p.default for k, p in parameters.items() if k not in _COMMON},
         types={k: p.annotation for k, p in parameters.items() if k not in _COMMON},
         revision=head.revision,
+        presets=dict(head.presets),
     )
 
 
@@ -204,6 +207,11 @@ def check_options(name: str, options: Mapping[str, Any]) -> dict[str, Any]:
         known = ", ".join(f"{k}={v!r}" for k, v in info.options.items()) or "none"
         raise ConfigError(f"head {name} has no option {', '.join(unknown)}; its options: {known}")
     return {k: conform(f"head_options.{k}", v, info.types[k]) for k, v in options.items()}
+
+
+def settle_options(name: str, options: Mapping[str, Any]) -> dict[str, Any]:
+    """What the options of a head come to with its presets and defaults, see `Head.settle`."""
+    return _find(name).settle({**describe_head(name).options, **options})
 
 
 def _check_dims(info: HeadInfo, dims: Mapping[str, int]) -> None:

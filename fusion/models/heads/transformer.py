@@ -66,6 +66,7 @@ class Transformer(Head):
     published: ClassVar[Mapping[str, Stated]] = {
         "tcn_channels": Stated(dict.fromkeys(ROLES, ()), "as described by other papers")
     }
+    presets = _PRESETS
 
     def __init__(
         self,
@@ -88,15 +89,16 @@ class Transformer(Head):
             raise ConfigError(
                 f"head transformer has no preset {preset!r}; there are: {', '.join(_PRESETS)}"
             )
-        given = {
-            "temporal": temporal,
-            "width": width,
-            "layers": layers,
-            "heads": heads,
-            "dropout": dropout,
-        }
-        chosen = {**_DEFAULTS, **_PRESETS.get(preset or "", {})}
-        chosen.update({name: value for name, value in given.items() if value is not None})
+        chosen = self.settle(
+            {
+                "preset": preset,
+                "temporal": temporal,
+                "width": width,
+                "layers": layers,
+                "heads": heads,
+                "dropout": dropout,
+            }
+        )
         if chosen["temporal"] not in _TEMPORAL:
             raise ConfigError(
                 f"head transformer: temporal may be {', '.join(_TEMPORAL)}, "
@@ -123,6 +125,12 @@ class Transformer(Head):
             dropout=chosen["dropout"],
         )
         init_linears(self)
+
+    @classmethod
+    def settle(cls, options: Mapping[str, Any]) -> dict[str, Any]:
+        """Defaults, then what the preset sets, then what is given."""
+        given = {name: value for name, value in options.items() if value is not None}
+        return {**_DEFAULTS, **_PRESETS.get(given.pop("preset", ""), {}), **given}
 
     def fuse(self, x: Streams, mask: Tensor | None, gates: dict[str, Tensor] | None) -> Tensor:
         """Compute [B, L, width]; gates layer1, layer2 ...: weights [B, L, heads, L]."""
