@@ -115,7 +115,8 @@ class IsolatedProcess:
             if not isinstance(error, BrokenProcessPool):
                 raise error
             if taken or fresh:  # else it had ended before, while it waited for work
-                return _describe_end(code, seconds, _read(self._trace).decode(errors="replace"))
+                trace = _read(self._trace).decode(errors="replace")
+                return _describe_end(code, seconds, trace.partition("\nExtension modules: ")[0])
 
     def close(self) -> None:
         """Let the process go, and see it gone."""

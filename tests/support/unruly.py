@@ -59,7 +59,9 @@ class Unruly(AudioEncoder):
 
     def _spoil(self, place: bytes, other: bytes) -> None:
         """Change what this process is writing, as a stray pointer would."""
-        partials = (self._notes.parent / "cache").glob(f"features/*/.*-{os.getpid()}-*.partial")
+        cache = (self._notes.parent / "cache").resolve()
+        opened = {Path(f"/proc/self/fd/{number}").resolve() for number in range(256)}
+        partials = [path for path in cache.glob("features/*/.*.partial") if path in opened]
         partial = next(path for path in partials if place in path.read_bytes())
         with partial.open("r+b") as file:
             file.seek(file.read().index(place))
