@@ -249,10 +249,11 @@ def _connect(address: str) -> Iterator[Client]:
         ) from error
     try:
         client = Client(address, timeout=_SCHEDULER_ANSWER_S)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, TypeError) as error:  # TypeError: tls without certificates
         raise ConfigError(
             f"--scheduler {address}: no Dask scheduler answers there ({error}); start one with "
-            "`dask scheduler` and give the tcp://HOST:PORT that it prints"
+            "`dask scheduler` and give the tcp://HOST:PORT that it prints. A tls:// address needs "
+            "the certificates of Dask's configuration, here and there (docs/cluster.md)"
         ) from error
     with client:
         yield client
