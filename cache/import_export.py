@@ -131,10 +131,10 @@ def import_stream(
         CacheError: a length that differs from the timeline's, a wrong shape, or the disk refuses.
     """
     found = sorted(folder.rglob("*.npy"))
-    codes = {path.with_suffix(".valid.npy") for path in found}
+    beside = {path.with_suffix(".valid.npy") for path in found}
     files: dict[str, Path] = {}
     for path in found:
-        if path in codes:
+        if path in beside:
             continue
         name = path.relative_to(folder).with_suffix("").as_posix()
         item = unicodedata.normalize("NFC", name)

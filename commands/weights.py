@@ -65,6 +65,8 @@ def fetch(names: tuple[str, ...], everything: bool) -> None:
             if entry.url:
                 click.echo(f"{name}: {entry.url}")
                 click.echo(f"{name}: licence: {entry.licence}")
+                if entry.sha256 is None:
+                    click.echo(f"{name}: no digest is public; pinned as it comes over https")
             _fetch(name)
         except VapipeError as error:
             if len(wanted) == 1:

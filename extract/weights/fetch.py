@@ -7,15 +7,18 @@ from __future__ import annotations
 
 import http.client
 import json
+import re
 import shutil
 import socket
 import ssl
 import time
 import urllib.error
+import urllib.parse
 import urllib.request
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import IO
 
 from ...cache.durable import atomic_file, dead_partials, digest_file, wrap_io_errors, write_json
 from ...errors import WeightsError
@@ -35,6 +38,7 @@ from .table import WeightEntry
 Progress = Callable[[int, int | None], None]
 
 _CHUNK = 1 << 20
+_SHA256 = re.compile("[0-9a-f]{64}")
 _TRY_AGAIN = (408, 429, 500, 502, 503, 504)
 
 
@@ -112,8 +116,8 @@ def fetch_weights(
         for leftover in dead_partials(folder):
             leftover.unlink(missing_ok=True)
         if not _is_right(entry, folder):
-            _download(entry, partial, progress, policy)
-            digest = _checked(entry, folder, partial)
+            published = _download(entry, partial, progress, policy)
+            digest = _checked(entry, folder, partial, published)
             with atomic_file(target) as ready, wrap_io_errors(target):
                 partial.replace(ready)
             _record(partial).unlink(missing_ok=True)
@@ -129,19 +133,53 @@ def _is_right(entry: WeightEntry, folder: Path) -> bool:
     return digest_problem(entry, read_pin(entry.name, folder), digest_file(path), path) is None
 
 
-def _download(entry: WeightEntry, partial: Path, progress: Progress, policy: FetchPolicy) -> None:
+class _Redirects(urllib.request.HTTPRedirectHandler):
+    """Follows redirects, but never from https to http; keeps the digest that comes with one.
+
+    Hugging Face names the SHA-256 of a large file where it redirects to the storage of the file.
+    """
+
+    digest: str | None = None
+
+    def redirect_request(
+        self,
+        req: urllib.request.Request,
+        fp: IO[bytes],
+        code: int,
+        msg: str,
+        headers: http.client.HTTPMessage,
+        newurl: str,
+    ) -> urllib.request.Request | None:
+        if req.type == "https" and urllib.parse.urlsplit(newurl).scheme != "https":
+            raise WeightsError(
+                f"{req.full_url} leads to {newurl}, where anybody on the way can change the file; "
+                "nothing was downloaded"
+            )
+        linked = headers.get("X-Linked-ETag", "").strip('"')
+        if req.type == "https" and _SHA256.fullmatch(linked):
+            self.digest = linked
+        return super().redirect_request(req, fp, code, msg, headers, newurl)
+
+
+def _download(
+    entry: WeightEntry, partial: Path, progress: Progress, policy: FetchPolicy
+) -> str | None:
     """Get all bytes into `partial`, in as many attempts as the policy allows.
+
+    Returns:
+        The SHA-256 that the publisher sends along, where it does.
 
     Raises:
         WeightsError: given up.
     """
     why = ""
+    redirects = _Redirects()
     for attempt in range(policy.attempts):
         if attempt:
             time.sleep(policy.pause_s * 2 ** (attempt - 1))
         try:
-            _attempt(entry, partial, progress, policy.timeout_s)
-            return
+            _attempt(entry, partial, progress, policy.timeout_s, redirects)
+            return redirects.digest
         except _Stale as error:
             why = str(error)
             partial.unlink(missing_ok=True)
@@ -153,7 +191,9 @@ def _download(entry: WeightEntry, partial: Path, progress: Progress, policy: Fet
     )
 
 
-def _attempt(entry: WeightEntry, partial: Path, progress: Progress, timeout_s: float) -> None:
+def _attempt(
+    entry: WeightEntry, partial: Path, progress: Progress, timeout_s: float, redirects: _Redirects
+) -> None:
     """One connection, continuing what is there.
 
     Raises:
@@ -161,12 +201,18 @@ def _attempt(entry: WeightEntry, partial: Path, progress: Progress, timeout_s: f
         WeightsError: not worth one.
     """
     assert entry.url is not None
+    if entry.sha256 is None and not _is_private(entry.url):
+        raise WeightsError(
+            f"the weights {entry.name} have no public digest, and {entry.url} is not https: "
+            f"nothing would prove the file right. {elsewhere(entry)}"
+        )
     origin, have = _begun(entry, partial)
     if origin and have == origin.total:
         return
     request = urllib.request.Request(entry.url, headers=_headers(origin, have))
     try:
-        with urllib.request.urlopen(request, timeout=timeout_s) as answer:
+        opener = urllib.request.build_opener(redirects)
+        with opener.open(request, timeout=timeout_s) as answer:
             have = _position(answer, origin, have)
             total = _total(answer, have)
             if have == 0:
@@ -187,6 +233,12 @@ def _attempt(entry: WeightEntry, partial: Path, progress: Progress, timeout_s: f
         raise _Interrupted(f"the connection ended after {have} of {total} bytes")
 
 
+def _is_private(url: str) -> bool:
+    """Whether nobody on the way can change what comes: https, or this very machine."""
+    parts = urllib.parse.urlsplit(url)
+    return parts.scheme == "https" or parts.hostname in ("127.0.0.1", "::1", "localhost")
+
+
 def _begun(entry: WeightEntry, partial: Path) -> tuple[_Origin | None, int]:
     """What an earlier attempt got, where it can be continued safely; else nothing.
 
@@ -195,8 +247,15 @@ def _begun(entry: WeightEntry, partial: Path) -> tuple[_Origin | None, int]:
     record = _record(partial)
     if not (partial.exists() and record.exists()):
         return None, 0
-    origin = _Origin(**json.loads(record.read_text()))
-    if origin.url != entry.url or not (origin.validator or entry.sha256):
+    try:
+        origin = _Origin(**json.loads(record.read_text()))
+    except (OSError, ValueError, TypeError, RecursionError):
+        return None, 0  # a record that says nothing; the download starts anew
+    if (
+        not isinstance(origin.total, int | None)
+        or origin.url != entry.url
+        or not (origin.validator or entry.sha256)
+    ):
         return None, 0
     have = partial.stat().st_size
     if origin.total is not None and have > origin.total:
@@ -287,7 +346,7 @@ def _receive(
     return have
 
 
-def _checked(entry: WeightEntry, folder: Path, partial: Path) -> str:
+def _checked(entry: WeightEntry, folder: Path, partial: Path, published: str | None) -> str:
     """The digest of a complete download; a wrong file is removed.
 
     Raises:
@@ -295,7 +354,7 @@ def _checked(entry: WeightEntry, folder: Path, partial: Path) -> str:
     """
     digest = digest_file(partial)
     pin = read_pin(entry.name, folder)
-    expected = entry.sha256 or (pin.sha256 if pin else None)
+    expected = entry.sha256 or (pin.sha256 if pin else published)
     try:
         if expected is None:
             from .checkpoints import check_checkpoint

@@ -224,6 +224,55 @@ def test_without_a_public_digest_a_page_is_not_taken_for_weights(tmp_path, serve
     assert names(tmp_path) == []
 
 
+@pytest.fixture
+def secure(server, tmp_path, monkeypatch):
+    """A server that speaks https, trusted by clients of this test."""
+    folder = tmp_path / "certificates"
+    folder.mkdir()
+    monkeypatch.setenv("SSL_CERT_FILE", str(server.encrypt(folder)))
+    return server
+
+
+def test_a_redirect_from_https_to_http_is_refused(tmp_path, secure, listed):
+    listed(entry_of(secure))
+    with serving(CONTENT) as other:
+        secure.redirect = other.url, {}
+        said = refusal(tmp_path / "weights")
+        assert f"{secure.url} leads to {other.url}, where anybody on the way can change" in said
+        assert other.requests == []
+    secure.redirect = secure.url.replace("weights.bin", "storage"), {}
+    assert fetch(tmp_path / "weights").path.read_bytes() == CONTENT
+
+
+def test_a_digest_that_comes_with_the_redirect_is_compared(tmp_path, secure, listed):
+    secure.content = content = pca_file()
+    listed(entry_of(secure, sha256=None))
+    storage = secure.url.replace("weights.bin", "storage")
+    secure.redirect = storage, {"X-Linked-ETag": f'"{"0" * 64}"'}
+    assert f"expected {'0' * 64}" in refusal(tmp_path / "weights")
+    digest = hashlib.sha256(content).hexdigest()
+    secure.redirect = storage, {"X-Linked-ETag": f'"{digest}"'}
+    assert fetch(tmp_path / "weights").sha256 == digest
+
+
+def test_without_a_public_digest_nothing_is_fetched_in_the_open(tmp_path, server, listed):
+    listed(entry_of(server, sha256=None, url="http://weights.example/x.bin"))
+    said = refusal(tmp_path)
+    assert "no public digest, and http://weights.example/x.bin is not https" in said
+
+
+@pytest.mark.parametrize("record", ["", "{", "[]", "null", '{"url": 1}', '{"x": 1}', "\ud800"])
+def test_a_broken_record_of_a_partial_file_starts_anew(tmp_path, server, listed, record):
+    listed(entry_of(server))
+    server.cuts = [400_000]
+    server.statuses = [200, 404]
+    refusal(tmp_path)
+    (path,) = tmp_path.glob("*.partial.json")
+    path.write_bytes(record.encode("utf-8", "surrogatepass"))
+    assert fetch(tmp_path).path.read_bytes() == CONTENT
+    assert server.requests[-1] is None
+
+
 def test_what_the_server_does_not_have_is_an_error_at_once(tmp_path, server, listed):
     listed(entry_of(server))
     server.statuses = [404]

@@ -2,10 +2,13 @@
 
 import hashlib
 import re
+import ssl
+import subprocess
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 from vapipe.extract.weights.table import WeightEntry
 
@@ -37,10 +40,25 @@ class WeightServer(ThreadingHTTPServer):
         self.gate = threading.Event()
         self.gate.set()
         self.requests: list[str | None] = []
+        self.scheme = "http"
+        self.redirect: tuple[str, dict[str, str]] | None = None  # where to, and more headers
+
+    def encrypt(self, folder: Path) -> Path:
+        """Speak https from now on; the authority that clients must trust."""
+        subprocess.run(
+            ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", "key.pem",
+             "-out", "cert.pem", "-subj", "/CN=here", "-addext", "subjectAltName=IP:127.0.0.1"],
+            cwd=folder, check=True, capture_output=True,
+        )  # fmt: skip
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(folder / "cert.pem", folder / "key.pem")
+        self.socket = context.wrap_socket(self.socket, server_side=True)
+        self.scheme = "https"
+        return folder / "cert.pem"
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.server_address[1]}/weights.bin"
+        return f"{self.scheme}://127.0.0.1:{self.server_address[1]}/weights.bin"
 
     def handle_error(self, request, client_address):
         """Clients that were killed are part of the tests."""
@@ -53,6 +71,14 @@ class _Handler(BaseHTTPRequestHandler):
         server = self.server
         asked = self.headers.get("Range")
         server.requests.append(asked)
+        if server.redirect and self.path == "/weights.bin":
+            self.send_response(302)
+            self.send_header("Location", server.redirect[0])
+            for name, value in server.redirect[1].items():
+                self.send_header(name, value)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+            return
         if server.statuses:
             status = server.statuses.pop(0)
             if status != 200:
