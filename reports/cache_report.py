@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import os
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -30,6 +31,7 @@ from .page import Asset, Page, pack_array, write_page
 
 LISTED = 100_000  # items in the table at most; each takes some 60 to 100 bytes of the page
 _SECONDS = 300.0  # that a video may take for its sheets
+_SHEETS_A_PROCESS = 8  # worth the start of a process
 _PROBLEMS = 200  # lines in the list of problems at most
 _RATES = 8  # frame rates counted one by one
 _BINS = 10  # of histograms
@@ -94,8 +96,12 @@ def write_cache_report(
     crops = choose_crops(report)
     items = choose_items(report, crops.stream, sheets)
     made = []
+    n_jobs = max(1, min(len(os.sched_getaffinity(0)), len(items) // _SHEETS_A_PROCESS))
     limits = Limits(lambda task: _SECONDS)
-    for sheet in make_sheets(FeatureStore.open(cache), report, items, crops, videos, limits):
+    cut = make_sheets(
+        FeatureStore.open(cache), report, items, crops, videos, n_jobs=n_jobs, limits=limits
+    )
+    for sheet in cut:
         made.append(sheet)
         note = f"{sheet.item}: {sheet.note}" if videos and sheet.note else ""
         progress((1 - read) / len(items), note, sheet.item)

@@ -152,6 +152,8 @@ def make_sheets(
     items: Sequence[ItemFacts],
     crops: Crops,
     videos: Path | None,
+    *,
+    n_jobs: int = 1,
     limits: Limits | None = None,
 ) -> Iterator[Sheet]:
     """One sheet per item; the subjects of a video come together, otherwise in order.
@@ -164,6 +166,7 @@ def make_sheets(
         items: whose sheets; from `choose_items`.
         crops: how faces are cut.
         videos: folder of the videos, None where it is not known.
+        n_jobs: processes that cut faces.
         limits: what a video may take in a process of its own; None cuts in this process, which a
             video that breaks the decoder ends.
     """
@@ -187,7 +190,8 @@ def make_sheets(
                 stream = f"{crops.stream.name}@{crops.stream.key}"
                 ids = tuple(item.id for item in group)
                 tasks.append(_CutTask(group[0].video, ids, path, stream, crops.config, REACH))
-    with closing(run_tasks(partial(_cut, store), tasks, limits=limits, retries=0)) as cut:
+    cutting = run_tasks(partial(_cut, store), tasks, n_jobs=n_jobs, limits=limits, retries=0)
+    with closing(cutting) as cut:
         for video, group in by_video.items():
             while video not in done:  # failures come last
                 task, answer = next(cut)

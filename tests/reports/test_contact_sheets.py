@@ -75,14 +75,15 @@ def cache(videos, tmp_path_factory):
     return root
 
 
-def sheets(cache, videos, *only, limits=None, **changes):
+def sheets(cache, videos, *only, limits=None, n_jobs=1, **changes):
     """Sheets by id, worst first, of all items or of `only` some; `changes` are of the report."""
     report = dataclasses.replace(scan(cache), **changes)
     crops = choose_crops(report)
     chosen = choose_items(report, crops.stream, 99)
     items = [item for item in chosen if not only or item.id in only]
     store = FeatureStore.open(cache)
-    return {sheet.item: sheet for sheet in make_sheets(store, report, items, crops, videos, limits)}
+    made = make_sheets(store, report, items, crops, videos, n_jobs=n_jobs, limits=limits)
+    return {sheet.item: sheet for sheet in made}
 
 
 def test_faces_are_the_very_crops_of_each_subject(cache, videos):
@@ -110,7 +111,7 @@ def test_faces_are_the_very_crops_of_each_subject(cache, videos):
 def test_a_video_that_ends_the_process_costs_its_own_faces_only(cache, videos, monkeypatch):
     here = sheets(cache, videos)
     monkeypatch.setattr(contact_sheets, "_cut", deeds.cut_or_die)
-    apart = sheets(cache, videos, limits=Limits())
+    apart = sheets(cache, videos, n_jobs=2, limits=Limits())
     assert list(apart) == list(here)
     assert {item: apart[item] for item in ("duo_left", "duo_right")} == {
         item: here[item] for item in ("duo_left", "duo_right")
@@ -201,7 +202,7 @@ def test_damage_inside_a_compressed_pack_is_told_and_the_others_go_on(tmp_path):
     data[chunk.byte_offset + 600 : chunk.byte_offset + 900] = bytes(300)
     path.write_bytes(data)
     found = sheets(root, None)
-    assert found["a"].note.startswith(f"damaged shard {path}: `features` cannot be read")
+    assert found["a"].note.startswith(f"damaged shard {path}: its HDF5 part cannot be read")
     assert found["a"].codes == {}
     assert found["b"].codes == {"onet": "d" * 160}
 
