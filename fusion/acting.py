@@ -45,6 +45,7 @@ ACTS: dict[str, tuple[Callable[[FitConfig], bool], str]] = {
     "min_learning_rate": (lambda c: c.schedule != "constant", "with schedule = plateau or cosine"),
     "plateau_factor": _PLATEAU,
     "plateau_patience": _PLATEAU,
+    "warmup": (lambda c: c.warmup_epochs > 0, "in epochs of warm-up (set warmup_epochs)"),
     **{
         f"tcn_channels.{role}": (_plays(role), f"where a stream plays the role {role}")
         for role in ROLES

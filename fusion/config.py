@@ -79,7 +79,9 @@ class FitConfig:
         learning_rate: after the warm-up.
         min_learning_rate: the schedule stops here.
         weight_decay: of the optimizer.
-        warmup_epochs: the learning rate rises linearly over so many epochs.
+        warmup_epochs: the learning rate rises over so many epochs W.
+        warmup: `linear`, or `sawtooth` as released: in epoch e it rises from 0 to e / W^2 of the
+            learning rate, which is taken whole after the last of them.
         schedule: `plateau` (below; as in the papers), `cosine` (falls over all epochs), `constant`.
         plateau_factor: multiplies the learning rate when validation CCC stands still ...
         plateau_patience: ... for more than so many epochs.
@@ -133,6 +135,7 @@ class FitConfig:
     min_learning_rate: NotNegative = OPEN
     weight_decay: NotNegative = OPEN
     warmup_epochs: Whole = OPEN
+    warmup: Annotated[str, Among(("linear", "sawtooth"))] = OPEN
     schedule: Annotated[str, Among(("plateau", "cosine", "constant"))] = OPEN
     plateau_factor: Share = OPEN
     plateau_patience: Whole = OPEN

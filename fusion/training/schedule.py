@@ -25,6 +25,7 @@ class Schedule:
         """Schedule a fit of `steps` steps per epoch."""
         self.optimizer = optimizer
         self.config = config
+        self.steps = steps
         self.warmup = config.warmup_epochs * steps
         self.total = config.epochs * steps
         self.plateau = torch.optim.lr_scheduler.ReduceLROnPlateau(
@@ -45,10 +46,16 @@ class Schedule:
         """Set the rate of a step, counted from 1 over all epochs."""
         highest, lowest = self.config.learning_rate, self.config.min_learning_rate
         if step <= self.warmup:
-            self._set(highest * step / self.warmup)
+            share = step / self.warmup
+            if self.config.warmup == "sawtooth":
+                epoch, batch = divmod(step - 1, self.steps)
+                share = (epoch + 1) / self.config.warmup_epochs**2 * batch / self.steps
+            self._set(highest * share)
         elif self.config.schedule == "cosine":
             done = (step - self.warmup) / max(1, self.total - self.warmup)
             self._set(lowest + (highest - lowest) * (1 + math.cos(math.pi * done)) / 2)
+        elif step == self.warmup + 1:
+            self._set(highest)
 
     def after_epoch(self, epoch: int, ccc: float) -> None:
         """Look at the validation CCC of an epoch, counted from 1.

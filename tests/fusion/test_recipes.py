@@ -60,6 +60,7 @@ def other_value(name, config):
         "targets": "joint" if value != "joint" else "per_target",
         "optimizer": "adamw" if value == "adam" else "adam",
         "schedule": "constant",
+        "warmup": "linear" if value == "sawtooth" else "sawtooth",
         "restore_best": "at_end" if value == "each_epoch" else "each_epoch",
         "loss_ddof": 1 - value if name == "loss_ddof" else None,
     }

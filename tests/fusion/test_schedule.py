@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
@@ -38,6 +38,7 @@ def expected(config, scores):
     return seen
 
 
+@settings(deadline=None)  # the first example imports
 @given(
     scores=st.lists(st.floats(-1, 1, width=16), min_size=1, max_size=30),
     warmup=st.integers(0, 6),
@@ -53,6 +54,19 @@ def test_a_warm_up_that_was_better_counts():
     seen = rates(FitConfig(), [0.1, 0.2, 0.3, 0.5, 0.6, *[0.35] * 10])
     assert seen[4:10] == pytest.approx([1e-4] * 6)
     assert seen[10:] == pytest.approx([1e-5] * 5)
+
+
+@settings(deadline=None)  # the first example imports
+@given(warmup=st.integers(1, 5), steps=st.integers(1, 6))
+def test_the_released_warm_up_begins_every_epoch_at_zero(warmup, steps):
+    """Replayed as written there: batch * rate * (epoch + 1) / (steps * W * W), from zero."""
+    config = FitConfig(warmup_epochs=warmup, warmup="sawtooth", schedule="constant").resolved()
+    schedule = Schedule(make_optimizer(nn.Linear(1, 1), config), config, steps)
+    for step in range(steps * (warmup + 2)):
+        schedule.before_step(step + 1)
+        epoch, batch = divmod(step, steps)
+        released = batch * 1e-4 * (epoch + 1) / (steps * warmup * warmup)
+        assert schedule.rate == pytest.approx(released if epoch < warmup else 1e-4)
 
 
 def test_frozen_weights_are_not_in_the_optimizer():
