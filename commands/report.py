@@ -10,7 +10,7 @@ import click
 from .console import partition_option
 
 if TYPE_CHECKING:
-    from ..reports.run_report import Written
+    from ..reports.run_report import WrittenReport
 
 
 @click.command()
@@ -52,7 +52,7 @@ def report(
     show_report(write_report(runs, out, partition=partition, media=media, cache=cache))
 
 
-def show_report(written: Written) -> None:
+def show_report(written: WrittenReport) -> None:
     """Say what is in a report, and what is missing from it."""
     for note in written.notes:
         click.echo(f"note: {note}")

@@ -52,7 +52,7 @@ class _Texts:
         return list(self._number)
 
 
-class Written(NamedTuple):
+class WrittenCacheReport(NamedTuple):
     """What went into a page.
 
     Attributes:
@@ -75,7 +75,7 @@ def write_cache_report(
     videos: Path | None = None,
     sheets: int = 24,
     progress: Callable[[float, str, str], None] = lambda share, line, state: None,
-) -> Written:
+) -> WrittenCacheReport:
     """Write the page about a cache.
 
     Args:
@@ -114,7 +114,7 @@ def write_cache_report(
         unknown=unknown,
     )
     nbytes = write_page(out, page)
-    return Written(len(report.items), len(report.streams), len(made), faces, nbytes)
+    return WrittenCacheReport(len(report.items), len(report.streams), len(made), faces, nbytes)
 
 
 def make_page(

@@ -31,7 +31,7 @@ _NOTES = 5  # at most so many videos without a file are named
 
 
 @dataclass(frozen=True)
-class Written:
+class WrittenReport:
     """A report.
 
     Attributes:
@@ -56,7 +56,7 @@ def write_report(
     partition: str = "validation",
     media: Path | None = None,
     cache: Path | None = None,
-) -> Written:
+) -> WrittenReport:
     """Write a page about runs.
 
     Args:
@@ -107,7 +107,7 @@ def write_report(
         media=bool(found),
     )
     size = write_page(out, page)
-    return Written(out, size, len(truth), sum(len(item.pts) for item in truth), notes)
+    return WrittenReport(out, size, len(truth), sum(len(item.pts) for item in truth), notes)
 
 
 def _describe_run(record: RunRecord, partition: str) -> dict[str, Any]:

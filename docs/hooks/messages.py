@@ -67,14 +67,19 @@ def messages() -> list[Message]:
     """All messages, by class and place."""
     names = error_classes()
     return sorted(
-        Message(node.func.id, path, node.lineno, _shown(node.args[0]))
+        Message(name, path, node.lineno, _shown(node.args[0]))
         for path, tree in sources().items()
         for node in ast.walk(tree)
-        if isinstance(node, ast.Call)
-        and isinstance(node.func, ast.Name)
-        and node.func.id in names
-        and node.args
+        if isinstance(node, ast.Call) and node.args
+        for name in _called(node.func)
+        if name in names
     )
+
+
+def _called(node: ast.expr) -> list[str]:
+    """Names of what is called: `A(...)`, `(A if full else B)(...)`."""
+    either = [node.body, node.orelse] if isinstance(node, ast.IfExp) else [node]
+    return [each.id for each in either if isinstance(each, ast.Name)]
 
 
 def _shown(node: ast.expr) -> str:
