@@ -69,7 +69,7 @@ def step(
     """A training step as a function, and its (GFLOP, parameters)."""
     torch.manual_seed(0)
     roles = list(DIMS)[: max(2, describe_head(name).min_streams)]
-    config = FitConfig(head=name, variant=variant, precision=precision).resolved()
+    config = FitConfig(head=name, variant=variant, precision=precision).resolved().resolved()
     network = Network(config=config, dims={role: DIMS[role] for role in roles}, outputs=1)
     network.to(device).train()
     streams = {r: torch.randn(BATCH, LENGTH, DIMS[r], device=device).half() for r in roles}

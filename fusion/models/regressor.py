@@ -6,7 +6,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .dropout import Dropout
 from .masking import MaskedBatchNorm, zero_masked
 
 
@@ -46,7 +45,7 @@ class GeluRegressor(nn.Module):
         super().__init__()
         self.norm = nn.LayerNorm(in_dim)
         self.hidden = nn.Linear(in_dim, hidden)
-        self.dropout = Dropout(dropout)
+        self.dropout = nn.Dropout(dropout)
         self.output = nn.Linear(hidden, outputs)
 
     def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
@@ -63,7 +62,7 @@ class ReluRegressor(nn.Module):
     ) -> None:
         super().__init__()
         self.hidden = nn.Linear(in_dim, hidden)
-        self.dropout = Dropout(dropout)
+        self.dropout = nn.Dropout(dropout)
         self.output = nn.Linear(hidden, outputs)
 
     def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:

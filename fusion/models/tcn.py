@@ -13,8 +13,6 @@ from torch import Tensor, nn
 from torch.nn.utils.parametrizations import weight_norm
 
 from ...errors import ConfigError
-from .convolution import convolve
-from .dropout import Dropout
 from .masking import zero_masked
 
 
@@ -35,7 +33,7 @@ class TemporalBlock(nn.Module):
         self.conv1 = weight_norm(nn.Conv1d(in_dim, out_dim, kernel_size, dilation=dilation))
         self.conv2 = weight_norm(nn.Conv1d(out_dim, out_dim, kernel_size, dilation=dilation))
         self.downsample = nn.Conv1d(in_dim, out_dim, 1) if in_dim != out_dim else None
-        self.dropout = Dropout(dropout)
+        self.dropout = nn.Dropout(dropout)
         reach = (kernel_size - 1) * dilation
         self.pad = (reach, 0) if causal else (reach // 2, reach // 2)
 
@@ -49,7 +47,11 @@ class TemporalBlock(nn.Module):
         return zero_masked(F.leaky_relu(y + residual), mask)
 
     def _convolve(self, conv: nn.Conv1d, x: Tensor) -> Tensor:
-        return convolve(x, conv.weight, conv.bias, dilation=conv.dilation[0], pad=self.pad)
+        # [B, L, D] seen as [B, D, 1, L] is the channels-last layout of a 2-d convolution: the
+        # fastest form on CPU and GPU alike, and it needs no transposition.
+        image = F.pad(x, (0, 0, *self.pad)).mT.unsqueeze(2)
+        y = F.conv2d(image, conv.weight.unsqueeze(2), conv.bias, dilation=(1, conv.dilation[0]))
+        return y.squeeze(2).mT
 
 
 class TCN(nn.Module):

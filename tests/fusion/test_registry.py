@@ -355,6 +355,13 @@ def test_the_registry_lists_its_heads_sorted():
         ),
         ("lfan", {"width": 9}, "lfan divides width=9 among heads=2"),
         ("lfan", {"heads": 0}, "divides width=32 among heads=0"),
+        (
+            "rjca",
+            {"length": 5, "dropout": 1},
+            "head_options.dropout must be a .*>= 0 and < 1, got 1",
+        ),
+        ("grjca", {"length": 5, "temperature": 0}, "head_options.temperature must be .*> 0, got 0"),
+        ("jca", {"length": 5, "joint_width": 0}, "head_options.joint_width must be .*>= 1, got 0"),
         ("sage", {"heads": 0}, "attention over time needs heads >= 1, got heads=0"),
         ("sage", {"layers": -1}, "encoder needs layers >= 0, got layers=-1"),
         ("sage", {"variant": "mine"}, "no variant `mine`; there are: paper, scaled, per_modality"),

@@ -5,12 +5,9 @@ import math
 import numpy as np
 import pytest
 import torch
-import torch.nn.functional as F
 
 from vapipe.cache import ConfigError
 from vapipe.fusion import TCN, count_parameters
-from vapipe.fusion.models.convolution import convolve
-from vapipe.fusion.models.dropout import Dropout
 
 
 def leaky(value):
@@ -162,54 +159,3 @@ def test_a_level_that_keeps_its_channels_has_no_residual_convolution():
 def test_impossible_networks_are_refused(options, message):
     with pytest.raises(ConfigError, match=message):
         TCN(in_dim=3, **options)
-
-
-def test_dropout_keeps_the_expectation_and_the_share():
-    torch.manual_seed(0)
-    x = torch.ones(101, 7, 301)
-    out = Dropout(0.1)(x)
-    assert (out == 0).float().mean().item() == pytest.approx(0.1, abs=0.002)
-    assert out.mean().item() == pytest.approx(1, abs=0.002)
-    assert out.unique().numel() == 2
-    assert not torch.equal(Dropout(0.1)(x), out)
-    torch.manual_seed(0)
-    assert torch.equal(Dropout(0.1)(x), out)
-    assert torch.equal(Dropout(0.1).eval()(x), x)
-    assert not Dropout(1.0)(x).any()
-
-
-def test_dropout_passes_the_gradient_of_what_it_kept():
-    torch.manual_seed(0)
-    x = torch.randn(5, 6, dtype=torch.float64, requires_grad=True)
-    out = Dropout(0.4)(x)
-    out.sum().backward()
-    assert torch.allclose(x.grad * x, out)
-
-
-@pytest.mark.parametrize("pad", [(6, 0), (3, 3), (0, 0)])
-def test_the_gradients_of_the_convolution_are_those_of_torch(pad):
-    torch.manual_seed(0)
-    shapes = [(2, 9, 3), (4, 3, 3), (4,)]
-    ours = [torch.randn(shape, dtype=torch.float64, requires_grad=True) for shape in shapes]
-    theirs = [value.detach().clone().requires_grad_() for value in ours]
-    out = convolve(*ours, dilation=3, pad=pad)
-    x, weight, bias = theirs
-    expected = F.conv1d(F.pad(x.mT, pad), weight, bias, dilation=3).mT
-    assert torch.allclose(out, expected, atol=1e-12)
-    given = torch.randn_like(out)
-    (out * given).sum().backward()
-    (expected * given).sum().backward()
-    for mine, other in zip(ours, theirs, strict=True):
-        assert torch.allclose(mine.grad, other.grad, atol=1e-12)
-
-
-def test_the_convolution_has_exact_gradients_with_and_without_bias():
-    torch.manual_seed(0)
-    x, weight, bias = (
-        torch.randn(shape, dtype=torch.float64, requires_grad=True)
-        for shape in [(2, 5, 2), (3, 2, 2), (3,)]
-    )
-    for given in (bias, None):
-        assert torch.autograd.gradcheck(
-            lambda x, w, b: convolve(x, w, b, dilation=2, pad=(2, 0)), (x, weight, given)
-        )

@@ -18,6 +18,7 @@ from .recursive import (
     Gate,
     Recursions,
     RecursiveHead,
+    Temperature,
     gate_per_role,
     require_learned,
 )
@@ -67,7 +68,7 @@ class DCA(RecursiveHead):
         self,
         *,
         dims: Mapping[str, int],
-        temperature: float = TEMPERATURE,
+        temperature: Temperature = TEMPERATURE,
         gate: Gate = "learned",
         normalize: bool = True,
         lstm: bool | None = None,

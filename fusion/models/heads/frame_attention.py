@@ -9,7 +9,6 @@ import torch
 from torch import Tensor, nn
 
 from ....errors import ConfigError
-from ..dropout import Dropout
 from ..masking import zero_masked
 from .base import Streams, init_linears
 from .frame_linear import FrameLinear
@@ -72,7 +71,7 @@ class FrameAttention(nn.Module):
                     part[role] = FrameLinear(length, bias=False)
                 else:
                     raise ConfigError('mixing="frames" needs a length; mixing="channels" does not')
-        self.dropout = Dropout(dropout)
+        self.dropout = nn.Dropout(dropout)
         init_linears(self)
 
     def forward(

@@ -72,7 +72,7 @@ class JCA(Head):
         dims: Mapping[str, int],
         length: int | None = None,
         variant: str = "official",
-        dropout: float = 0.6,
+        dropout: Annotated[float, Within(0, 1)] = 0.6,
         joint_width: Annotated[int, Within(1)] = 512,
         width: Annotated[int, Within(1)] = _PAPER["width"],
         k: Annotated[int, Within(1)] = _PAPER["k"],

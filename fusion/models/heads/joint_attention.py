@@ -8,7 +8,6 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
-from ..dropout import Dropout
 from ..masking import zero_masked
 from .base import Streams, init_linears
 from .frame_linear import FrameLinear
@@ -45,7 +44,7 @@ class JointCrossAttention(nn.Module):
         self.key = nn.ModuleDict({role: FrameLinear(length) for role in dims})
         self.value = nn.ModuleDict({role: nn.Linear(dim, dim) for role, dim in dims.items()})
         self.output = nn.ModuleDict({role: nn.Linear(joint, dim) for role, dim in dims.items()})
-        self.dropout = Dropout(dropout)
+        self.dropout = nn.Dropout(dropout)
         init_linears(self)
 
     def forward(

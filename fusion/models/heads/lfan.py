@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import torch
 from torch import Tensor, nn
 
 from ....errors import ConfigError
 from ...recipes import RELEASED_FRAMEWORK, Stated
-from ..dropout import Dropout
+from ...typed import Within
 from .base import Head, Streams, init_linears
 from .registry import register_head
 
@@ -52,7 +52,12 @@ class LFAN(Head):
     }
 
     def __init__(
-        self, *, dims: Mapping[str, int], width: int = 32, heads: int = 2, dropout: float = 0.1
+        self,
+        *,
+        dims: Mapping[str, int],
+        width: int = 32,
+        heads: int = 2,
+        dropout: Annotated[float, Within(0, 1)] = 0.1,
     ) -> None:
         """Build the head.
 
@@ -83,7 +88,7 @@ class _Layer(nn.Module):
         super().__init__()
         self.self_attn = _ModalityAttention(dims, width=width, heads=heads)
         self.norm1 = nn.LayerNorm(width * len(dims))
-        self.dropout = Dropout(dropout)
+        self.dropout = nn.Dropout(dropout)
 
     def forward(self, x: Streams, gates: dict[str, Tensor] | None) -> Tensor:
         return self.norm1(self.dropout(self.self_attn(x, gates)))

@@ -6,7 +6,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..dropout import Dropout
 from ..masking import zero_masked
 from .base import init_linears
 
@@ -89,7 +88,7 @@ class ResidualBiLSTM(nn.Module):
         self.layers = nn.ModuleList(
             BiLSTM(in_dim=2 * hidden if layer else in_dim, hidden=hidden) for layer in range(layers)
         )
-        self.dropout = Dropout(dropout)
+        self.dropout = nn.Dropout(dropout)
         self.linear = nn.Linear(in_dim + 2 * hidden, out_dim)
         init_linears(self.linear)
 

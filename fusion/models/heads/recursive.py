@@ -10,12 +10,13 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ....errors import ConfigError
-from ...typed import Among
+from ...typed import Among, Within
 from .base import Head, Streams, require_length
 from .frame_attention import FrameAttention
 from .joint_attention import JointCrossAttention
 
 TEMPERATURE = 0.1  # of the released gates
+Temperature = Annotated[float, Within(0, open=True)]
 Gate = Annotated[str, Among(("learned", "uniform", "none"))]
 
 
@@ -56,7 +57,7 @@ class RecursiveHead(Head):
         length: int | None = None,
         variant: str = "official",
         recursions: int = 2,
-        dropout: float = 0.6,
+        dropout: Annotated[float, Within(0, 1)] = 0.6,
         mixing: str = "frames",
         normalize: bool = False,
     ) -> None:

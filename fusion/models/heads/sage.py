@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import torch
 from torch import Tensor, nn
 
 from ...recipes import Stated
+from ...typed import Within
 from .base import Head, Streams, init_linears
 from .recursive import Gate
 from .registry import register_head
@@ -56,7 +57,7 @@ class SAGE(Head):
         variant: str = "paper",
         layers: int = 2,
         heads: int = 4,
-        dropout: float = 0.1,
+        dropout: Annotated[float, Within(0, 1)] = 0.1,
         gate: Gate = "learned",
     ) -> None:
         super().__init__(dims=dims)

@@ -12,7 +12,6 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ....errors import ConfigError
-from ..dropout import Dropout
 
 
 def masked_softmax(scores: Tensor, exists: Tensor | None, dim: int) -> Tensor:
@@ -121,7 +120,7 @@ class EncoderLayer(nn.Module):
         self.output = nn.Linear(hidden, width)
         self.norm1 = nn.LayerNorm(width)
         self.norm2 = nn.LayerNorm(width)
-        self.dropout = Dropout(dropout)
+        self.dropout = nn.Dropout(dropout)
 
     def forward(
         self, x: Tensor, mask: Tensor | None, gates: dict[str, Tensor] | None, name: str

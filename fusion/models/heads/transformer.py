@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 
 from ....errors import ConfigError
 from ...recipes import Stated
-from ..dropout import Dropout
+from ...typed import Within
 from ..masking import zero_masked
 from ..tcn import TCN
 from .base import ROLES, Head, Streams, init_linears
@@ -77,7 +77,7 @@ class Transformer(Head):
         width: int | None = None,
         layers: int | None = None,
         heads: int | None = None,
-        dropout: float | None = None,
+        dropout: Annotated[float, Within(0, 1)] | None = None,
     ) -> None:
         """Build the head.
 
@@ -117,7 +117,7 @@ class Transformer(Head):
             self.temporal = BiLSTM(in_dim=joint, hidden=self.out_dim)
         entering = joint if self.temporal is None else self.temporal.out_dim
         self.enter = nn.Linear(entering, self.out_dim)
-        self.dropout = Dropout(chosen["dropout"])
+        self.dropout = nn.Dropout(chosen["dropout"])
         self.encoder = Encoder(
             width=self.out_dim,
             layers=chosen["layers"],
