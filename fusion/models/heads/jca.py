@@ -40,8 +40,8 @@ class JCA(Head):
         H_m       = ReLU(W_cm C_m^T + W'_m u_m)                     [k, D], W_cm [k, d], W'_m [k, L]
         out       = [u_m + W_hm H_m for video, audio, ...]          [L, D] each, W_hm [L, k]
 
-    The official attention is `JointCrossAttention`, with the options of `rjca`; BiLSTM is the
-    released block `ResidualBiLSTM`: two layers, learned first states, its input concatenated
+    The official attention is `JointCrossAttention`, with that dropout; BiLSTM is the released
+    block `ResidualBiLSTM`: two layers, learned first states, its input concatenated
     first, a Linear, l2-normalised. The Linear of the video (of the first stream) is what the
     released "audio-guided attention" comes down to, a softmax over one position. The W of the
     paper have no bias. Weights of both variants fix the largest window; a shorter one is the same
