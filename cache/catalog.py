@@ -226,14 +226,12 @@ def shard_order(name: str) -> tuple[bool, str]:
 
 def _check_belongs(path: Path, header: Header, folder: Folder) -> None:
     """Refuse a shard that was moved here from elsewhere."""
-    if header.kind == folder.kind == "features" and not folder.shards:
-        folder.stream, folder.key = header.stream, header.key
-    belongs = header.kind == folder.kind and (header.stream, header.key) == (
-        folder.stream,
-        folder.key,
-    )
-    if folder.kind == "features":
-        belongs &= feature_folder(header.stream, header.key) == path.parent.name
+    belongs = header.kind == folder.kind
+    if belongs and folder.kind == "features":
+        belongs = feature_folder(header.stream, header.key) == path.parent.name
+        if belongs and not folder.shards:
+            folder.stream, folder.key = header.stream, header.key
+        belongs = belongs and (header.stream, header.key) == (folder.stream, folder.key)
     if not belongs:
         raise DamagedShardError(
             path,
