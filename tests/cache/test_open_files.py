@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from caches import add_video, make_cache
 
-VIDEOS = 150
+VIDEOS = 60
 
 READ = """
 import os, sys
@@ -92,3 +92,12 @@ def test_where_no_more_can_be_mapped_what_was_kept_is_given_up(tmp_path):
         add_video(root, f"v{number:02d}", {"onet": np.ones((2000, 512))})
     done = under(64, EXHAUSTED, str(root))
     assert (done.stdout, done.stderr) == ("read\n", "")
+
+
+def test_a_fit_of_more_shards_than_files_may_be_open(root, tmp_path):
+    """The main command, as a user types it, in a shell that allows few files."""
+    words = ("fit", "--head", "concat", "--epochs", "1", "--set", "window=4", "--set", "stride=4")
+    command = [*words, "--split", "k-fold", "--cache", str(root), "--run", str(tmp_path / "run")]
+    done = under(64, "from vapipe.cli import main; main()", *command)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "run" / "model.safetensors").exists()
