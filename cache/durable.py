@@ -37,8 +37,12 @@ def wrap_io_errors(target: Path) -> Iterator[None]:
     except (OSError, RuntimeError) as error:
         hdf5 = re.search(r"error message = '([^']+)'", str(error))
         why = hdf5[1] if hdf5 else getattr(error, "strerror", None) or str(error)
-        full = any(why == os.strerror(number) for number in _FULL)
-        raise (DiskFullError if full else CacheError)(
+        if any(why == os.strerror(number) for number in _FULL):
+            raise DiskFullError(
+                f"cannot write {target}: {why}; what was there before is intact. "
+                "Make room, or have the disk writable, then run the command again"
+            ) from error
+        raise CacheError(
             f"cannot write {target}: {why}; what was there before is intact. "
             "Check the free space and the permissions of the folder, then run the command again"
         ) from error
