@@ -47,24 +47,18 @@ def create_cache(root: Path) -> None:
     Raises:
         CacheError: it is a file, holds other things, or was made by a newer vapipe.
     """
-    if (root / MARKER).exists():
-        check_cache(root)
-        with wrap_io_errors(root / LOCKS):
-            make_locks(root)
-        return
     if root.exists() and not root.is_dir():
         raise CacheError(f"{root} is a file; give --cache a folder")
-    foreign = (
-        [path.name for path in root.iterdir() if not path.name.endswith(PARTIAL_SUFFIX)]
-        if root.exists()
-        else []
-    )
-    if foreign and not (root / MARKER).exists():  # which another process may have made meanwhile
-        raise CacheError(
-            f"{root} is not a vapipe cache but holds {len(foreign)} other entries "
-            f"({', '.join(sorted(foreign)[:3])} ...); give --cache a new or empty folder"
-        )
-    write_json(root / MARKER, {"format": "vapipe-cache", "version": FORMAT})
+    if not (root / MARKER).exists():
+        found = [path.name for path in root.iterdir()] if root.exists() else []
+        foreign = sorted(name for name in found if not name.endswith(PARTIAL_SUFFIX))
+        if foreign and not (root / MARKER).exists():  # another process may just have made it
+            raise CacheError(
+                f"{root} is not a vapipe cache but holds {len(foreign)} other entries "
+                f"({', '.join(foreign[:3])} ...); give --cache a new or empty folder"
+            )
+        write_json(root / MARKER, {"format": "vapipe-cache", "version": FORMAT})
+    check_cache(root)
     with wrap_io_errors(root / LOCKS):
         make_locks(root)
 
