@@ -121,7 +121,8 @@ def fit(
     if resume is not None:
         file = resume / "config.json"
     base = FitConfig.load(file) if file else FitConfig()
-    config, named = base.changed(changes), [*changes, *own_options(base)]
+    config = base.changed(changes)
+    named = [*changes, *(own_options(base) if resume is None else [])]
     require_acting(config, named)
     if print_config:
         click.echo(json.dumps(config.resolved().to_json(), indent=2))

@@ -13,7 +13,7 @@ import click
 from .console import PARTLY, cache_option, progress_lines
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from ..fusion.papers.sweep import Result
     from ..fusion.papers.table import Summary
@@ -108,13 +108,14 @@ def sweep(
             raise click.UsageError(f"{option} is given twice: by --{option}s, and --grid or --set")
         for value in varied.pop(option, []):
             given.append(typed_option(base.head, option, value))
+    own_head = shared.pop("head", base.head)
     where = devices.split(",") if devices else []
     cores = os.cpu_count() or 1
     jobs = jobs or (len(where) if where and where != ["auto"] else max(1, cores // 2))
     tasks = plan_sweep(
         FeatureStore.open(cache),
         base,
-        cross(axes["head"] or [shared.pop("head", base.head)], varied),
+        cross(axes["head"] or [typed_option(base.head, "head", own_head)], varied),
         out=out,
         shared=shared,
         folds=axes["fold"],
@@ -153,14 +154,16 @@ def sweep(
         sys.exit(PARTLY)
 
 
-def _pairs(option: str, given: Sequence[str]) -> list[tuple[str, str]]:
-    pairs = []
+def _pairs(option: str, given: Sequence[str]) -> Iterator[tuple[str, str]]:
+    names = set()
     for each in given:
         name, equals, value = each.partition("=")
         if not (name and equals and value):
             raise click.UsageError(f"{option} {each}: expected OPTION=VALUE")
-        pairs.append((name, value))
-    return pairs
+        if name in names:
+            raise click.UsageError(f"{option} {name} is given more than once")
+        names.add(name)
+        yield name, value
 
 
 def _numbers(text: str) -> list[int]:

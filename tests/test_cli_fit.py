@@ -98,6 +98,43 @@ def test_options_that_cannot_be_are_refused(arguments, code, message):
     assert message in result.stderr
 
 
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--fold", 3], "fold does nothing here: it acts only with split = aff-wild2 or k-fold"),
+        (["--folds", 3, "--split", "aff-wild2"], "folds does nothing here"),
+        (["--head", "lfan", "--set", "hidden=8"], "hidden does nothing here"),
+        (["--set", "regressor=linear", "--set", "hidden=256"], "hidden does nothing here"),
+        (["--head", "transformer", "--set", "causal=false"], "causal does nothing here"),
+        (["--head", "transformer", "--set", "tcn_kernels=[3]"], "tcn_kernels does nothing here"),
+        (["--head", "sage", "--variant", "official"], "variant does nothing here"),
+        (["--head", "concat", "--recursions", 2], "recursions does nothing here"),
+        (["--set", "schedule=cosine", "--set", "plateau_patience=2"], "plateau_patience does no"),
+        (["--set", "schedule=constant", "--set", "min_learning_rate=0"], "min_learning_rate does"),
+        (["--stream", "video=onet", "--set", "modality_dropout=0.1"], "modality_dropout does no"),
+        (["--stream", "video=onet", "--set", "tcn_channels.text=[3]"], "tcn_channels.text does"),
+    ],
+)
+def test_options_that_do_nothing_are_refused(arguments, message):
+    result = vapipe_("fit", "--print-config", *arguments)
+    assert result.exit_code == 1
+    assert message in result.stderr
+
+
+def test_options_of_a_file_that_do_nothing_are_refused_and_so_are_those_the_cache_rules_out(
+    planted, quick
+):
+    quick.write_text(f"folds = 3\n{QUICK}")
+    result = vapipe_("fit", "--cache", planted, "--config", quick)
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert "folds does nothing here" in result.stderr
+    quick.write_text(QUICK)
+    common = ["fit", "--cache", planted, "--config", quick]
+    result = vapipe_(*common, "--set", "tcn_channels.audio2=[3]")
+    assert result.exit_code == 1
+    assert "tcn_channels.audio2 does nothing here: it acts only where a stream" in result.stderr
+
+
 def test_a_fit_says_what_it_does_and_an_interrupted_one_goes_on(planted, quick, tmp_path):
     run = tmp_path / "run"
     common = ["fit", "--cache", planted]

@@ -99,6 +99,9 @@ def cross(heads: Sequence[str], grid: Mapping[str, Sequence[Any]]) -> list[Row]:
         clash = sorted(chosen.keys() & grid.keys())
         if clash:
             raise ConfigError(f"{clash[0]} is varied, and set by the head `{head}`: drop one")
+        whole = [option for option in grid if option.partition(".")[0] in grid and "." in option]
+        if whole:
+            raise ConfigError(f"{whole[0]} is varied, and with it its whole option: drop one")
         for values in itertools.product(*grid.values()):
             varied = {
                 option: typed_option(chosen["head"], option, value)
@@ -229,9 +232,15 @@ def _settle(
     require_acting(config, [*row.changes, *further])
     config = replace(config, streams=choose_streams(store, config)).resolved()
     require_acting(config, row.changes)
-    common = [name for name in [*own_options(base), *shared] if name not in row.changes]
+    replaced = {name: "where no row sets it" for name in shared if _sets(row.changes, name)}
+    common = [name for name in [*own_options(base), *shared] if not _sets(row.changes, name)]
     idle = idle_options(config, common)
-    return without(config, idle), idle
+    return without(config, idle), {**replaced, **idle}
+
+
+def _sets(changes: Mapping[str, Any], name: str) -> bool:
+    """Whether changes replace an option or entry."""
+    return name in changes or name.partition(".")[0] in changes
 
 
 def run_sweep(

@@ -10,7 +10,8 @@ import pytest
 
 from vapipe.cache import ConfigError
 from vapipe.fusion import FitConfig, describe_head, list_heads
-from vapipe.fusion.config import option_types
+from vapipe.fusion.acting import idle_options, own_options
+from vapipe.fusion.config import ROLES, option_types
 from vapipe.fusion.typed import read_value, types_of
 
 
@@ -184,3 +185,13 @@ def test_what_is_left_open_comes_from_the_head_and_the_users_word_wins():
     assert resolved.resolved() == resolved
     own = FitConfig(recursions=3, tcn_kernels=(3, 7), regressor="gelu").resolved()
     assert (own.recursions, own.tcn_kernels, own.regressor) == (3, (3, 7), "gelu")
+
+
+@pytest.mark.parametrize("name", list_heads())
+def test_what_a_run_records_can_be_asked_for_again(name):
+    """A run's config.json as --config: nothing in it does nothing."""
+    for roles in (ROLES[:1], ROLES[:2], ROLES):
+        streams = dict.fromkeys(roles, "onet")
+        config = FitConfig(head=name, streams=streams).resolved()
+        assert set(config.tcn_channels) == set(roles)
+        assert idle_options(config, own_options(config)) == {}

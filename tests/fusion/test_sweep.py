@@ -461,6 +461,17 @@ BARE = ["--heads", "transformer", "--set", "tcn_channels={video = [], audio = []
         (["--heads", "rjca", "--grid", "head=grjca"], "head is given twice"),
         (["--split", "k-fold", "--grid", "split=k-fold"], "split is given twice"),
         (["--grid", "learning_rate=1,2", "--set", "learning_rate=1"], "learning_rate is both set"),
+        (["--grid", "batch=2", "--grid", "batch=3"], "--grid batch is given more than once"),
+        (["--set", "head=3"], "head must be text, got 3"),
+        (["--heads", "grjca:paper", "--set", "variant=official"], "variant does nothing in any"),
+        (
+            ["--set", "tcn_channels.video=[3]", "--grid", "tcn_channels={video = [2]}"],
+            "tcn_channels.video does nothing in any row: it acts only where no row sets it",
+        ),
+        (
+            ["--grid", "tcn_channels.video=[3]", "--grid", "tcn_channels={video = [2]}"],
+            "tcn_channels.video is varied, and with it its whole option",
+        ),
         (["--devices", "cpu", "--set", "device=cpu"], "device is set, and varied"),
         (["--grid", "device=cpu,cuda"], "where fits run is said by --devices"),
         (["--grid", "tcn_kernels=[3,5"], "[3,5: [ is not closed"),

@@ -128,9 +128,10 @@ class Transformer(Head):
 
     @classmethod
     def settle(cls, options: Mapping[str, Any]) -> dict[str, Any]:
-        """Defaults, then what the preset sets, then what is given."""
+        """Defaults, then what the preset sets, then what is given; no heads without layers."""
         given = {name: value for name, value in options.items() if value is not None}
-        return {**_DEFAULTS, **_PRESETS.get(given.pop("preset", ""), {}), **given}
+        chosen = {**_DEFAULTS, **_PRESETS.get(given.pop("preset", ""), {}), **given}
+        return chosen if chosen["layers"] else {**chosen, "heads": _DEFAULTS["heads"]}
 
     def fuse(self, x: Streams, mask: Tensor | None, gates: dict[str, Tensor] | None) -> Tensor:
         """Compute [B, L, width]; gates layer1, layer2 ...: weights [B, L, heads, L]."""
