@@ -21,6 +21,10 @@ class CacheError(VapipeError):
     """The feature cache cannot be read or written as asked."""
 
 
+class PrecisionError(CacheError):
+    """Values of a stream that its stored precision cannot hold."""
+
+
 class FileGoneError(CacheError):
     """A shard is not there any more; its rows may lie in another one."""
 

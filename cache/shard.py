@@ -17,7 +17,7 @@ from typing import Any, BinaryIO
 import h5py
 import numpy as np
 
-from ..errors import CacheError, WriteVerificationError
+from ..errors import CacheError, PrecisionError, WriteVerificationError
 from .durable import atomic_file, canonical_json, digest_file, wrap_io_errors
 from .header import (
     VERSION,
@@ -50,8 +50,9 @@ class ShardWriter:
         """Write the next n rows of every array; block shapes [n, ...], any numeric type.
 
         Raises:
-            CacheError: arrays missing or of unequal length, more rows than announced, values
-                that the stored precision cannot hold, or the disk refuses.
+            PrecisionError: values that the stored precision cannot hold.
+            CacheError: arrays missing or of unequal length, more rows than announced, or the disk
+                refuses.
         """
         lengths = {name: len(block) for name, block in blocks.items()}
         if set(blocks) != set(self._header.arrays) or len(set(lengths.values())) != 1:
@@ -86,7 +87,7 @@ class ShardWriter:
             values = np.ascontiguousarray(block, dtype=dtype)
         if name == "features" and not np.isfinite(values).all():
             row, column = (int(i[0]) for i in np.nonzero(~np.isfinite(values)))
-            raise CacheError(
+            raise PrecisionError(
                 f"{self._label}: feature {column} of row {self.rows + row} is "
                 f"{float(block[row, column])}, which {dtype} cannot hold. "
                 "Extract this stream with --dtype float32, or mend the encoder"
