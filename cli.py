@@ -19,6 +19,7 @@ from .commands.extract import extract, streams
 from .commands.figure import figure
 from .commands.fit import fit
 from .commands.heads import heads
+from .commands.plan import plan, slurm, status
 from .commands.predict import predict
 from .commands.report import report
 from .commands.runs import runs
@@ -69,7 +70,10 @@ def main(plugins: tuple[Path, ...]) -> None:
 
 for command in (
     demo,
+    plan,
     extract,
+    status,
+    slurm,
     fit,
     sweep,
     evaluate,

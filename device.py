@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .errors import ConfigError
@@ -44,6 +45,39 @@ def choose_device(name: str | torch.device) -> torch.device:
             "use --device cpu, or --device auto to take what there is"
         )
     return device
+
+
+def find_device(name: str) -> str:
+    """The name of the device that `choose_device` chooses; without torch where there is no GPU.
+
+    Raises:
+        ConfigError: as `choose_device`.
+    """
+    check_device_name(name)
+    if name == "cpu" or (name == "auto" and not _gpu_files()):
+        return "cpu"
+    return str(choose_device(name))
+
+
+def fast_precision(device: str) -> str:
+    """ "bfloat16" on CPUs and GPUs that compute in it fast, else "float32"; for CPUs without torch.
+
+    A GPU of another machine (a planner has none) is taken for one of the last years.
+    """
+    if device == "cpu":
+        # AVX512-BF16 or AMX; with less, oneDNN converts to float32 and back.
+        flags = set(Path("/proc/cpuinfo").read_text().split())
+        return "bfloat16" if flags & {"avx512_bf16", "amx_tile"} else "float32"
+    import torch
+
+    if not torch.cuda.is_available():
+        return "bfloat16"
+    return "bfloat16" if bfloat16_is_fast(torch.device(device)) else "float32"
+
+
+def _gpu_files() -> bool:
+    """Whether the system shows any NVIDIA device (the last is Windows' under WSL)."""
+    return any(Path("/dev").glob("nvidia*")) or Path("/dev/dxg").exists()
 
 
 def describe_device(device: torch.device) -> str:

@@ -60,10 +60,6 @@ class WavLMSteps(WaveformEncoder):
     batch = 1
     steps = cut_steps("wavlm", chunk=10.0, context=1.5, hop=320, field=400)
 
-    def identity(self) -> dict:
-        """Nothing is stored of it."""
-        return {"name": self.name}
-
     def embed(self, windows: np.ndarray) -> np.ndarray:
         """Energies [b, F, 1] of windows [b, n]."""
         fields = np.lib.stride_tricks.sliding_window_view(windows, self.steps.field, axis=1)

@@ -17,7 +17,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -34,14 +34,16 @@ from vapipe.cache.shard import write_shard
 from vapipe.cache.timeline import Timeline, Valid
 from vapipe.executor import Limits, run_tasks
 from vapipe.extract.dataset import Dataset, find_dataset
+from vapipe.extract.dry_run import count
 from vapipe.extract.encoders import AudioEncoder, register_encoder
-from vapipe.extract.faces.crops import CropConfig
+from vapipe.extract.faces.crop_config import CropConfig
+from vapipe.extract.options import StreamConfig
 from vapipe.extract.plan import partition, plan
 from vapipe.extract.run import run_extraction
 from vapipe.extract.runlog import read_logs
-from vapipe.extract.streams import StreamConfig, StreamFacts, bind
-from vapipe.extract.survey import survey
-from vapipe.extract.video import Settings, describe_source
+from vapipe.extract.spec import EncoderSpec, make_specs
+from vapipe.extract.task import Settings
+from vapipe.extract.video import describe_source
 
 UNITS, VIDEOS, STREAMS, NODES = 10_000, 60_000, 5, 100
 
@@ -52,9 +54,6 @@ class Nothing(AudioEncoder):
 
     def __init__(self, *, device: str = "cpu") -> None:
         self.dim = 4
-
-    def identity(self) -> dict[str, Any]:  # noqa: D102
-        return {"name": "nothing", "precision": "float32"}
 
     def encode(  # noqa: D102
         self, blocks: Iterable[Any], timeline: Timeline
@@ -130,7 +129,7 @@ def time_paths(folder: Path) -> None:
         walls = []
         for dataset in (few, many):
             cache = folder / f"cache{jobs}-{len(dataset.videos)}"
-            settings = Settings(cache, streams, CropConfig())
+            settings = Settings(cache, make_specs(streams, CropConfig()))
             began = time.perf_counter()
             outcomes = list(run_extraction(dataset, settings, jobs=jobs))
             walls.append(time.perf_counter() - began)
@@ -146,13 +145,15 @@ def time_paths(folder: Path) -> None:
 # -- planning --------------------------------------------------------------------------------------
 
 
-def fill(root: Path, dataset: Dataset, streams: list[StreamFacts]) -> None:
+def fill(root: Path, dataset: Dataset, specs: Sequence[EncoderSpec]) -> None:
     """A cache in which all is there, in one shard per folder."""
     create_cache(root)
-    source = describe_source(dataset.videos[0].path)
+    source = {**describe_source(dataset.videos[0].path), "video_stream": "0"}
+    media = {"default": {"video": 0, "audio": 1}}
+    heard = {"sha256": source["sha256"], "video_stream": "0", "audio_stream": "1"}
     ids = [video.id for video in dataset.videos]
     facts = [
-        {"fps": 25.0, "subjects": [i], "source": {**source, "name": f"{i}.mp4"}, "media": {}}
+        {"fps": 25.0, "subjects": [i], "source": {**source, "name": f"{i}.mp4"}, "media": media}
         for i in ids
     ]
     with write_shard(
@@ -162,17 +163,18 @@ def fill(root: Path, dataset: Dataset, streams: list[StreamFacts]) -> None:
         arrays={"pts": ("<f8", ())},
     ) as shard:
         shard.append(pts=np.zeros(len(ids)))
-    for stream in streams:
+    for spec in specs:
         with write_shard(
-            root / "features" / feature_folder(stream.config.name, stream.key) / "@pack-000.h5",
+            root / "features" / feature_folder(spec.stream, spec.key()) / "@pack-000.h5",
             kind="features",
-            stream=stream.config.name,
-            key=stream.key,
-            items=[Item(i, 1, {"source": {"sha256": source["sha256"]}}) for i in ids],
+            stream=spec.stream,
+            key=spec.key(),
+            items=[Item(i, 1, {"source": heard}) for i in ids],
             arrays={"features": (DTYPES["float16"], (1,)), "valid": ("|u1", ())},
+            provenance={"modality": "audio", "config": spec.to_json(), "versions": {}},
         ) as shard:
             shard.append(features=np.zeros((len(ids), 1)), valid=np.zeros(len(ids)))
-    write_current(root, {stream.config.name: stream.key for stream in streams})
+    write_current(root, {spec.stream: spec.key() for spec in specs})
     write_index(root)
 
 
@@ -182,33 +184,33 @@ def time_planning(folder: Path) -> None:
         StreamConfig(f"s{bands}", "logmel", (("bands", bands),))
         for bands in range(40, 40 + STREAMS)
     )
-    streams = [bind(config, CropConfig(), "cpu").facts() for config in configs]
+    specs = make_specs(configs, CropConfig())
     print(f"{VIDEOS} videos, {STREAMS} streams")
     dataset = timed("finding the videos", lambda: find_dataset(videos))
     known, unknown = folder / "known", folder / "unknown"
-    fill(known, dataset, streams)
+    fill(known, dataset, specs)
+    settings = Settings(known, specs)
     create_cache(unknown)
     timed(f"lengths from the headers, {NODES} parts", lambda: partition(dataset.videos, NODES))
     catalog = timed("listing the cache", lambda: open_catalog(known))
-    tasks = timed("plan, all there", lambda: plan(dataset, streams, catalog))
-    timed("survey of it", lambda: survey(streams, catalog, tasks, {}, []))
-    other = [*streams[:-1], dataclasses.replace(streams[-1], key="0" * 64)]
-    tasks = timed("plan, one stream missing", lambda: plan(dataset, other, catalog))
-    timed("survey of it", lambda: survey(other, catalog, tasks, {}, []))
+    tasks = timed("plan, all there", lambda: plan(dataset, settings, catalog))
+    timed("counting it", lambda: count(specs, catalog, tasks, {}, []))
+    other = Settings(known, (*specs[:-1], dataclasses.replace(specs[-1], dtype="float32")))
+    tasks = timed("plan, one stream stale", lambda: plan(dataset, other, catalog))
+    timed("counting it", lambda: count(other.specs, catalog, tasks, {}, []))
     nothing = open_catalog(unknown)
-    tasks = timed("plan, nothing there", lambda: plan(dataset, streams, nothing))
-    timed("survey of it", lambda: survey(streams, nothing, tasks, {}, []))
-    settings = Settings(known, configs, CropConfig())
+    tasks = timed("plan, nothing there", lambda: plan(dataset, settings, nothing))
+    timed("counting it", lambda: count(specs, nothing, tasks, {}, []))
     timed("a run that finds all there", lambda: list(run_extraction(dataset, settings)))
     config = folder / "streams.toml"
     config.write_text(
         "".join(f"[streams.{c.name}]\nencoder = 'logmel'\nbands = {c.name[1:]}\n" for c in configs)
     )
     for cache in (known, unknown):
-        command = [sys.executable, "-c", "from vapipe.cli import main; main()", "extract"]
-        command += ["--videos", videos, "--cache", cache, "--config", config, "--dry-run"]
+        command = [sys.executable, "-c", "from vapipe.cli import main; main()", "plan"]
+        command += ["--videos", videos, "--cache", cache, "--config", config]
         call = lambda command=command: subprocess.run(command, check=True)  # noqa: E731
-        timed(f"vapipe extract --dry-run, {cache.name}, imports included", call)
+        timed(f"vapipe plan, {cache.name}, imports included", call)
 
 
 # -- real clips ------------------------------------------------------------------------------------

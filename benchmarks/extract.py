@@ -37,10 +37,12 @@ from vapipe.extract.faces.detector import FaceDetector
 from vapipe.extract.media.audio import read_audio
 from vapipe.extract.media.probe import probe
 from vapipe.extract.networks.vggish import VGGish
-from vapipe.extract.run import bind_all, run_extraction
-from vapipe.extract.streams import StreamConfig
-from vapipe.extract.video import Settings
+from vapipe.extract.options import StreamConfig
+from vapipe.extract.run import load_streams, run_extraction
+from vapipe.extract.spec import make_specs
+from vapipe.extract.task import Settings
 
+CROPS = CropConfig(size=224)
 STREAMS = ("resnet50", "vggish", "wavlm")
 
 
@@ -117,7 +119,7 @@ def settings(folder: Path, streams: list[str], cache: str) -> Settings:
         StreamConfig(name, name, (("weights", str(folder / f"{name}.pth")),), "float32")
         for name in streams
     ]
-    return Settings(folder / cache, tuple(configs), CropConfig(size=224))
+    return Settings(folder / cache, make_specs(configs, CROPS))
 
 
 def vapipe(folder: Path, streams: list[str], jobs: int) -> dict[str, float]:
@@ -134,12 +136,12 @@ def stages(folder: Path, streams: list[str], jobs: int) -> dict[str, float]:
     """One process: wall time less loading, and processor time of each stage (they overlap)."""
     spent: dict[str, float] = defaultdict(float)
     chosen = settings(folder, streams, "cache1")
-    bind_all(chosen)  # imports what networks need
+    load_streams(chosen)  # imports what networks need
     began = time.perf_counter()
-    bound = bind_all(chosen)
+    bound = load_streams(chosen)
     loading = time.perf_counter() - began
     for stream in bound:
-        clock(spent, stream.config.name, stream.encoder, "encode")
+        clock(spent, stream.spec.stream, stream.encoder, "encode")
     clock(spent, "detection", FaceDetector, "detect")
     clock(spent, "decoding", crops_module, "read_frames")
     began = time.perf_counter()
@@ -178,13 +180,13 @@ def encoders(folder: Path, streams: list[str], jobs: int) -> dict[str, float]:
     """Wall time of the encoders alone, on crops and sound that wait in memory."""
     torch.set_num_threads(1)
     chosen = settings(folder, streams, "none")
-    bound = bind_all(chosen)
+    bound = load_streams(chosen)
     spent: dict[str, float] = defaultdict(float)
     for path in sorted((folder / "clips").iterdir()):
         info = probe(path)
         batches = [
             batch.crops["face"][usable(batch.codes["face"])]
-            for batch in read_crops(info, chosen.crops, [Subject("face")])
+            for batch in read_crops(info, CROPS, [Subject("face")])
         ]
         blocks = list(read_audio(info))
         for stream in bound:
@@ -192,10 +194,10 @@ def encoders(folder: Path, streams: list[str], jobs: int) -> dict[str, float]:
             if isinstance(stream.encoder, VisualEncoder):
                 for batch in batches:
                     if len(batch):
-                        stream.encoder.encode(batch, margin=chosen.crops.face_margin)
+                        stream.encoder.encode(batch, margin=CROPS.face_margin)
             else:
                 list(stream.encoder.encode(blocks, info.timeline))
-            spent[stream.config.name] += time.perf_counter() - began
+            spent[stream.spec.stream] += time.perf_counter() - began
     return {"wall": sum(spent.values()), **spent}
 
 

@@ -20,7 +20,7 @@ from vapipe.cache import Valid
 from vapipe.extract.dataset import Subject
 from vapipe.extract.faces.boxes import overlap
 from vapipe.extract.faces.cast import Cast
-from vapipe.extract.faces.crops import CropConfig
+from vapipe.extract.faces.crop_config import CropConfig
 from vapipe.extract.faces.detector import FaceDetector
 from vapipe.extract.faces.finder import FaceFinder
 from vapipe.extract.faces.follow import Place

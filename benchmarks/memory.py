@@ -23,10 +23,11 @@ from clips import Sound, constant_times, write_clip
 from PIL import Image
 
 from vapipe.extract.dataset import find_dataset
-from vapipe.extract.faces.crops import CropConfig
+from vapipe.extract.faces.crop_config import CropConfig
 from vapipe.extract.options import choose_options
 from vapipe.extract.run import run_extraction
-from vapipe.extract.video import Settings
+from vapipe.extract.spec import make_specs
+from vapipe.extract.task import Settings
 
 SIZE = 176, 144
 COVERED = 40  # every so many rows the face is covered ...
@@ -78,8 +79,7 @@ def write(path: Path, minutes: float, fps: int) -> None:
 def extract(folder: Path, streams: str) -> None:
     settings = Settings(
         cache=folder / "cache",
-        streams=choose_options(streams, None, None).streams,
-        crops=CropConfig(),
+        specs=make_specs(choose_options(streams, None, None).streams, CropConfig()),
     )
     for outcome in run_extraction(find_dataset(folder), settings):
         if outcome.status != "extracted":

@@ -15,12 +15,13 @@ from typing import Any, NamedTuple
 from ..errors import CacheError, DamagedShardError, FileGoneError
 from .header import Header, Item, read_header
 from .layout import PACK_PREFIX, feature_folder
+from .source import Source, is_plain, timeline_source
 
 
 class Place(NamedTuple):
     """Rows [start, stop) of a shard and what must be known of them without opening it.
 
-    `facts` are an item's facts for timelines and labels; for features, the source's SHA-256.
+    `facts` are an item's facts for timelines and labels; for features, its `Source` as text.
     """
 
     path: Path
@@ -33,15 +34,17 @@ class Place(NamedTuple):
         """Number of rows."""
         return self.stop - self.start
 
-    def misfit(self, timeline: Place | None) -> str | None:
-        """Why rows of features cannot be served beside a timeline; None when they can."""
+    def stale_reason(self, timeline: Place | None, owner: str) -> str | None:
+        """Why an owner's features cannot be served beside a timeline; None when they can."""
         if timeline is None:
             return "of a video no longer known"
-        if self.rows != timeline.rows:
+        source = Source.parse(self.facts)
+        reason = source.stale_reason(timeline_source(timeline.facts, owner))
+        if reason is None and self.rows != timeline.rows:
             return f"{self.rows} rows for a timeline of {timeline.rows} frames"
-        if self.facts != timeline.facts["source"]["sha256"]:
-            return "made from an earlier version of the video file"
-        return None
+        if reason is None and not source.video_stream and not is_plain(timeline.facts):
+            return "made by an earlier vapipe, which did not note what of the file it read"
+        return reason
 
 
 @dataclass
@@ -104,7 +107,7 @@ class Folder:
 def item_facts(header: Header, item: Item) -> Any:
     """What a listing keeps of an item's facts; see `Place`."""
     if header.kind == "features":
-        return item.facts["source"]["sha256"]
+        return str(Source.of(item.facts["source"]))
     return {name: value for name, value in item.facts.items() if name != "digests"}
 
 

@@ -62,12 +62,12 @@ def _stale(catalog: Catalog, group: Group) -> list[Garbage]:
     Rows whose timeline is lost stay: it is made again from the video, and they are as good as ever.
     """
     videos = dict(catalog.subjects())
-    misfits: dict[Path, str | None] = {}
+    reasons: dict[Path, str | None] = {}
     for item, place in group.items():
         timeline = catalog.timelines.get(videos.get(item, item))
-        misfit = place.misfit(timeline) if timeline else None
-        misfits[place.path] = misfit and misfits.get(place.path, misfit)
-    return [_entry(path, misfit) for path, misfit in misfits.items() if misfit]
+        reason = place.stale_reason(timeline, item) if timeline else None
+        reasons[place.path] = reason and reasons.get(place.path, reason)
+    return [_entry(path, reason) for path, reason in reasons.items() if reason]
 
 
 def remove(root: Path, garbage: Collection[Garbage], keep: Collection[tuple[str, str]] = ()) -> int:

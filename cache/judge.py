@@ -158,6 +158,8 @@ def check_facts(kind: str, facts: Any) -> None:
         _expect(isinstance(source.get("name"), str), "the source has no name")
         for name in ("bytes", "modified_ns"):
             _expect(type(source.get(name)) is int, f"`{name}` of the source is no number")
+        sides = facts.get("sides", {})
+        _expect(isinstance(sides, dict), "`sides` is no object")
         _check_media(facts.get("media", {}))
 
 
@@ -203,6 +205,7 @@ def check_listing(folder: Any, names: set[str]) -> None:
 def _check_media(media: Any) -> None:
     """Facts for people; those that code looks at must be what it expects."""
     _expect(isinstance(media, dict), "`media` is no object")
+    _expect(isinstance(media.get("default", {}), dict), "`default` of the media is no object")
     for name in ("video", "audio"):
         _expect(isinstance(media.get(name), dict | None), f"`{name}` of the media is no object")
     rate = (media.get("video") or {}).get("nominal_fps")

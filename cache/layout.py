@@ -139,6 +139,7 @@ def write_timeline(
     *,
     subjects: Sequence[str],
     source: Mapping[str, Any],
+    sides: Mapping[str, str] | None = None,
     media: Mapping[str, Any] | None = None,
 ) -> None:
     """Store a video's presentation times.
@@ -148,7 +149,9 @@ def write_timeline(
         video: id of the video file.
         timeline: its T presentation times.
         subjects: item ids of the people in it; they share the timeline and the audio rows.
-        source: {"name", "bytes", "sha256"} of the video file; a change makes features stale.
+        source: {"name", "bytes", "sha256"} of the video file and the index "video_stream" of the
+            stream in it; a change makes features stale.
+        sides: item id -> "left" or "right", of the subjects that are not the main one.
         media: JSON-able facts for people (codec, size, rates).
 
     Raises:
@@ -157,6 +160,7 @@ def write_timeline(
     facts = {
         "fps": timeline.fps,
         "subjects": list(subjects),
+        "sides": dict(sides or {}),
         "source": dict(source),
         "media": dict(media or {}),
     }
@@ -214,7 +218,6 @@ def write_features(
     source: Mapping[str, Any],
     config: Mapping[str, Any],
     dtype: str = "float16",
-    facts: Mapping[str, Any] | None = None,
     versions: Mapping[str, str] | None = None,
 ) -> AbstractContextManager[ShardWriter]:
     """Open a writer for the features of one item; append(features=[n, D], valid=[n]) in row order.
@@ -227,10 +230,9 @@ def write_features(
         modality: "visual" or "audio".
         rows: T of the video's timeline.
         dim: feature dimension D.
-        source: {"name", "bytes", "sha256"} of the video file.
+        source: {"name", "bytes"} of the video file and the facts of its `Source`.
         config: what the key is the digest of.
         dtype: "float16" or "float32".
-        facts: JSON-able facts of this item (detection rate, crops digest ...).
         versions: library versions the values were made with.
 
     Raises:
@@ -241,7 +243,7 @@ def write_features(
         kind="features",
         stream=stream,
         key=key,
-        items=[Item(item, rows, {"source": dict(source), **(facts or {})})],
+        items=[Item(item, rows, {"source": dict(source)})],
         arrays={"features": (DTYPES[dtype], (dim,)), "valid": ("|u1", ())},
         provenance={
             "modality": modality,

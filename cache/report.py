@@ -19,10 +19,10 @@ from .catalog import Catalog, Folder, Group, Place
 from .durable import safe_name
 from .index import open_catalog
 from .layout import check_cache, feature_folder, read_current
-from .odd_times import Odd, odd_times
 from .rows import RowReader
 from .status import CacheStatus, owner_states, summarise
 from .timeline import usable
+from .timestamp_issues import TimestampIssue, find_timestamp_issues
 
 STATES = ("complete", "missing", "stale", "damaged")
 
@@ -92,7 +92,7 @@ class VideoFacts(NamedTuple):
     subjects: tuple[str, ...]
     rows: int
     fps: float
-    odd: tuple[Odd, ...]
+    odd: tuple[TimestampIssue, ...]
     problem: str = ""
 
     @property
@@ -245,9 +245,9 @@ class _Reading:
 def _video(video: str, place: Place, pts: np.ndarray | str) -> VideoFacts:
     facts = place.facts
     media = facts.get("media", {})
-    odd: tuple[Odd, ...] = ()
+    odd: tuple[TimestampIssue, ...] = ()
     if not isinstance(pts, str):
-        odd = tuple(odd_times(pts, media.get("video", {}).get("nominal_fps")))
+        odd = tuple(find_timestamp_issues(pts, media.get("video", {}).get("nominal_fps")))
     return VideoFacts(
         video,
         facts["source"],
@@ -286,8 +286,8 @@ def _column(catalog: Catalog, stream: StoredStream, reading: _Reading) -> dict[s
         return cells
     present = {}
     for each in owner_states(catalog, stream.group):
-        if each.place is not None and each.misfit:
-            cells[each.owner] = Cell("stale", {}, each.misfit)
+        if each.place is not None and each.stale_reason:
+            cells[each.owner] = Cell("stale", {}, each.stale_reason)
         elif each.place is not None:
             present[each.owner] = each.place
             cells.pop(each.owner, None)  # a pack holds the rows of a damaged single shard

@@ -140,20 +140,20 @@ class OwnerState(NamedTuple):
         video: whose rows, or whose subject's rows.
         owner: its id.
         place: where the rows lie, None where they are missing.
-        misfit: why rows that are there are stale, None where they are not.
+        stale_reason: why rows that are there are stale, None where they are not.
     """
 
     video: str
     owner: str
     place: Place | None
-    misfit: str | None
+    stale_reason: str | None
 
     @property
     def state(self) -> State:
         """In a word."""
         if self.place is None:
             return "missing"
-        return "stale" if self.misfit else "present"
+        return "stale" if self.stale_reason else "present"
 
 
 def owner_states(catalog: Catalog, group: Group) -> Iterator[OwnerState]:
@@ -162,4 +162,5 @@ def owner_states(catalog: Catalog, group: Group) -> Iterator[OwnerState]:
     for video, timeline in catalog.timelines.items():
         for owner in [video] if audio else timeline.facts["subjects"]:
             place = group.get(owner)
-            yield OwnerState(video, owner, place, place.misfit(timeline) if place else None)
+            reason = place.stale_reason(timeline, owner) if place else None
+            yield OwnerState(video, owner, place, reason)

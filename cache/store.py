@@ -212,7 +212,9 @@ class FeatureStore:
         place = self._place(video, stream)
         if place is None:
             return "not extracted"
-        return place.misfit(self._catalog.timelines[self._video(video)])
+        source = self._video(video)
+        owner = source if self.modality(stream) == "audio" else video
+        return place.stale_reason(self._catalog.timelines[source], owner)
 
     def _view(self, video: str, stream: str) -> tuple[np.ndarray, np.ndarray]:
         """Features [T, D] and codes [T] of an item, checked once and then kept."""

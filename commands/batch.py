@@ -1,24 +1,208 @@
-"""What `vapipe extract` offers for large runs: limits, parts, plans, status, batch files."""
+"""What `extract`, `plan` and `slurm` share: which videos and streams, limits, being stopped."""
 
 from __future__ import annotations
 
-import dataclasses
-import json
 import signal
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import datetime
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from .console import cache_option, device_option
+
 if TYPE_CHECKING:
     from ..extract.dataset import Dataset
-    from ..extract.video import Settings
+    from ..extract.plan import Part
+    from ..extract.task import Settings
 
-_TASK_JOBS = 4  # processes of an array task, where the user does not say
+
+def source_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Which videos, and which streams of them: the same for `extract`, `plan` and `slurm`."""
+    for option in reversed(
+        [
+            click.option(
+                "--videos",
+                type=click.Path(path_type=Path),
+                required=True,
+                help="Folder of videos (searched below), or one video file.",
+            ),
+            cache_option,
+            click.option(
+                "--streams",
+                help="Comma-separated encoders, e.g. onet,logmel. `vapipe streams` lists them.",
+            ),
+            click.option(
+                "--config",
+                type=click.Path(path_type=Path, exists=True, dir_okay=False),
+                help="TOML file of named streams with options, views and cropping "
+                "(docs/streams.md).",
+            ),
+            click.option(
+                "--faces",
+                default="detect",
+                show_default=True,
+                metavar="detect|frame|DIR",
+                help="Find faces, take whole frames, or read crops DIR/<video>/00001.jpg ...",
+            ),
+            click.option(
+                "--labels",
+                type=click.Path(path_type=Path),
+                help="Folder of annotations (<video>.csv or .txt); by default found beside the "
+                "videos.",
+            ),
+            click.option(
+                "--split",
+                type=click.Path(path_type=Path),
+                help="File of `video,partition` rows; by default split.csv beside the videos.",
+            ),
+            click.option(
+                "--ids",
+                type=click.Choice(["stem", "path"]),
+                default="stem",
+                show_default=True,
+                help="Name videos by file name, or by path where file names repeat.",
+            ),
+            click.option(
+                "--video-stream", type=int, help="Index of the video stream, where a file has many."
+            ),
+            click.option(
+                "--audio-stream", type=int, help="Index of the audio stream, where a file has many."
+            ),
+            click.option(
+                "--dtype",
+                type=click.Choice(["float16", "float32"]),
+                help="Stored precision [default: float16].",
+            ),
+            click.option(
+                "--precision",
+                type=click.Choice(["auto", "float32", "bfloat16"]),
+                default="auto",
+                show_default=True,
+                help="Of computing, for streams that name none; auto is what the cache has of the "
+                "stream, else what the device does fast.",
+            ),
+            device_option,
+            click.option(
+                "--jobs",
+                type=click.IntRange(1),
+                help="Processes; 1 stays in this one [default: by the length of the videos, up to "
+                "the cores].",
+            ),
+            click.option(
+                "--retry-failed",
+                is_flag=True,
+                help="Try videos again that failed in an earlier run.",
+            ),
+        ]
+    ):
+        command = option(command)
+    return command
+
+
+def part_option(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Part of a data set."""
+    return click.option(
+        "--partition",
+        metavar="I/N",
+        help="Only part I of N; the parts are balanced by duration.",
+    )(command)
+
+
+@dataclass(frozen=True)
+class Job:
+    """What the options ask for.
+
+    Attributes:
+        dataset: the videos.
+        settings: how they are extracted.
+        jobs: with how many processes.
+        part: which part of a larger data set it is.
+    """
+
+    dataset: Dataset
+    settings: Settings
+    jobs: int
+    part: Part | None
+
+
+def read_options(
+    *,
+    videos: Path,
+    cache: Path,
+    streams: str | None,
+    config: Path | None,
+    faces: str,
+    labels: Path | None,
+    split: Path | None,
+    ids: Any,
+    video_stream: int | None,
+    audio_stream: int | None,
+    dtype: str | None,
+    precision: str,
+    device: str,
+    jobs: int | None,
+    partition: str | None = None,
+    scheduler: str | None = None,
+) -> Job:
+    """Find the videos and work out the streams; say what was found and chosen."""
+    from ..cache.index import open_catalog
+    from ..cache.layout import MARKER
+    from ..extract.annotate import find_disappeared
+    from ..extract.dataset import find_dataset
+    from ..extract.options import choose_options
+    from ..extract.plan import Part, take_part
+    from ..extract.prepare import make_settings
+
+    part = Part.parse(partition) if partition else None
+    options = choose_options(streams, dtype, config)
+    dataset = find_dataset(videos, labels=labels, split=split, ids=ids)
+    click.echo(f"{len(dataset.videos)} video(s) in {videos}; {dataset.layout}")
+    if videos.is_dir() and (cache / MARKER).exists() and (part is None or part.number == 1):
+        for line in find_disappeared(dataset, open_catalog(cache)).lines():
+            click.echo(f"  {line}")
+    if part:
+        dataset = take_part(dataset, part)
+        click.echo(f"part {part}: {len(dataset.videos)} of them")
+    for name, problem in dataset.problems:
+        click.echo(f"  {name}: {problem}")
+    settings = make_settings(
+        cache,
+        options,
+        faces=faces,
+        device=device,
+        precision=precision,
+        elsewhere=scheduler is not None,
+        video_stream=video_stream,
+        audio_stream=audio_stream,
+    )
+    jobs = show_settings(dataset, settings, options.reason, jobs, scheduler, faces)
+    return Job(dataset, settings, jobs, part)
+
+
+def show_settings(
+    dataset: Dataset,
+    settings: Settings,
+    reason: str,
+    jobs: int | None = None,
+    scheduler: str | None = None,
+    faces: str = "detect",
+) -> int:
+    """Say what was chosen; the number of processes."""
+    from ..executor import describe_scheduler
+    from ..extract.plan import sensible_jobs
+
+    if scheduler:
+        jobs, with_what = 1, f"with the workers of {scheduler}: {describe_scheduler(scheduler)}"
+    else:
+        jobs = jobs or sensible_jobs(dataset.videos, settings.device, settings.specs)
+        with_what = f"with {jobs} process(es)"
+    click.echo(f"faces: {faces}; computing on {settings.device} {with_what}")
+    click.echo(f"streams: {', '.join(spec.stream for spec in settings.specs)} ({reason})")
+    return jobs
 
 
 def failure_options(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -51,162 +235,10 @@ def failure_options(command: Callable[..., Any]) -> Callable[..., Any]:
                 metavar="N",
                 help="Stop when more videos than this failed [default: never].",
             ),
-            click.option(
-                "--retry-failed",
-                is_flag=True,
-                help="Try videos again that failed in an earlier run.",
-            ),
         ]
     ):
         command = option(command)
     return command
-
-
-def batch_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Parts of a data set, and what is shown or written instead of extracting."""
-    for option in reversed(
-        [
-            click.option(
-                "--partition",
-                metavar="I/N",
-                help="Extract part I of N only; the parts are balanced by duration.",
-            ),
-            click.option(
-                "--engine",
-                type=click.Choice(["local", "dask"]),
-                default="local",
-                show_default=True,
-                help="Processes of this machine, or the workers of a Dask scheduler.",
-            ),
-            click.option("--scheduler", metavar="ADDRESS", help="Of Dask, e.g. tcp://node1:8786."),
-            click.option("--dry-run", is_flag=True, help="Show what is missing; extract nothing."),
-            click.option("--status", is_flag=True, help="Show how far the runs of a cache are."),
-            click.option(
-                "--slurm-script",
-                type=click.Path(path_type=Path, dir_okay=False),
-                metavar="FILE",
-                help="Write a batch file for SLURM instead (docs/cluster.md).",
-            ),
-            click.option(
-                "--tasks",
-                type=click.IntRange(1),
-                default=8,
-                show_default=True,
-                help="With --slurm-script: tasks of the array.",
-            ),
-            click.option("--json", "as_json", is_flag=True, help="--dry-run, --status as JSON."),
-        ]
-    ):
-        command = option(command)
-    return command
-
-
-def show_plan(
-    dataset: Dataset, settings: Settings, jobs: int, *, retry_failed: bool, as_json: bool
-) -> None:
-    """Print what a run would do."""
-    from ..extract.survey import survey_extraction
-
-    found = survey_extraction(dataset, settings, retry_failed=retry_failed)
-    if as_json:
-        click.echo(json.dumps(dataclasses.asdict(found), indent=2))
-        return
-    for plan in found.streams:
-        click.echo(
-            f"  {plan.stream}@{plan.key[:8]}: {plan.complete} complete, {plan.missing} missing, "
-            f"{plan.stale} stale, {plan.quarantined} quarantined"
-        )
-    for video, reason in found.failures.items():
-        click.echo(f"  {video}: quarantined: {reason}")
-    if found.seconds is None:
-        time = "no estimate of the time, since no run of these streams is logged here yet"
-    else:
-        time = f"about {_duration(found.seconds / jobs)} with {jobs} process(es), as logged before"
-    click.echo(
-        f"to do: {found.videos} of {len(dataset.videos)} video(s), {_duration(found.duration)}; "
-        f"about {found.nbytes / 1e6:,.1f} MB; {time}"
-    )
-
-
-def show_status(cache: Path, *, as_json: bool) -> None:
-    """Print how far the logged runs are, what the cache holds, and which videos failed."""
-    from ..cache.layout import check_cache
-    from ..cache.status import cache_status
-    from ..extract.failures import read_failures
-    from ..extract.runlog import read_logs
-    from ..extract.survey import progress
-
-    check_cache(cache)
-    runs = [progress(run) for run in read_logs(cache)]
-    failures = read_failures(cache)
-    streams = [stream for stream in cache_status(cache).streams if stream.current]
-    if as_json:
-        content = {
-            "runs": [dataclasses.asdict(run) for run in runs],
-            "streams": [dataclasses.asdict(stream) for stream in streams],
-            "failures": [dataclasses.asdict(failure) for failure in failures.values()],
-        }
-        click.echo(json.dumps(content, indent=2, default=str))
-        return
-    for run in runs:
-        start = run.run.start
-        part = f", part {start['part']}" if start["part"] else ""
-        rest = f", {run.left} left"
-        if run.left and run.left_s is not None and run.state in ("running", "open"):
-            rest += f" (about {_duration(run.left_s)})"
-        click.echo(
-            f"{start['host']} {start['pid']}{part}: {run.state}; {run.extracted} extracted, "
-            f"{run.failed} failed{rest}; {run.frames_per_s:.0f} frames/s per process, at most "
-            f"{run.peak / 1e9:.1f} GB each; last line {_clock(run.run.last)}"
-        )
-    if not runs:
-        click.echo("no runs logged")
-    for stream in streams:
-        click.echo(
-            f"{stream.stream}@{stream.key[:8]}: {stream.present} present, {stream.missing} missing "
-            f"and {stream.stale} stale of the videos begun"
-        )
-    for failure in failures.values():
-        click.echo(f"failed: {failure.video}: {failure.reason}")
-
-
-def write_slurm_script(file: Path, context: click.Context, count: int) -> None:
-    """Write the batch file that runs this very command in parts."""
-    from ..cache.durable import write_bytes
-    from ..extract.slurm import slurm_script
-    from ..plugins import named_plugins
-
-    gpu = context.params["device"].startswith("cuda")
-    jobs = context.params["jobs"] or (1 if gpu else _TASK_JOBS)
-    plugins = [word for path, _ in named_plugins() for word in ("--plugin", path)]
-    words = ["vapipe", *plugins, "extract", *_repeated(context)]
-    if context.params["jobs"] is None:
-        words += ["--jobs", str(jobs)]
-    text = slurm_script(words, count=count, jobs=jobs, gpu=gpu, folder=Path.cwd())
-    write_bytes(file, text.encode())
-    click.echo(f"{file}: {count} tasks of {jobs} process(es); look at it, then: sbatch {file}")
-
-
-def _repeated(context: click.Context) -> Iterator[str]:
-    """The options of a command as they were given, but for those of its parts."""
-    own = ("partition", "dry_run", "status", "slurm_script", "tasks", "as_json")
-    for parameter in context.command.params:
-        source = context.get_parameter_source(parameter.name or "")
-        if parameter.name in own or source is not click.core.ParameterSource.COMMANDLINE:
-            continue
-        yield parameter.opts[0]
-        if not (isinstance(parameter, click.Option) and parameter.is_flag):
-            yield str(context.params[parameter.name or ""])
-
-
-def _duration(seconds: float) -> str:
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s"
-
-
-def _clock(seconds: float) -> str:
-    return datetime.fromtimestamp(seconds).astimezone().isoformat(" ", "seconds")
 
 
 @contextmanager

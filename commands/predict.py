@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from ..cache.store import FeatureStore
     from ..extract.dataset import Dataset, Video
-    from ..extract.video import Settings
+    from ..extract.task import Settings
     from ..fusion.runs.folder import Run
 
 
@@ -80,6 +80,7 @@ if TYPE_CHECKING:
     help="TOML file of the streams, where their weights have no name (docs/streams.md).",
 )
 @click.option("--video-stream", type=int, help="Index of the video stream, where a file has many.")
+@click.option("--audio-stream", type=int, help="Index of the audio stream, where a file has many.")
 @device_option
 def predict(
     run: Path,
@@ -95,6 +96,7 @@ def predict(
     faces: Path | None,
     config: Path | None,
     video_stream: int | None,
+    audio_stream: int | None,
     device: str,
 ) -> None:
     """Predict valence and arousal of every frame with the run folder RUN.
@@ -115,6 +117,7 @@ def predict(
         ("--faces", faces),
         ("--config", config),
         ("--video-stream", video_stream is not None),
+        ("--audio-stream", audio_stream is not None),
     ):
         if value and not inputs:
             raise click.UsageError(f"{option} is for video files: name them as INPUTS")
@@ -132,7 +135,9 @@ def predict(
                 show = partial(show_extraction, temporary=True)
                 folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="vapipe-"))
                 cache = Path(folder) / "cache"
-            failed = _extract(dataset, runs, cache, device, faces, config, video_stream, show)
+            failed = _extract(
+                dataset, runs, cache, device, faces, config, video_stream, audio_stream, show
+            )
             files = {s.id: video.path for video in dataset.videos for s in video.subjects}
         store = store or _open(cache or Path(DEFAULT_CACHE))
         chosen, lacking = _choose(runs, store, videos, partition, list(files))
@@ -199,35 +204,33 @@ def _extract(
     faces: Path | None,
     config: Path | None,
     video_stream: int | None,
+    audio_stream: int | None,
     show: Callable[[Dataset, Settings, int], tuple[int, int]],
 ) -> int:
     """Make the streams of all runs; how many videos had problems."""
     from ..device import choose_device
     from ..extract.options import choose_options
-    from ..extract.recreate import Wanted, recreate
-    from ..extract.run import sensible_jobs
+    from ..extract.plan import sensible_jobs
+    from ..extract.prepare import repeat_streams
     from ..fusion.runs.folder import require_configs
 
-    streams = {
-        (facts["stream"], facts["key"]): Wanted(facts["stream"], facts["key"], facts["config"])
-        for run in runs.values()
-        for facts in require_configs(run)
-    }
+    streams = [facts for run in runs.values() for facts in require_configs(run)]
     where = str(choose_device(device))
     described = choose_options(None, None, config).streams if config else ()
-    extractions = recreate(
-        list(streams.values()),
+    extractions = repeat_streams(
+        streams,
         cache=cache,
         device=where,
         described=described,
         crops_dir=faces,
         video_stream=video_stream,
+        audio_stream=audio_stream,
     )
-    names = ", ".join(f"{wanted.name}@{wanted.key[:8]}" for wanted in streams.values())
+    everything = [spec for settings in extractions for spec in settings.specs]
+    names = ", ".join(f"{spec.stream}@{spec.key()[:8]}" for spec in everything)
     click.echo(f"{len(dataset.videos)} video(s); streams as in training: {names}; on {where}")
     for name, problem in dataset.problems:
         click.echo(f"  {name}: {problem}", err=True)
-    everything = [stream for settings in extractions for stream in settings.streams]
     jobs = sensible_jobs(dataset.videos, where, everything)
     done, failed = zip(*(show(dataset, settings, jobs) for settings in extractions), strict=True)
     if not min(done):

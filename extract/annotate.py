@@ -15,7 +15,7 @@ from ..cache.labels import check_regular, fit_labels, read_label_file
 from ..cache.layout import write_labels
 from ..errors import LabelError
 from .dataset import Annotation, Dataset, Video
-from .video import Outcome
+from .task import Outcome
 
 
 def take_labels(

@@ -10,7 +10,7 @@ from ..errors import DiskFullError, MediaError, VapipeError, WriteVerificationEr
 from ..executor import Cause, Limits, TaskFailed
 from .plan import length_of
 from .runlog import Write
-from .video import Outcome, Task
+from .task import Outcome, Task
 
 _TELLING = 5  # so many first failures, all alike, are the set-up's and not the videos'
 _TIME_FACTOR = 100.0  # seconds per second of video; far more than the slowest encoder needs

@@ -18,7 +18,8 @@ from ..cache.header import read_header
 from ..cache.layout import timeline_path
 from ..errors import CacheError
 from .dataset import Video
-from .video import Task
+from .faces.official import quick_digest
+from .task import Settings, Task
 
 FOLDER = "failures"
 
@@ -32,19 +33,30 @@ class Circumstances:
         keys: stream -> key, of all streams asked for.
         crops: folder of official crops, "" where faces are searched.
         version: of vapipe.
+        reads: what of the file and beside it is read: streams, subjects, crop files.
     """
 
     file: Mapping[str, int]
     keys: Mapping[str, str]
     crops: str
     version: str
+    reads: Mapping[str, Any] = field(default_factory=dict)
 
     @staticmethod
-    def of(video: Video, keys: Mapping[str, str], crops: Path | None) -> Circumstances:
+    def of(video: Video, settings: Settings) -> Circumstances:
         """Those of now."""
         facts = video.path.stat()
         file = {"bytes": facts.st_size, "modified_ns": facts.st_mtime_ns}
-        return Circumstances(file, dict(keys), str(crops or ""), __version__)
+        crops = settings.crops_dir
+        reads = {
+            "video_stream": settings.video_stream,
+            "audio_stream": settings.audio_stream,
+            "subjects": {subject.id: subject.side for subject in video.subjects},
+            "crop_files": {s.id: quick_digest(crops / s.id) for s in video.subjects}
+            if crops
+            else {},
+        }
+        return Circumstances(file, settings.keys, str(crops or ""), __version__, reads)
 
 
 @dataclass(frozen=True)
@@ -110,8 +122,7 @@ def read_failures(root: Path) -> dict[str, Failure]:
 def passed_over(
     failures: Mapping[str, Failure],
     tasks: Sequence[Task],
-    keys: Mapping[str, str],
-    crops: Path | None,
+    settings: Settings,
 ) -> dict[str, Failure]:
     """The failures that still count, of videos of which something is missing."""
     return {
@@ -119,7 +130,7 @@ def passed_over(
         for task in tasks
         if task.incomplete
         and task.video.id in failures
-        and failures[task.video.id].circumstances == Circumstances.of(task.video, keys, crops)
+        and failures[task.video.id].circumstances == Circumstances.of(task.video, settings)
     }
 
 

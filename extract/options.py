@@ -20,15 +20,33 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import ConfigError
-from .faces.crops import CropConfig
-from .streams import StreamConfig
-from .views import View
+from .faces.crop_config import CropConfig
+from .views import WHOLE, View
 
 DEFAULT_STREAMS = ("onet", "logmel")
 DEFAULT_REASON = (
     "the embedded default: their weights ship with the dependencies or none are needed; "
     "choose others with --streams"
 )
+
+
+@dataclasses.dataclass(frozen=True)
+class StreamConfig:
+    """What the user asks for.
+
+    Attributes:
+        name: of the stream.
+        encoder: registered name of the encoder.
+        options: its (option, value) pairs.
+        dtype: stored precision.
+        view: which view of the crops it sees.
+    """
+
+    name: str
+    encoder: str
+    options: tuple[tuple[str, Any], ...] = ()
+    dtype: str = "float16"
+    view: View = WHOLE
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,19 +1,29 @@
-"""Works out what is missing of a data set; reads no media but what a file announces of itself."""
+"""Works out what is missing of a data set; loads no network, and opens no media but for lengths."""
 
 from __future__ import annotations
 
 import heapq
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from ..cache.catalog import Catalog, Place
 from ..cache.durable import digest_file
-from ..errors import ConfigError
+from ..cache.source import Source
+from ..errors import ConfigError, MediaError
 from .dataset import Dataset, Video
-from .media.lengths import announced
-from .streams import StreamFacts
-from .video import Task
+from .faces.official import CropFiles
+from .media.lengths import container_duration
+from .spec import EncoderSpec, differences
+from .task import Settings, Stale, Task
+
+# Seconds of video for which a process is worth starting: it takes seconds to import torch and to
+# load networks, and one process alone keeps more than one core busy (`prefetch.py`).
+_WORTH_A_PROCESS_S = 180.0  # with these streams alone ...
+_LIGHT = ("onet", "logmel")
+_WORTH_A_PROCESS_LARGE_S = 12.0  # ... and with a large network, which takes ten times as long
 
 
 @dataclass(frozen=True)
@@ -45,7 +55,7 @@ def partition(videos: Sequence[Video], count: int) -> list[list[Video]]:
     Every caller with the same files gets the same parts; no part is longer than 4/3 of what the
     best partition could do (Graham 1969, longest processing time first).
     """
-    lengths = [(announced(video.path)[0], video) for video in videos]
+    lengths = [(container_duration(video.path)[0], video) for video in videos]
     loads = [(0.0, number) for number in range(count)]
     parts: list[list[Video]] = [[] for _ in range(count)]
     for length, video in sorted(lengths, key=lambda pair: (-pair[0], pair[1].id)):
@@ -65,36 +75,139 @@ def take_part(dataset: Dataset, part: Part) -> Dataset:
     )
 
 
-def plan(dataset: Dataset, streams: Sequence[StreamFacts], catalog: Catalog) -> list[Task]:
-    """What is missing of each video: never extracted, or extracted from another file or key."""
-    return [_plan_video(video, streams, catalog) for video in dataset.videos]
+def plan(dataset: Dataset, settings: Settings, catalog: Catalog) -> list[Task]:
+    """What is missing of each video, and what is stale: made from another file or other options."""
+    streams = [_Stored.of(spec, catalog) for spec in settings.specs]
+    return [_plan_video(video, streams, settings, catalog) for video in dataset.videos]
 
 
-def _plan_video(video: Video, streams: Sequence[StreamFacts], catalog: Catalog) -> Task:
-    subjects = [subject.id for subject in video.subjects]
-    timeline = catalog.timelines.get(video.id)
-    source = timeline.facts["source"] if timeline else {}
-    same_file = timeline is not None and unchanged(video.path, source)
-    missing = {}
-    for stream in streams:
-        stored: Mapping[str, Place] = catalog.features.get((stream.config.name, stream.key), {})
-        owners = subjects if stream.modality == "visual" else [video.id]
-        lacking = tuple(
-            owner
-            for owner in owners
-            if not same_file or (place := stored.get(owner)) is None or place.misfit(timeline)
+@dataclass(frozen=True)
+class _Stored:
+    """What a cache holds of a stream.
+
+    Attributes:
+        spec: the stream asked for.
+        group: what is there under its key.
+        others: what is there under other keys, each with what differs.
+    """
+
+    spec: EncoderSpec
+    group: Mapping[str, Place]
+    others: tuple[tuple[Mapping[str, Place], str], ...]
+
+    @staticmethod
+    def of(spec: EncoderSpec, catalog: Catalog) -> _Stored:
+        key = spec.key()
+        others = tuple(
+            (group, _otherwise(spec, group.folder.provenance["config"]))
+            for (stream, other), group in catalog.features.items()
+            if stream == spec.stream and other != key
         )
+        return _Stored(spec, catalog.features.get((spec.stream, key), {}), others)
+
+
+def _otherwise(spec: EncoderSpec, config: Mapping[str, Any]) -> str:
+    """What differs from a stream under another key."""
+    try:
+        return f"made otherwise: {differences(EncoderSpec.from_json(spec.stream, config), spec)}"
+    except ConfigError:
+        return "imported, or made by another version of vapipe"
+
+
+def _plan_video(
+    video: Video, streams: Sequence[_Stored], settings: Settings, catalog: Catalog
+) -> Task:
+    timeline = catalog.timelines.get(video.id)
+    subjects = [subject.id for subject in video.subjects]
+    sides = {subject.id: subject.side for subject in video.subjects if subject.side}
+    sources = _Sources(video, timeline, settings)
+    missing: dict[str, tuple[str, ...]] = {}
+    stale: list[Stale] = []
+    for stored in streams:
+        spec, lacking = stored.spec, []
+        for owner in subjects if spec.modality == "visual" else [video.id]:
+            place = stored.group.get(owner)
+            reason = sources.stale_reason(place, spec, owner, sides.get(owner)) if place else None
+            if place is None:
+                reason = next((why for group, why in stored.others if owner in group), None)
+            if reason is not None:
+                stale.append(Stale(spec.stream, owner, reason))
+            if place is None or reason is not None:
+                lacking.append(owner)
         if lacking:
-            missing[stream.config.name] = lacking
-    subjects_known = timeline is not None and timeline.facts["subjects"] == subjects
-    return Task(video, missing, timeline=not (same_file and subjects_known))
+            missing[spec.stream] = tuple(lacking)
+    fits = sources.timeline_fits(subjects, sides) and not stale
+    return Task(video, missing, timeline=not fits, stale=tuple(stale))
+
+
+class _Sources:
+    """What the rows of one video are to be made of, as far as its timeline tells."""
+
+    def __init__(self, video: Video, timeline: Place | None, settings: Settings) -> None:
+        self._timeline, self._settings = timeline, settings
+        self._facts = timeline.facts if timeline else {}
+        known = timeline is not None and unchanged(video.path, self._facts["source"])
+        default = self._facts.get("media", {}).get("default", {})
+        chosen = settings.video_stream, settings.audio_stream
+        video_stream, audio_stream = (
+            default.get(kind) if index is None else index
+            for kind, index in zip(("video", "audio"), chosen, strict=True)
+        )
+        self._source = Source(
+            self._facts["source"]["sha256"] if known else "",
+            video_stream="" if video_stream is None else str(video_stream),
+            audio_stream="none" if audio_stream is None else str(audio_stream),
+        )
+
+    def timeline_fits(self, subjects: Sequence[str], sides: Mapping[str, str]) -> bool:
+        """Whether the timeline is of this file, this stream of it and these subjects."""
+        if not self._source.sha256:
+            return False
+        noted = Source.of(self._facts["source"]).video_stream
+        return (
+            noted == self._source.video_stream != ""
+            and self._facts["subjects"] == subjects
+            and self._facts.get("sides", {}) == sides
+        )
+
+    def stale_reason(
+        self, place: Place, spec: EncoderSpec, owner: str, side: str | None
+    ) -> str | None:
+        """Why rows that are there are not those asked for; None where they are."""
+        if self._timeline is None:
+            return "of a video no longer known"
+        if not self._source.sha256:
+            return "made from an earlier version of the video file"
+        stored = Source.parse(place.facts)
+        reason = stored.stale_reason(self._wanted(spec, owner, side, stored))
+        if reason is None and place.rows != self._timeline.rows:
+            return f"made for {place.rows} frames, the timeline has {self._timeline.rows}"
+        return reason
+
+    def _wanted(self, spec: EncoderSpec, owner: str, side: str | None, stored: Source) -> Source:
+        if spec.crops is None:
+            return self._source
+        pictures = self._source._replace(audio_stream="")
+        if spec.crops.source == "detect":
+            return pictures._replace(subject=side or "main")
+        if spec.crops.source == "crops":
+            return pictures._replace(crops=self._crops(owner, stored))
+        return pictures
+
+    def _crops(self, owner: str, stored: Source) -> str:
+        """Digest of an owner's crop files; contents are read only where something has changed."""
+        try:
+            files = CropFiles((self._settings.crops_dir or Path()) / owner)
+        except MediaError:
+            return "none"  # extraction says why
+        return stored.crops if files.quick_digest() == stored.crop_files else files.digest()
 
 
 def length_of(task: Task, catalog: Catalog) -> tuple[float, int]:
     """Seconds and frames of a task's video: as the cache knows them, else as the file announces."""
     timeline = None if task.timeline else catalog.timelines.get(task.video.id)
     if timeline is None:
-        return announced(task.video.path)
+        return container_duration(task.video.path)
     return timeline.rows / timeline.facts["fps"], timeline.rows
 
 
@@ -104,3 +217,18 @@ def unchanged(path: Path, source: dict) -> bool:
     if facts.st_size != source["bytes"]:
         return False
     return facts.st_mtime_ns == source["modified_ns"] or digest_file(path) == source["sha256"]
+
+
+def sensible_jobs(videos: Sequence[Video], device: str, streams: Sequence[EncoderSpec]) -> int:
+    """How many processes are worth starting: one for a GPU, few for little work."""
+    if device != "cpu":
+        return 1
+    cores = len(os.sched_getaffinity(0))
+    light = all(stream.encoder in _LIGHT for stream in streams)
+    worth = _WORTH_A_PROCESS_S if light else _WORTH_A_PROCESS_LARGE_S
+    seconds = 0.0
+    for video in videos:
+        seconds += container_duration(video.path)[0]
+        if seconds >= cores * worth:
+            break
+    return max(1, min(cores, len(videos), int(seconds / worth)))

@@ -6,10 +6,9 @@ Where worker processes extract, this one loads no weights.
 
 from __future__ import annotations
 
-import os
 import resource
 import socket
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, closing
 from dataclasses import replace
 from functools import lru_cache, partial
@@ -35,7 +34,7 @@ from .attempts import (
     may_pass,
     outcome_of,
 )
-from .dataset import Dataset, Video
+from .dataset import Dataset
 from .failures import (
     Circumstances,
     Failure,
@@ -45,17 +44,11 @@ from .failures import (
     read_failures,
     write_failure,
 )
-from .media.lengths import announced
 from .plan import Part, length_of, plan
 from .runlog import open_log
-from .streams import Stream, StreamConfig, StreamFacts, bind, doubled
-from .video import Outcome, Settings, Task, extract_video
-
-# Seconds of video for which a process is worth starting: it takes seconds to import torch and to
-# load networks, and one process alone keeps more than one core busy (`overlap.py`).
-_WORTH_A_PROCESS_S = 180.0  # with these streams alone ...
-_LIGHT = ("onet", "logmel")
-_WORTH_A_PROCESS_LARGE_S = 12.0  # ... and with a large network, which takes ten times as long
+from .spec import find_duplicate_streams
+from .task import Outcome, Settings, Task
+from .video import Stream, extract_video
 
 
 def run_extraction(
@@ -119,22 +112,15 @@ def _run(
             retries=policy.retries,
             retry_if=may_pass,
         )
-        if apart or scheduler is not None:
-            streams = describe_elsewhere(settings, execute)
-        else:
-            streams = describe_streams(settings)
-        for one, other in doubled(streams):
+        for one, other in find_duplicate_streams(settings.specs):
             warn(
                 f"streams {one} and {other} are the same network on the same input; "
                 "the second adds nothing"
             )
-        keys = {stream.config.name: stream.key for stream in streams}
-        write_current(settings.cache, keys)
+        keys = settings.keys
         failures = read_failures(settings.cache)
-        tasks = plan(dataset, streams, catalog)
-        given_up = (
-            {} if policy.retry_failed else passed_over(failures, tasks, keys, settings.crops_dir)
-        )
+        tasks = plan(dataset, settings, catalog)
+        given_up = {} if policy.retry_failed else passed_over(failures, tasks, settings)
         todo = []
         for task in tasks:
             video = task.video
@@ -151,6 +137,11 @@ def _run(
                 todo.append(task)
         if jobs > 1 or scheduler is not None:  # a long video begun last would be waited for alone
             todo.sort(key=lambda task: -length_of(task, catalog)[0])
+        if todo and scheduler is None and apart:
+            _try_loading(settings, execute)
+        elif todo and scheduler is None:
+            load_streams(settings)
+        write_current(settings.cache, keys)
         if todo:
             log = scope.enter_context(
                 open_log(
@@ -167,7 +158,7 @@ def _run(
             tried = execute(partial(_attempt, settings), todo, on_attempt=attempts.note)
             for task, answer in scope.enter_context(closing(tried)):
                 outcome = outcome_of(task, answer)
-                _note(task, outcome, settings, keys, failures)
+                _note(task, outcome, settings, failures)
                 yield take_labels(outcome, task.video, dataset, settings.cache, catalog)
                 attempts.check_number()
     if part is None:
@@ -190,7 +181,6 @@ def _note(
     task: Task,
     outcome: Outcome,
     settings: Settings,
-    keys: Mapping[str, str],
     failures: Mapping[str, Failure],
 ) -> None:
     """Write down that a video failed, or strike out that it did.
@@ -203,7 +193,7 @@ def _note(
             video=video.id,
             path=str(video.path),
             reason=outcome.problems[0],
-            circumstances=Circumstances.of(video, keys, settings.crops_dir),
+            circumstances=Circumstances.of(video, settings),
             trace=outcome.trace,
             media=known_media(settings.cache, video.id),
             host=socket.gethostname(),
@@ -213,46 +203,27 @@ def _note(
         clear_failure(settings.cache, video.id)
 
 
-def sensible_jobs(videos: Sequence[Video], device: str, streams: Sequence[StreamConfig]) -> int:
-    """How many processes are worth starting: one for a GPU, few for little work."""
-    if device != "cpu":
-        return 1
-    cores = len(os.sched_getaffinity(0))
-    light = all(stream.encoder in _LIGHT for stream in streams)
-    worth = _WORTH_A_PROCESS_S if light else _WORTH_A_PROCESS_LARGE_S
-    seconds = 0.0
-    for video in videos:
-        seconds += announced(video.path)[0]
-        if seconds >= cores * worth:
-            break
-    return max(1, min(cores, len(videos), int(seconds / worth)))
-
-
-def describe_streams(settings: Settings) -> list[StreamFacts]:
-    """Load the streams' encoders and tell what they are.
+def _try_loading(settings: Settings, execute: Callable[..., Any]) -> None:
+    """Load the networks in a process of its own, before the first video.
 
     Raises:
-        ConfigError: unknown encoder or option, missing weights.
+        ConfigError: weights do not fit, or the loading kills the process.
+        WeightsError: likewise.
     """
-    return [stream.facts() for stream in bind_all(settings)]
-
-
-def describe_elsewhere(settings: Settings, execute: Callable[..., Any]) -> list[StreamFacts]:
-    """The same in a process of its own; this one loads no weights.
-
-    Raises:
-        ConfigError: as above, or the loading kills the process.
-    """
-    ((_, answer),) = execute(describe_streams, [settings], limits=Limits(), retry_if=crashed)
+    ((_, answer),) = execute(_load, [settings], limits=Limits(), retry_if=crashed)
     if not isinstance(answer, TaskFailed):
-        return answer
+        return
     if answer.error is not None:
         raise answer.error
     raise ConfigError(
         f"a worker process died ({answer.reason}) while it loaded the encoders of "
-        f"{', '.join(config.name for config in settings.streams)}; there may be too little "
+        f"{', '.join(spec.stream for spec in settings.specs)}; there may be too little "
         "memory, or a library is broken: try one stream at a time, with --jobs 1"
     )
+
+
+def _load(settings: Settings) -> None:
+    load_streams(settings)
 
 
 def _attempt(settings: Settings, task: Task) -> Outcome:
@@ -264,13 +235,13 @@ def _attempt(settings: Settings, task: Task) -> Outcome:
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        outcome = extract_video(task, settings, bind_all(settings))
+        outcome = extract_video(task, settings, load_streams(settings))
     finally:
         torch.set_num_threads(threads)
     return replace(outcome, peak=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
 
 
 @lru_cache(maxsize=1)
-def bind_all(settings: Settings) -> tuple[Stream, ...]:
-    """Load the encoders once per process."""
-    return tuple(bind(config, settings.crops, settings.device) for config in settings.streams)
+def load_streams(settings: Settings) -> tuple[Stream, ...]:
+    """Load the encoders once per process; each must be the one specified."""
+    return tuple(Stream(spec, spec.load(settings.device)) for spec in settings.specs)

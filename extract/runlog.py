@@ -112,6 +112,50 @@ def read_logs(root: Path) -> list[LoggedRun]:
     return runs
 
 
+@dataclass(frozen=True)
+class RunProgress:
+    """How far one run is.
+
+    Attributes:
+        run: its log.
+        state: "running", "done", "stopped", "killed", "open" (only its own host could tell whether
+            it still runs), or an error.
+        extracted, failed: videos; a failed one may get another try.
+        left: videos that it has not finished.
+        frames_per_s: of one process, on average.
+        peak: resident bytes of a process at most.
+        left_s: seconds that the rest may take, None where nothing tells.
+    """
+
+    run: LoggedRun
+    state: str
+    extracted: int
+    failed: int
+    left: int
+    frames_per_s: float
+    peak: int
+    left_s: float | None
+
+
+def sum_up(run: LoggedRun) -> RunProgress:
+    """Sum up a log."""
+    final = list(run.final().values())
+    done = [unit for unit in final if unit["outcome"] == "extracted"]
+    left = run.start["todo"] - len(final)
+    seconds = sum(unit["seconds"] for unit in done)
+    elapsed = run.last - run.start["time"]
+    return RunProgress(
+        run=run,
+        state=run.state(),
+        extracted=len(done),
+        failed=len(final) - len(done),
+        left=left,
+        frames_per_s=sum(unit["rows"] for unit in done) / seconds if seconds else 0.0,
+        peak=max((unit["peak_bytes"] for unit in final), default=0),
+        left_s=elapsed / len(final) * left if final else None,
+    )
+
+
 def _records(path: Path) -> Iterator[dict[str, Any]]:
     for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
         try:

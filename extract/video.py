@@ -18,13 +18,16 @@ from ..cache.durable import digest_file
 from ..cache.layout import write_features, write_timeline
 from ..cache.shard import ShardWriter
 from ..cache.timeline import Valid, usable
-from .dataset import Subject, Video
-from .encoders import AudioEncoder, VisualEncoder
-from .faces.crops import CropConfig, describe_crop_files, read_crops
+from .dataset import Subject
+from .encoders import AudioEncoder, Encoder, VisualEncoder
+from .faces.crop_config import CropConfig
+from .faces.crops import describe_crop_files, read_crops
 from .media.audio import read_audio
 from .media.probe import MediaInfo, probe
-from .overlap import ahead
-from .streams import Stream, StreamConfig
+from .prefetch import prefetch
+from .spec import EncoderSpec
+from .task import Outcome, Settings, Task
+from .views import View
 
 _REASONS = {
     Valid.NO_FACE: "without a face",
@@ -36,77 +39,11 @@ _VERSIONED = ("vapipe", "torch", "torchaudio", "torchvision", "facenet-pytorch",
 
 
 @dataclass(frozen=True)
-class Settings:
-    """What is the same for every video of a run; picklable, sent to worker processes.
+class Stream:
+    """A stream ready to run: what it is, and its network."""
 
-    Attributes:
-        cache: the cache folder.
-        streams: the streams asked for.
-        crops: how faces are found and cropped.
-        crops_dir: folder of official crops, or None.
-        device: torch device.
-        video_stream: index of the container's video stream, None for the default one.
-    """
-
-    cache: Path
-    streams: tuple[StreamConfig, ...]
-    crops: CropConfig
-    crops_dir: Path | None = None
-    device: str = "cpu"
-    video_stream: int | None = None
-
-
-@dataclass(frozen=True)
-class Task:
-    """One video and what of it is missing.
-
-    Attributes:
-        video: the video.
-        streams: stream name -> owners (item or video ids) whose rows are missing.
-        timeline: whether the timeline must be written.
-    """
-
-    video: Video
-    streams: Mapping[str, tuple[str, ...]]
-    timeline: bool
-
-    @property
-    def incomplete(self) -> bool:
-        """Whether anything is missing."""
-        return self.timeline or bool(self.streams)
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """How a video went.
-
-    Attributes:
-        video: its id.
-        status: "complete" (nothing was missing), "extracted", "failed", or "quarantined" (failed
-            in an earlier run, not tried again).
-        notes: what the user should know of it.
-        problems: what could not be done, and why.
-        trace: traceback of an error that vapipe does not expect.
-        fault: of what fails: "media" (the file), "set-up" (cache, options, weights), "unexpected"
-            or "death" (of the worker process).
-        rows: frames T; 0 when unknown.
-        duration: seconds of video.
-        units: shards written.
-        seconds: wall time.
-        peak: resident bytes of the process at most so far.
-    """
-
-    video: str
-    status: str
-    notes: tuple[str, ...] = ()
-    problems: tuple[str, ...] = ()
-    trace: str = ""
-    fault: str = ""
-    rows: int = 0
-    duration: float = 0.0
-    units: int = 0
-    seconds: float = 0.0
-    peak: int = 0
+    spec: EncoderSpec
+    encoder: Encoder
 
 
 def extract_video(task: Task, settings: Settings, streams: Sequence[Stream]) -> Outcome:
@@ -117,34 +54,32 @@ def extract_video(task: Task, settings: Settings, streams: Sequence[Stream]) -> 
         CacheError: the cache cannot be written, or a stream's values do not fit its precision.
     """
     began = time.perf_counter()
-    info = probe(task.video.path, video_stream=settings.video_stream)
-    source = describe_source(task.video.path)
+    path = task.video.path
+    info = probe(path, video_stream=settings.video_stream, audio_stream=settings.audio_stream)
+    source = {**describe_source(path), "video_stream": str(info.index)}
     if task.timeline:
         write_timeline(
             settings.cache,
             task.video.id,
             info.timeline,
             subjects=[subject.id for subject in task.video.subjects],
+            sides={subject.id: subject.side for subject in task.video.subjects if subject.side},
             source=source,
             media=info.facts(),
         )
-    notes = list(info.damage)
-    visual = [
-        s for s in streams if s.encoder.modality == "visual" and s.config.name in task.streams
-    ]
-    audio = [s for s in streams if s.encoder.modality == "audio" and s.config.name in task.streams]
-    if visual:
-        digests: dict[str, str] = {}
-        if settings.crops.source == "crops":
-            subjects = _subjects(task, visual)
-            digests, surplus = describe_crop_files(
-                info, settings.crops, subjects, settings.crops_dir
-            )
+    notes = [*info.damage, *(str(each) for each in task.stale)]
+    lacking = [stream for stream in streams if stream.spec.stream in task.streams]
+    for crops in dict.fromkeys(stream.spec.crops for stream in lacking):
+        group = [stream for stream in lacking if stream.spec.crops == crops]
+        if crops is None:
+            owners = {task.video.id: _heard(info)}
+            blocks = _audio_blocks(task, group, info)
+        else:
+            subjects = _subjects(task, group)
+            owners, surplus = _seen(info, crops, subjects, settings.crops_dir)
             notes += surplus
-        blocks = _visual_blocks(task, settings, visual, info)
-        notes += _write(task, settings, visual, info, source, blocks, digests)
-    if audio:
-        notes += _write(task, settings, audio, info, source, _audio_blocks(task, audio, info), {})
+            blocks = _visual_blocks(task, settings, group, crops, info)
+        notes += _write(task, settings, group, info, source, owners, blocks)
     return Outcome(
         video=task.video.id,
         status="extracted",
@@ -179,24 +114,24 @@ def _write(
     streams: Sequence[Stream],
     info: MediaInfo,
     source: Mapping[str, Any],
+    owners: Mapping[str, Mapping[str, str]],
     blocks: Iterator[_Block],
-    digests: Mapping[str, str],
 ) -> list[str]:
     """Write blocks of rows to the shards of their units; notes on unusable rows."""
     with ExitStack() as stack:
         units = {
-            (stream.config.name, owner): _Unit(
-                stack, settings, stream, owner, info, source, digests.get(owner)
+            (stream.spec.stream, owner): _Rows(
+                stack, settings, stream, owner, info, {**source, **owners[owner]}
             )
             for stream in streams
-            for owner in task.streams[stream.config.name]
+            for owner in task.streams[stream.spec.stream]
         }
         for name, owner, features, codes in blocks:
             units[name, owner].append(features, codes)
     return [note for unit in units.values() for note in unit.notes()]
 
 
-class _Unit:
+class _Rows:
     """The rows of one owner in one stream on their way to a shard."""
 
     def __init__(
@@ -207,23 +142,22 @@ class _Unit:
         owner: str,
         info: MediaInfo,
         source: Mapping[str, Any],
-        crops_digest: str | None,
     ) -> None:
-        self._label = f"{owner}: {stream.config.name}"
+        spec = stream.spec
+        self._label = f"{owner}: {spec.stream}"
         self._codes: Counter[int] = Counter()
         self._writer: ShardWriter = stack.enter_context(
             write_features(
                 settings.cache,
                 owner,
-                stream=stream.config.name,
-                key=stream.key,
-                modality=stream.encoder.modality,
+                stream=spec.stream,
+                key=spec.key(),
+                modality=spec.modality,
                 rows=len(info.timeline),
                 dim=stream.encoder.dim,
-                source={name: source[name] for name in ("name", "bytes", "sha256")},
-                config=stream.identity,
-                dtype=stream.config.dtype,
-                facts={"crops_sha256": crops_digest} if crops_digest else None,
+                source={name: value for name, value in source.items() if name != "modified_ns"},
+                config=spec.to_json(),
+                dtype=spec.dtype,
                 versions=_versions(),
             )
         )
@@ -243,38 +177,57 @@ class _Unit:
         ]
 
 
+def _heard(info: MediaInfo) -> dict[str, str]:
+    """What the rows of sound are made of, beside the video stream that they follow."""
+    return {"audio_stream": "none" if info.audio is None else str(info.audio.index)}
+
+
+def _seen(
+    info: MediaInfo, crops: CropConfig, subjects: Sequence[Subject], crops_dir: Path | None
+) -> tuple[dict[str, dict[str, str]], list[str]]:
+    """What each subject's rows of pictures are made of; notes on crop files left out."""
+    if crops.source == "crops":
+        return describe_crop_files(info, crops, subjects, crops_dir)
+    if crops.source == "frame":  # all subjects see the same
+        return {subject.id: {} for subject in subjects}, []
+    return {subject.id: {"subject": subject.side or "main"} for subject in subjects}, []
+
+
 _Block = tuple[str, str, np.ndarray, np.ndarray]  # stream, owner, features [n, D], codes [n]
 
 
 def _visual_blocks(
-    task: Task, settings: Settings, streams: Sequence[Stream], info: MediaInfo
+    task: Task, settings: Settings, streams: Sequence[Stream], crops: CropConfig, info: MediaInfo
 ) -> Iterator[_Block]:
     """Decode once, crop once per subject, feed every visual stream that lacks the subject."""
-    margin = settings.crops.face_margin
-    encoders = [(s.config, s.encoder) for s in streams if isinstance(s.encoder, VisualEncoder)]
+    encoders = [
+        (s.spec.stream, View(s.spec.view), s.encoder)
+        for s in streams
+        if isinstance(s.encoder, VisualEncoder)
+    ]
     subjects = _subjects(task, streams)
-    crops = read_crops(info, settings.crops, subjects, settings.crops_dir, settings.device)
-    for batch in ahead(crops):
-        for config, encoder in encoders:
-            for owner in task.streams[config.name]:
+    batches = read_crops(info, crops, subjects, settings.crops_dir, settings.device)
+    for batch in prefetch(batches):
+        for name, view, encoder in encoders:
+            for owner in task.streams[name]:
                 codes = batch.codes[owner]
                 use = usable(codes)
                 features = np.zeros((len(codes), encoder.dim), np.float32)
                 if use.any():
-                    seen = config.view.apply(batch.crops[owner][use], owner)
-                    features[use] = encoder.encode(seen, margin=config.view.margin(margin))
-                yield config.name, owner, features, codes
+                    seen = view.apply(batch.crops[owner][use], owner)
+                    features[use] = encoder.encode(seen, margin=view.margin(crops.face_margin))
+                yield name, owner, features, codes
 
 
 def _subjects(task: Task, streams: Sequence[Stream]) -> list[Subject]:
     """The subjects that at least one of the visual streams lacks."""
-    owners = {owner for stream in streams for owner in task.streams[stream.config.name]}
+    owners = {owner for stream in streams for owner in task.streams[stream.spec.stream]}
     return [subject for subject in task.video.subjects if subject.id in owners]
 
 
 def _audio_blocks(task: Task, streams: Sequence[Stream], info: MediaInfo) -> Iterator[_Block]:
     """Decode the audio once per stream; its rows belong to the video, not to a subject."""
-    encoders = {s.config.name: s.encoder for s in streams if isinstance(s.encoder, AudioEncoder)}
+    encoders = {s.spec.stream: s.encoder for s in streams if isinstance(s.encoder, AudioEncoder)}
     for name, encoder in encoders.items():
         for features, codes in encoder.encode(read_audio(info), info.timeline):
             yield name, task.video.id, features, codes

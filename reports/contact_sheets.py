@@ -25,10 +25,11 @@ from ..cache.timeline import Valid, usable
 from ..errors import CacheError, ConfigError, MediaError
 from ..executor import Limits, TaskFailed, run_tasks
 from ..extract.dataset import subjects_of
-from ..extract.faces.crops import CropConfig, read_crops
+from ..extract.faces.crop_config import CropConfig
+from ..extract.faces.crops import read_crops
 from ..extract.media.probe import probe
 from ..extract.plan import unchanged
-from ..extract.recreate import Wanted, crop_config
+from ..extract.spec import crop_facts
 from ..extract.video_files import video_files
 
 FACES = 8  # of an item
@@ -121,8 +122,8 @@ def _crops_of(stream: StoredStream) -> CropConfig:
         raise ConfigError(
             f"stream {stream.name} was made of face crops, not of videos; look at those files"
         )
-    config = crop_config(Wanted(stream.name, stream.key, stream.config), None)
-    made = config.identity()
+    config = CropConfig.from_json(facts)
+    facts, made = _as_now(facts), crop_facts(config)
     odd = sorted(name for name in {**facts, **made} if facts.get(name) != made.get(name))
     if odd:
         named = ", ".join(f"{name} is {made.get(name)}, was {facts.get(name)}" for name in odd)
@@ -130,6 +131,14 @@ def _crops_of(stream: StoredStream) -> CropConfig:
             f"stream {stream.name} was cropped otherwise than vapipe does here: {named}"
         )
     return config
+
+
+def _as_now(facts: Mapping[str, Any]) -> dict[str, Any]:
+    """What a shard says of its crops; the version before this one named the detector otherwise."""
+    if facts.get("version") != 2:
+        return dict(facts)
+    now = {name: value for name, value in facts.items() if name not in ("version", "weights")}
+    return {**now, "detector": facts.get("weights", {})}
 
 
 def choose_items(report: CacheReport, stream: StoredStream | None, count: int) -> list[ItemFacts]:
@@ -325,9 +334,9 @@ def _from_cache(store: FeatureStore, report: CacheReport, item: ItemFacts) -> Sh
             continue
         name = f"{stream.name}@{stream.key}"
         codes[stream.label] = _letters(store.status(item.id, name))
-        encoder = stream.config.get("encoder", {})
-        if not sound and isinstance(encoder, Mapping) and encoder.get("name") == "logmel":
-            sound = _strip(store.read(item.id, name), store.valid(item.id, name), encoder)
+        eps = _eps(stream.config)
+        if not sound and eps is not None:
+            sound = _strip(store.read(item.id, name), store.valid(item.id, name), eps)
     return Sheet(item.id, item.video.rows, item.video.seconds, codes=codes, sound=sound)
 
 
@@ -344,9 +353,19 @@ def _bins(rows: np.ndarray, most: int) -> list[slice]:
     return [slice(start, stop) for start, stop in pairwise(bounds)]
 
 
-def _strip(features: np.ndarray, valid: np.ndarray, encoder: Mapping[str, Any]) -> bytes:
+def _eps(config: Mapping[str, Any]) -> float | None:
+    """What logmel added to the power; None of other streams."""
+    encoder = config.get("encoder")
+    if encoder == "logmel":
+        return float(config["options"]["eps"])
+    if isinstance(encoder, Mapping) and encoder.get("name") == "logmel":  # the version before
+        return float(encoder.get("eps", 1e-6))
+    return None
+
+
+def _strip(features: np.ndarray, valid: np.ndarray, eps: float) -> bytes:
     """Log-mel rows [T, bands] as a picture: time to the right, bands upwards, black if unheard."""
-    quiet = float(np.log(encoder.get("eps", 1e-6)))
+    quiet = float(np.log(eps))
     heard = valid > 0
     starts = [rows.start for rows in _bins(features, _STRIP[0])]
     bands = [band.start for band in _bins(features.T, _STRIP[1])]

@@ -7,6 +7,7 @@ import shlex
 import numpy as np
 import pytest
 from clips import PAL, constant_times, write_clip
+from extraction import settings_of
 from plugged import forget_afterwards
 from terminal import vapipe_
 
@@ -15,10 +16,10 @@ from vapipe.cache import ConfigError, FeatureStore
 from vapipe.cache.layout import read_current
 from vapipe.extract import VisualEncoder, create_encoder, list_encoders
 from vapipe.extract.dataset import find_dataset
-from vapipe.extract.faces.crops import CropConfig
+from vapipe.extract.faces.crop_config import CropConfig
+from vapipe.extract.options import StreamConfig
 from vapipe.extract.run import run_extraction
-from vapipe.extract.streams import StreamConfig, bind
-from vapipe.extract.video import Settings
+from vapipe.extract.spec import make_specs
 from vapipe.fusion import create_head, describe_head, list_heads
 
 ENCODER = '''
@@ -33,9 +34,6 @@ class Process(VisualEncoder):
 
     def __init__(self, *, device="cpu"):
         pass
-
-    def identity(self):
-        return {"name": self.name}
 
     def encode(self, crops, *, margin=0.0):
         return np.tile(np.float32(divmod(os.getpid(), 1000)), (len(crops), 1))
@@ -119,7 +117,9 @@ def test_worker_processes_find_them(plug_in, videos, tmp_path):
     assert os.getpid() not in found
 
 
-def test_dask_workers_find_them_and_load_them_anew_when_they_changed(plug_in, videos, tmp_path):
+def test_dask_workers_find_them_and_load_them_anew_when_they_changed(
+    plug_in, videos, tmp_path, monkeypatch
+):
     distributed = pytest.importorskip("distributed")
     os.environ[plugins.VARIABLE] = ""  # of the Dask workers, which begin here
     with distributed.LocalCluster(
@@ -127,12 +127,13 @@ def test_dask_workers_find_them_and_load_them_anew_when_they_changed(plug_in, vi
     ) as cluster:
         keys = []
         for text in (ENCODER, ENCODER + "\n# changed\n"):
-            plug_in(text)
-            streams = (StreamConfig("process", "process"),)
             cache = tmp_path / f"cache{len(keys)}"
-            settings = Settings(cache, streams, CropConfig(source="frame"))
-            address = cluster.scheduler_address
-            outcomes = list(run_extraction(find_dataset(videos), settings, scheduler=address))
+            with monkeypatch.context() as patch:
+                forget_afterwards(patch)  # as another process of the planner would begin
+                plug_in(text)
+                settings = settings_of(cache, (StreamConfig("process", "process"),))
+                address = cluster.scheduler_address
+                outcomes = list(run_extraction(find_dataset(videos), settings, scheduler=address))
             assert [outcome.status for outcome in outcomes] == ["extracted"] * 2
             keys.append(read_current(cache)["process"])
             assert os.getpid() not in processes(cache)
@@ -145,16 +146,16 @@ def test_the_text_of_the_file_is_part_of_the_key(plug_in, monkeypatch):
         with monkeypatch.context() as patch:
             forget_afterwards(patch)
             file = plug_in(text)
-            stream = bind(StreamConfig("process", "process"), CropConfig(), "cpu")
-            assert stream.identity["plugin"] == dict(plugins.named_plugins())[str(file)]
-            keys.append(stream.key)
+            (spec,) = make_specs([StreamConfig("process", "process")], CropConfig())
+            assert spec.plugin == dict(plugins.named_plugins())[str(file)]
+            keys.append(spec.key())
     assert keys[0] == keys[1] != keys[2]
-    assert "plugin" not in bind(StreamConfig("logmel", "logmel"), CropConfig(), "cpu").identity
+    assert make_specs([StreamConfig("logmel", "logmel")], CropConfig())[0].plugin is None
 
 
 def test_batch_files_name_them(plug_in, videos, tmp_path):
     file = plug_in(ENCODER, "my encoder.py")
-    words = ("extract", "--videos", videos, "--streams", "process", "--slurm-script", "job.sh")
+    words = ("slurm", "job.sh", "--videos", videos, "--streams", "process")
     assert vapipe_("--plugin", "my encoder.py", *words).exit_code == 0
     (line,) = [line for line in (tmp_path / "job.sh").read_text().splitlines() if "srun" in line]
     assert shlex.split(line)[:5] == ["exec", "srun", "vapipe", "--plugin", str(file)]
@@ -185,7 +186,7 @@ def test_a_file_that_is_not_there(tmp_path):
     [
         ("import nowhere_to_be_found", "ModuleNotFoundError: No module named"),
         ("1 +", "SyntaxError: invalid syntax"),
-        (ENCODER.replace('"process"', '"onet"'), "ValueError: encoder `onet` is already ONetEn"),
+        (ENCODER.replace('"process"', '"onet"'), "ValueError: encoder `onet` is already ONetOp"),
         (HEAD.replace('"first"', '"grjca"'), "ValueError: head `grjca` is already GRJCA"),
     ],
 )

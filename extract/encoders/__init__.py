@@ -1,22 +1,24 @@
 """Encoders: what turns crops or sound into embeddings, by name."""
 
 from . import facenet, hf_speech, ir50, logmel, onet, resnet50, timm_network, vggish, wavlm
-from .base import AudioEncoder, Encoder, VisualEncoder
+from .base import AudioEncoder, Encoder, EncoderOptions, VisualEncoder
 from .registry import (
     create_encoder,
+    encoder_options,
     list_encoders,
     list_families,
     register_encoder,
     register_family,
-    same_values,
     summarise_encoder,
 )
 
 __all__ = [
     "AudioEncoder",
     "Encoder",
+    "EncoderOptions",
     "VisualEncoder",
     "create_encoder",
+    "encoder_options",
     "facenet",
     "hf_speech",
     "ir50",
@@ -27,7 +29,6 @@ __all__ = [
     "register_encoder",
     "register_family",
     "resnet50",
-    "same_values",
     "summarise_encoder",
     "timm_network",
     "vggish",

@@ -1,15 +1,91 @@
-"""What every encoder is: a named, configured, frozen network or transform."""
+"""What every encoder is: its options, which know all but the network, and the network itself.
+
+Nothing here imports torch: what a stream is, is worked out for 60,000 videos without it.
+"""
 
 from __future__ import annotations
 
+import dataclasses
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
-from typing import Any, ClassVar, Literal
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 
-from ...cache.timeline import Timeline
-from ..media.audio import AudioBlock
+from ...errors import ConfigError
+
+if TYPE_CHECKING:
+    from ...cache.timeline import Timeline
+    from ..media.audio import AudioBlock
+    from ..weights.files import WeightFile
+
+PRECISIONS = ("float32", "bfloat16", "auto")
+
+
+@dataclass(frozen=True)
+class EncoderOptions(ABC):
+    """The options of one encoder: the fields of a frozen dataclass, checked when it is made.
+
+    Attributes:
+        registered: the name, or the prefix of a family.
+        modality: what it reads.
+        dim: length D of an embedding, None where only the network tells.
+    """
+
+    registered: ClassVar[str]
+    modality: ClassVar[Literal["visual", "audio"]]
+    dim: ClassVar[int | None] = None
+
+    @property
+    def name(self) -> str:
+        """The registered name, or PREFIX:MEMBER of a family."""
+        member = getattr(self, "member", None)
+        return f"{self.registered}:{member}" if member else self.registered
+
+    @abstractmethod
+    def load(self, device: str) -> Encoder:
+        """Load the network.
+
+        Raises:
+            WeightsError: missing or wrong weights.
+            ConfigError: no such device, or the network cannot compute there as asked.
+        """
+
+    def weights_files(self) -> dict[str, WeightFile]:
+        """The files of weights by the option that names each, checked but not read as networks.
+
+        Raises:
+            WeightsError: missing or wrong weights.
+        """
+        return {}
+
+    def describe(self) -> dict[str, Any]:
+        """The options that determine values, as plain values; weights and precision stand apart."""
+        apart = {"member", "precision", *self.weights_options()}
+        return {
+            field.name: getattr(self, field.name)
+            for field in dataclasses.fields(self)
+            if field.name not in apart
+        }
+
+    @classmethod
+    def weights_options(cls) -> tuple[str, ...]:
+        """The options that name weights; their digests count, not their names."""
+        names = {field.name for field in dataclasses.fields(cls)}
+        return ("weights",) if "weights" in names else ()
+
+
+def check_precision(encoder: str, precision: str) -> None:
+    """Refuse a precision that no network computes in.
+
+    Raises:
+        ConfigError: names those that there are.
+    """
+    if precision not in PRECISIONS:
+        raise ConfigError(
+            f"encoder `{encoder}`: precision `{precision}` is none of {', '.join(PRECISIONS)}"
+        )
 
 
 class VisualEncoder(ABC):
@@ -25,10 +101,6 @@ class VisualEncoder(ABC):
     name: str
     dim: int
     input_size: int
-
-    @abstractmethod
-    def identity(self) -> dict[str, Any]:
-        """Name, options, weights digest and precision: all that determines the values; JSON."""
 
     @abstractmethod
     def encode(self, crops: np.ndarray, *, margin: float = 0.0) -> np.ndarray:
@@ -55,10 +127,6 @@ class AudioEncoder(ABC):
     modality: ClassVar[Literal["audio"]] = "audio"
     name: str
     dim: int
-
-    @abstractmethod
-    def identity(self) -> dict[str, Any]:
-        """Name, options, weights digest and precision: all that determines the values; JSON."""
 
     @abstractmethod
     def encode(

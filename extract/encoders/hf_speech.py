@@ -4,109 +4,107 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
 from typing import Any
 
-import torch
-from torch import nn
-
 from ...cache.durable import digest_file
 from ...errors import ConfigError, WeightsError
-from ..media.audio import RATE
-from ..weights.checkpoints import read_state
-from .pretrained import load_strictly
+from ..media import RATE
+from ..weights.files import WeightFile
+from .base import Encoder, EncoderOptions, check_precision
 from .registry import register_family
-from .speech import SpeechEncoder, choose_layers
-from .waveform import cut_steps
+from .waveform import choose_layers, cut_steps
 
 _WEIGHTS = ("model.safetensors", "pytorch_model.bin")
 _CONFIG, _PREPROCESSOR = "config.json", "preprocessor_config.json"
 
 
 @register_family("hf")
-class HFSpeechEncoder(SpeechEncoder):
+@dataclass(frozen=True, kw_only=True)
+class HFSpeechOptions(EncoderOptions):
     """Hidden states of a transformers speech network: wav2vec 2.0, HuBERT, WavLM, data2vec.
 
     The package is optional; configuration and weights come from a folder as the hub has it. Sound
     is cut as for `wavlm`, features are interpolated from the middles of what they see.
+
+    Attributes:
+        member: the network's name on the hub, as "facebook/hubert-base-ls960".
+        weights: folder with config.json, preprocessor_config.json, and model.safetensors or
+            pytorch_model.bin.
+        layer: hidden state after a layer from 1, or from the end as -1; several of them, or
+            "mean" for all, are averaged.
+        chunk: seconds that a window contributes.
+        context: seconds on either side of them.
+        precision: float32, bfloat16, or auto.
     """
 
-    def __init__(
-        self,
-        member: str,
-        *,
-        weights: str | PathLike[str] | None = None,
-        layer: int | str | Sequence[int] = -1,
-        chunk: float = 10.0,
-        context: float = 1.5,
-        precision: str = "auto",
-        device: torch.device | str = "cpu",
-    ) -> None:
-        """Load the weights.
+    modality = "audio"
+    member: str
+    weights: str | PathLike[str] | None = None
+    layer: int | str | Sequence[int] = -1
+    chunk: float = 10.0
+    context: float = 1.5
+    precision: str = "auto"
 
-        Args:
-            member: the network's name on the hub, as "facebook/hubert-base-ls960".
-            weights: folder with config.json, preprocessor_config.json, and model.safetensors or
-                pytorch_model.bin.
-            layer: hidden state after a layer from 1, or from the end as -1; several of them, or
-                "mean" for all, are averaged.
-            chunk: seconds that a window contributes.
-            context: seconds on either side of them.
-            precision: float32, bfloat16, or auto.
-            device: torch device.
-
-        Raises:
-            WeightsError: no folder given, a file is not in it, or the weights do not fit.
-            ConfigError: transformers is not installed, the network does not read a waveform of
-                16 kHz, options out of range, or no such device.
-        """
-        self.name = f"hf:{member}"
-        transformers = _package(self.name)
-        if weights is None:
+    def __post_init__(self) -> None:
+        """Refuse options out of range, and a network that does not read the waveform."""
+        check_precision(self.name, self.precision)
+        _package(self.name)
+        if self.weights is None:
             raise WeightsError(
                 f"encoder `{self.name}`: nothing is downloaded here; get the files of "
-                f"huggingface.co/{member} yourself and give the option weights=FOLDER"
+                f"huggingface.co/{self.member} yourself and give the option weights=FOLDER"
             )
-        super().__init__(precision=precision, device=device)
-        folder = Path(weights).expanduser()
-        files = [_file(self.name, folder, _CONFIG), _file(self.name, folder, _PREPROCESSOR)]
-        files.append(_file(self.name, folder, *_WEIGHTS))
-        config = transformers.AutoConfig.from_pretrained(str(folder), local_files_only=True)
-        normalise = _reads_waveform(self.name, config, json.loads(files[1].read_text()))
+        cut_steps(self.name, chunk=self.chunk, context=self.context, hop=1, field=1)
+        self._files()
+
+    @property
+    def _folder(self) -> Path:
+        return Path(self.weights or "").expanduser()
+
+    def _files(self) -> list[Path]:
+        wanted: tuple[tuple[str, ...], ...] = ((_CONFIG,), (_PREPROCESSOR,), _WEIGHTS)
+        return [_file(self.name, self._folder, *names) for names in wanted]
+
+    def weights_files(self) -> dict[str, WeightFile]:
+        """The three files of the folder: they decide the values together."""
+        return {
+            f"weights/{path.name}": WeightFile(
+                path.name, self.name, path, digest_file(path), path.stat().st_size
+            )
+            for path in self._files()
+        }
+
+    def load(self, device: str) -> Encoder:
+        """Load the network."""
+        from ..networks.hf_speech import HiddenStates, load_hf_network
+        from .speech import SpeechEncoder
+
+        transformers = _package(self.name)
+        config = transformers.AutoConfig.from_pretrained(
+            str(self._folder), local_files_only=True, trust_remote_code=False
+        )
+        preprocessor = json.loads((self._folder / _PREPROCESSOR).read_text())
+        normalise = _reads_waveform(self.name, config, preprocessor)
+        layers = choose_layers(self.name, self.layer, config.num_hidden_layers)
         hop, field = feature_steps(config.conv_stride, config.conv_kernel)
-        steps = cut_steps(self.name, chunk=chunk, context=context, hop=hop, field=field)
-        network = transformers.AutoModel.from_config(config)
-        load_strictly(network, _rename(read_state(files[2]), network), files[2])
-        layers = choose_layers(self.name, layer, config.num_hidden_layers)
-        self.use(
-            _HiddenStates(network.eval().requires_grad_(False), layers, normalise),
+        network = load_hf_network(config, self._files()[-1])
+        return SpeechEncoder(
+            HiddenStates(network, layers, normalise),
+            name=self.name,
             dim=config.hidden_size,
-            steps=steps,
-            layers=layers,
-            facts={"weights": {file.name: digest_file(file) for file in files}},
+            steps=cut_steps(
+                self.name, chunk=self.chunk, context=self.context, hop=hop, field=field
+            ),
+            precision=self.precision,
+            device=device,
         )
 
 
-class _HiddenStates(nn.Module):
-    """Waveforms [b, n] to the mean of some hidden states, [b, F, D] float32."""
-
-    def __init__(self, network: nn.Module, layers: tuple[int, ...], normalise: bool) -> None:
-        super().__init__()
-        self.network = network
-        self._layers = layers
-        self._normalise = normalise
-
-    def forward(self, sound: torch.Tensor) -> torch.Tensor:
-        if self._normalise:  # as Wav2Vec2FeatureExtractor
-            variance, mean = torch.var_mean(sound, dim=1, correction=0, keepdim=True)
-            sound = (sound - mean) / torch.sqrt(variance + 1e-7)
-        sound = sound.to(next(self.parameters()).dtype)
-        states = self.network(sound, output_hidden_states=True).hidden_states
-        return torch.stack([states[layer].float() for layer in self._layers]).mean(dim=0)
-
-
 def _package(encoder: str) -> Any:
+    """transformers, whose import takes no second: it imports its parts on demand."""
     try:
         import transformers
     except ImportError as error:
@@ -151,18 +149,3 @@ def feature_steps(strides: Sequence[int], kernels: Sequence[int]) -> tuple[int, 
         field += (kernel - 1) * hop
         hop *= stride
     return hop, field
-
-
-def _rename(state: dict[str, torch.Tensor], network: Any) -> dict[str, torch.Tensor]:
-    """Names as in the network: without the prefix of a larger one and its heads."""
-    prefix = f"{network.base_model_prefix}."
-    if any(key.startswith(prefix) for key in state):
-        state = {k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)}
-    for old, new in (("weight_g", "original0"), ("weight_v", "original1")):
-        state = {
-            key.replace(f".conv.{old}", f".conv.parametrizations.weight.{new}"): value
-            for key, value in state.items()
-        }
-    if "masked_spec_embed" in network.state_dict():  # of training; some files lack it
-        state.setdefault("masked_spec_embed", network.masked_spec_embed)
-    return state

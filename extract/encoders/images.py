@@ -2,58 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
-
 import numpy as np
 import torch
 from torch import nn
 from torch.nn import functional
 
 from ...device import choose_device
-from ...errors import ConfigError
-from ..weights.files import WeightFile
 from .base import VisualEncoder
+from .image_input import ImageInput
 from .precision import exactly, place, resolve_precision, torch_dtype
 
-IMAGENET_MEAN = (0.485, 0.456, 0.406)  # of RGB in 0..1, as torchvision's weights expect
-IMAGENET_STD = (0.229, 0.224, 0.225)
 _CPU_PIXELS = 1 << 18  # of a batch: more of them fall out of the cache and halve the speed
 _GPU_BATCH = 256
-
-
-@dataclass(frozen=True)
-class ImageInput:
-    """What a network sees of a crop.
-
-    Attributes:
-        size: side in pixels that the whole crop is scaled to.
-        centre: side of the part in the middle that the network gets; None for all of it.
-        mean: subtracted from RGB in 0..1.
-        std: what is left is divided by it.
-        filter: how pixels are interpolated; always antialiased.
-    """
-
-    size: int
-    centre: int | None = None
-    mean: tuple[float, float, float] = (0.5, 0.5, 0.5)
-    std: tuple[float, float, float] = (0.5, 0.5, 0.5)
-    filter: Literal["bilinear", "bicubic"] = "bilinear"
-
-    @property
-    def side(self) -> int:
-        """Side of the network's input in pixels."""
-        return self.size if self.centre is None else self.centre
-
-    def identity(self) -> dict[str, Any]:
-        """All of it as plain JSON values."""
-        return {
-            "size": self.size,
-            "centre": self.side,
-            "mean": list(self.mean),
-            "std": list(self.std),
-            "filter": self.filter,
-        }
 
 
 class ImageNetwork:
@@ -132,71 +92,50 @@ class ImageNetwork:
 
 
 class ImageEncoder(VisualEncoder):
-    """A frozen network on whole crops; a subclass says which, and what the network sees.
+    """A frozen network on whole crops."""
 
-    Its constructor calls this one's, then opens the weights, then `use`s the network.
-    """
-
-    unit_length: ClassVar[bool] = False  # whether embeddings are l2-normalised, in float32
-
-    def __init__(self, *, precision: str, device: torch.device | str) -> None:
-        """Settle where and how exactly the network computes.
-
-        Raises:
-            ConfigError: an unknown precision, or no such device.
-        """
-        self._device = choose_device(device)
-        self._precision = resolve_precision(precision, self._device, self.name)
-
-    def use(
+    def __init__(
         self,
         network: nn.Module,
-        file: WeightFile,
         *,
+        name: str,
         dim: int,
         given: ImageInput,
+        precision: str,
+        device: torch.device | str,
+        unit_length: bool = False,
         foldable: bool = True,
     ) -> None:
-        """Take a network, evaluating and with its weights, into service; see `ImageNetwork`.
+        """Take a network into service.
+
+        Args:
+            network: evaluating, with its weights, float32, on the CPU.
+            name: the encoder's, for messages.
+            dim: length D of what the network gives.
+            given: what it sees of a crop.
+            precision: float32, bfloat16, or auto.
+            device: where it runs.
+            unit_length: whether embeddings are l2-normalised, in float32.
+            foldable: whether its forward is plain enough to be traced.
 
         Raises:
-            ConfigError: the network does not work in this precision.
+            ConfigError: an unknown precision, no such device, or the network does not work so.
         """
+        place = choose_device(device)
+        self.name = name
         self.dim = dim
         self.input_size = given.side
-        self._digest = file.sha256
+        self._unit_length = unit_length
         self._network = ImageNetwork(
             network,
             given=given,
-            precision=self._precision,
-            device=self._device,
-            encoder=self.name,
+            precision=resolve_precision(precision, place, name),
+            device=place,
+            encoder=name,
             foldable=foldable,
         )
-
-    def identity(self) -> dict[str, Any]:
-        """All that determines the values."""
-        return {
-            "name": self.name,
-            "weights": self._digest,
-            "input": self._network.given.identity(),
-            "precision": self._precision,
-        }
 
     def encode(self, crops: np.ndarray, *, margin: float = 0.0) -> np.ndarray:
         """Embed whole crops [n, S, S, 3] uint8; [n, D] float32, of unit length if said so."""
         embedded = self._network(crops)
-        return (functional.normalize(embedded) if self.unit_length else embedded).numpy()
-
-
-def check_side(encoder: str, option: str, side: int, *, low: int, high: int = 1024) -> None:
-    """Refuse sides of images that no network takes.
-
-    Raises:
-        ConfigError: out of range.
-    """
-    if isinstance(side, bool) or not isinstance(side, int) or not low <= side <= high:
-        raise ConfigError(
-            f"encoder `{encoder}`: {option} must be a whole number of pixels in {low}..{high}, "
-            f"got {side}"
-        )
+        return (functional.normalize(embedded) if self._unit_length else embedded).numpy()

@@ -2,192 +2,73 @@
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Iterable, Iterator
-from typing import Any
+from dataclasses import dataclass
 
-import numpy as np
-import torch
-from torchaudio.functional import melscale_fbanks
-
-from ...cache.timeline import Timeline, Valid
 from ...errors import ConfigError
-from ..media.audio import RATE, AudioBlock
-from .base import AudioEncoder
-from .pooling import IntervalMean
+from ..media import RATE
+from .base import Encoder, EncoderOptions
 from .registry import register_encoder
-
-_PIECE = 1024  # spectra computed at once
 
 
 @register_encoder("logmel")
-class LogMelEncoder(AudioEncoder):
+@dataclass(frozen=True, kw_only=True)
+class LogMelOptions(EncoderOptions):
     """ln(mean power + eps) per Slaney mel band.
 
     Spectra stand on a fixed grid of the clock (every `hop` samples, centred); one counts for the
     time around its centre. A frame's power is their mean over its interval, each weighted by the
     overlap, so no position is ever rounded. A frame of which less than half is heard is NO_AUDIO.
+
+    Attributes:
+        bands: number of mel bands.
+        f_min: lower end of the lowest band in hertz.
+        f_max: upper end of the highest band in hertz.
+        window: length of the Hann window in samples (at 16 kHz).
+        hop: samples between spectra.
+        n_fft: length of the transform; the window is padded with zeros.
+        eps: power added before the logarithm; 1e-6 is some 84 dB below full scale.
     """
 
-    def __init__(
-        self,
-        *,
-        bands: int = 128,
-        f_min: float = 0.0,
-        f_max: float = 8000.0,
-        window: int = 400,
-        hop: int = 160,
-        n_fft: int = 1024,
-        eps: float = 1e-6,
-        device: torch.device | str = "cpu",
-    ) -> None:
-        """Build the filters.
+    modality = "audio"
+    bands: int = 128
+    f_min: float = 0.0
+    f_max: float = 8000.0
+    window: int = 400
+    hop: int = 160
+    n_fft: int = 1024
+    eps: float = 1e-6
 
-        Args:
-            bands: number of mel bands.
-            f_min: lower end of the lowest band in hertz.
-            f_max: upper end of the highest band in hertz.
-            window: length of the Hann window in samples (at 16 kHz).
-            hop: samples between spectra.
-            n_fft: length of the transform; the window is padded with zeros.
-            eps: power added before the logarithm; 1e-6 is some 84 dB below full scale.
-            device: torch device.
+    def __post_init__(self) -> None:
+        """Refuse options out of range.
 
         Raises:
-            ConfigError: options out of range, or a band that no bin of the transform falls into.
+            ConfigError: names them.
         """
-        if not (0 < hop <= window <= n_fft and window % 2 == 0):
+        for name in ("f_min", "f_max", "eps"):  # 20 and 20.0 are one option
+            object.__setattr__(self, name, float(getattr(self, name)))
+        if not (0 < self.hop <= self.window <= self.n_fft and self.window % 2 == 0):
             raise ConfigError(
                 "logmel: needs 0 < hop <= window <= n_fft and an even window, got "
-                f"hop={hop}, window={window}, n_fft={n_fft}"
+                f"hop={self.hop}, window={self.window}, n_fft={self.n_fft}"
             )
-        if not 0 <= f_min < f_max <= RATE / 2:
+        if not 0 <= self.f_min < self.f_max <= RATE / 2:
             raise ConfigError(
-                f"logmel: needs 0 <= f_min < f_max <= {RATE // 2}, got f_min={f_min}, f_max={f_max}"
+                f"logmel: needs 0 <= f_min < f_max <= {RATE // 2}, got f_min={self.f_min}, "
+                f"f_max={self.f_max}"
             )
-        if bands < 1 or not 1e-12 <= eps <= 1:
+        if self.bands < 1 or not 1e-12 <= self.eps <= 1:
             raise ConfigError(
-                f"logmel: needs bands >= 1 and eps in 1e-12..1, got bands={bands}, eps={eps}"
+                f"logmel: needs bands >= 1 and eps in 1e-12..1, got bands={self.bands}, "
+                f"eps={self.eps}"
             )
-        self.dim = bands
-        self._options = {
-            "bands": bands,
-            "f_min": float(f_min),
-            "f_max": float(f_max),
-            "window": window,
-            "hop": hop,
-            "n_fft": n_fft,
-            "eps": float(eps),
-        }
-        self._span, self._hop, self._n_fft, self._eps = window, hop, n_fft, eps
-        self._device = torch.device(device)
-        self._window = torch.hann_window(window, device=self._device)
-        with warnings.catch_warnings():  # torchaudio warns of what is refused below
-            warnings.simplefilter("ignore", UserWarning)
-            filters = melscale_fbanks(
-                n_fft // 2 + 1, f_min, f_max, bands, RATE, norm="slaney", mel_scale="slaney"
-            )
-        if empty := int((filters.sum(dim=0) == 0).sum()):
-            raise ConfigError(
-                f"logmel: {empty} of {bands} bands hold no bin of an n_fft of {n_fft}; raise n_fft "
-                "or lower bands"
-            )
-        self._filters = filters.to(self._device)
 
-    def identity(self) -> dict[str, Any]:
-        """All that determines the values."""
-        return {"name": self.name, **self._options, "rate": RATE, "precision": "float32"}
+    @property
+    def dim(self) -> int:
+        """One value per band."""
+        return self.bands
 
-    def encode(
-        self, blocks: Iterable[AudioBlock], timeline: Timeline
-    ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """Rows of the timeline in order: features [n, bands] float32, codes [n] uint8."""
-        edges = timeline.edges() * RATE  # in samples, fractional
-        pool = IntervalMean(edges, dim=self.dim, shortest=1.0)
-        for low, high, power in self._power(blocks):
-            yield from self._rows(pool, float(low[0]))
-            pool.push(low, high, power)
-        yield from self._rows(pool, np.inf)
+    def load(self, device: str) -> Encoder:
+        """Build the filters."""
+        from .logmel_spectra import LogMelEncoder
 
-    def _rows(self, pool: IntervalMean, until: float) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        for means, covered in pool.take(until):
-            heard = covered >= 0.5
-            features = np.where(heard[:, None], np.log(means + self._eps), 0.0)
-            codes = np.where(heard, Valid.AUDIO, Valid.NO_AUDIO)
-            yield features.astype(np.float32), codes.astype(np.uint8)
-
-    def _power(
-        self, blocks: Iterable[AudioBlock]
-    ) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
-        """Pieces of successive spectra: the time [low, high) each stands for, power [m, bands].
-
-        Times in samples; outside a run of blocks the signal counts as silent, but is not covered.
-        """
-        half = self._span // 2
-        run: _Run | None = None
-        for block in blocks:
-            if run is not None and run.stop != block.start:
-                yield from self._spectra(run, run.stop + half)
-                run = None
-            if run is None:
-                run = _Run(block.start)
-            run.append(block.samples)
-            yield from self._spectra(run, run.stop - half)
-        if run is not None:
-            yield from self._spectra(run, run.stop + half)
-
-    def _spectra(
-        self, run: _Run, until: int
-    ) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
-        """The spectra not yet taken whose centre is at or before `until` and in the run's reach."""
-        hop, half = self._hop, self._span // 2
-        first = run.spectrum if run.spectrum is not None else _nearest(run.start, hop)
-        last = min(until // hop, _nearest(run.stop - 1, hop))
-        for begin in range(first, last + 1, _PIECE):
-            centres = np.arange(begin, min(begin + _PIECE, last + 1)) * hop
-            samples = run.cut(int(centres[0]) - half, int(centres[-1]) + half)
-            low = np.maximum(centres - hop / 2, run.start)
-            high = np.minimum(centres + hop / 2, run.stop)
-            covers = high > low
-            yield low[covers], high[covers], self._transform(samples)[covers]
-        run.spectrum = max(first, last + 1)
-        run.forget(run.spectrum * hop - half)
-
-    @torch.inference_mode()
-    def _transform(self, samples: np.ndarray) -> np.ndarray:
-        """Mel power [m, bands] float64 of windows every `hop` in samples [(m-1) hop + window]."""
-        frames = torch.from_numpy(samples).to(self._device).unfold(0, self._span, self._hop)
-        spectra = torch.fft.rfft(frames * self._window, n=self._n_fft)  # [m, n_fft/2 + 1]
-        power = spectra.real.square() + spectra.imag.square()
-        return (power @ self._filters).double().cpu().numpy()
-
-
-def _nearest(sample: int, hop: int) -> int:
-    """Index of the spectrum that stands for a sample: centre - hop/2 <= sample < centre + hop/2."""
-    return (2 * sample + hop) // (2 * hop)
-
-
-class _Run:
-    """Successive samples with silence around; the part still needed is kept."""
-
-    def __init__(self, start: int) -> None:
-        self.start = start  # first sample of the run
-        self.stop = start
-        self.spectrum: int | None = None  # index of the next spectrum
-        self._first = start  # of what is kept
-        self._kept = np.zeros(0, np.float32)
-
-    def append(self, samples: np.ndarray) -> None:
-        self._kept = np.concatenate([self._kept, samples])
-        self.stop += len(samples)
-
-    def cut(self, first: int, stop: int) -> np.ndarray:
-        """Samples [first, stop), zero outside the run."""
-        before, after = max(0, self._first - first), max(0, stop - self.stop)
-        inner = self._kept[max(0, first - self._first) : max(0, stop - self._first)]
-        return np.pad(inner, (before, after))
-
-    def forget(self, before: int) -> None:
-        drop = min(max(0, before - self._first), len(self._kept))
-        self._kept = self._kept[drop:]
-        self._first += drop
+        return LogMelEncoder(self, device)

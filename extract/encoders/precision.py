@@ -9,28 +9,23 @@ from typing import Any
 import torch
 from torch.nn import functional
 
-from ...device import bfloat16_is_fast
+from ...device import fast_precision
 from ...errors import ConfigError
+from .base import check_precision
 
-PRECISIONS = ("float32", "bfloat16", "auto")
 _LEAST_COSINE = 0.98  # sound networks reach 0.999
 
 
 def resolve_precision(precision: str, device: torch.device, encoder: str) -> str:
     """ "float32" or "bfloat16"; "auto" is bfloat16 where the device computes it fast.
 
-    Resolved before a stream's key is made, so that a key never stands for two precisions.
-
     Raises:
         ConfigError: an unknown precision.
     """
-    if precision not in PRECISIONS:
-        raise ConfigError(
-            f"encoder `{encoder}`: precision `{precision}` is none of {', '.join(PRECISIONS)}"
-        )
+    check_precision(encoder, precision)
     if precision != "auto":
         return precision
-    return "bfloat16" if bfloat16_is_fast(device) else "float32"
+    return fast_precision(str(device))
 
 
 def torch_dtype(precision: str) -> torch.dtype:

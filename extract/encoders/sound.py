@@ -8,11 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ...cache.timeline import Timeline, Valid
-from ..media.audio import RATE, AudioBlock
+from ..media import RATE
+
+if TYPE_CHECKING:
+    from ..media.audio import AudioBlock
 
 _ROWS = 64  # rows given out at once, at most
 _SPAN = 60 * RATE  # samples that rows given out at once span, at most

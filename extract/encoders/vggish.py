@@ -2,126 +2,75 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from typing import Any, Literal
 
-import numpy as np
-import torch
-
-from ...cache.timeline import Timeline, usable
-from ...device import choose_device
 from ...errors import ConfigError
-from ..media.audio import RATE, AudioBlock
-from ..weights.checkpoints import load_network
-from .base import AudioEncoder
-from .precision import exactly, place, resolve_precision, torch_dtype
+from ..weights.files import WeightFile
+from .base import Encoder, EncoderOptions, check_precision
 from .pretrained import open_weights
 from .registry import register_encoder
-from .sound import rows_with_sound
-from .vggish_patches import BANDS, LENGTH, SPECTRA, VGGishPatches
 
-_CPU_BATCH = 32  # patches per call of the network
+DIM = 128
 
 
 @register_encoder("vggish")
-class VGGishEncoder(AudioEncoder):
+@dataclass(frozen=True, kw_only=True)
+class VGGishOptions(EncoderOptions):
     """VGGish (Hershey et al. 2017) of one log-mel patch per frame.
 
     A patch begins at the sample nearest to where it should, at most 31 us off at any frame rate;
     its spectra are computed from there, not taken from a grid. Without sound around it, it hears
     silence; a frame of which less than half is heard is NO_AUDIO.
+
+    Attributes:
+        weights: name or path of the weights.
+        placement: "centre" has the patch's middle at the frame's time; "forward" has its beginning
+            there, as common ports do.
+        relu: whether the last layer ends in its ReLU, as AudioSet's does.
+        pca: AudioSet's PCA with whitening, clipped to -2..2: whether, or name or path of its
+            parameters.
+        precision: float32, bfloat16, or auto.
     """
 
-    def __init__(
-        self,
-        *,
-        weights: str = "vggish",
-        placement: Literal["centre", "forward"] = "centre",
-        relu: bool = True,
-        pca: bool | str = False,
-        precision: str = "auto",
-        device: torch.device | str = "cpu",
-    ) -> None:
-        """Load the weights.
+    modality = "audio"
+    dim = DIM
+    weights: str = "vggish"
+    placement: Literal["centre", "forward"] = "centre"
+    relu: bool = True
+    pca: bool | str = False
+    precision: str = "auto"
 
-        Args:
-            weights: name or path of the weights.
-            placement: "centre" has the patch's middle at the frame's time; "forward" has its
-                beginning there, as common ports do.
-            relu: whether the last layer ends in its ReLU, as AudioSet's does.
-            pca: AudioSet's PCA with whitening, clipped to -2..2: whether, or name or path of its
-                parameters.
-            precision: float32, bfloat16, or auto.
-            device: torch device.
-
-        Raises:
-            WeightsError: weights are absent or do not fit.
-            ConfigError: options out of range or at odds, or no such device.
-        """
-        if placement not in ("centre", "forward"):
+    def __post_init__(self) -> None:
+        """Refuse options out of range or at odds."""
+        check_precision(self.name, self.precision)
+        if self.placement not in ("centre", "forward"):
             raise ConfigError(
-                f"encoder `vggish`: placement `{placement}` is neither centre nor forward"
+                f"encoder `vggish`: placement `{self.placement}` is neither centre nor forward"
             )
-        if pca and not relu:
+        if self.pca and not self.relu:
             raise ConfigError(
                 "encoder `vggish`: the PCA was fitted to values after the last ReLU; use relu=true "
                 "with it, or pca=false"
             )
-        self._device = choose_device(device)
-        self.dim = 128
-        self._precision = resolve_precision(precision, self._device, self.name)
-        self._dtype = torch_dtype(self._precision)
-        file = open_weights(weights, architecture="vggish", encoder=self.name)
-        self._network = place(
-            load_network(file),
-            self._device,
-            self._precision,
-            sample=torch.linspace(-4, 2, SPECTRA * BANDS).view(1, 1, SPECTRA, BANDS),
-            encoder=self.name,
-            images=True,
-        )
-        self._pca, pca_digest = None, None
-        if pca:
-            chosen = "vggish-pca" if pca is True else pca
-            pca_file = open_weights(chosen, architecture="vggish-pca", encoder=self.name)
-            self._pca, pca_digest = load_network(pca_file).to(self._device), pca_file.sha256
-        self._patches = VGGishPatches(self._device)
-        self._relu = relu
-        self._before = LENGTH // 2 if placement == "centre" else 0
-        self._identity = {
-            "name": self.name,
-            "weights": file.sha256,
-            "placement": placement,
-            "relu": relu,
-            "pca": pca_digest,
-            "rate": RATE,
-            "precision": self._precision,
+
+    @classmethod
+    def weights_options(cls) -> tuple[str, ...]:
+        """Both name files."""
+        return ("weights", "pca")
+
+    def weights_files(self) -> dict[str, WeightFile]:
+        """The network's, and the PCA's where it is asked for."""
+        named: dict[str, Any] = {"weights": (self.weights, "vggish")}
+        if self.pca:
+            named["pca"] = ("vggish-pca" if self.pca is True else self.pca, "vggish-pca")
+        return {
+            option: open_weights(weights, architecture, encoder=self.name)
+            for option, (weights, architecture) in named.items()
         }
 
-    def identity(self) -> dict[str, Any]:
-        """All that determines the values."""
-        return dict(self._identity)
+    def load(self, device: str) -> Encoder:
+        """Load the network."""
+        from .vggish_network import VGGishEncoder
 
-    def encode(
-        self, blocks: Iterable[AudioBlock], timeline: Timeline
-    ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """Rows of the timeline in order: features [n, 128] float32, codes [n] uint8."""
-        reach = {"before": self._before + 1, "after": LENGTH - self._before + 1}
-        for rows in rows_with_sound(blocks, timeline, **reach):
-            heard = usable(rows.codes)
-            features = np.zeros((len(heard), self.dim), np.float32)
-            if heard.any():
-                starts = np.rint(rows.moments[heard]).astype(np.int64) - self._before
-                samples = rows.sound.cut(int(starts[0]), int(starts[-1]) + LENGTH)
-                features[heard] = self._embed(samples, starts - starts[0])
-            yield features, rows.codes
-
-    def _embed(self, samples: np.ndarray, starts: np.ndarray) -> np.ndarray:
-        batch = len(starts) if self._device.type == "cuda" else _CPU_BATCH
-        with exactly():
-            patches = self._patches(samples, starts)[:, None].to(self._dtype)  # [n, 1, 96, 64]
-            parts = [self._network(part).float() for part in patches.split(batch)]
-            embedding = torch.cat(parts)
-            embedding = embedding.relu() if self._relu else embedding
-            embedding = self._pca(embedding) if self._pca is not None else embedding
-            return embedding.cpu().numpy()
+        return VGGishEncoder(self, device)

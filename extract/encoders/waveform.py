@@ -7,19 +7,21 @@ nothing depends on how the sound comes in blocks.
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 
 from ...cache.timeline import Timeline, usable
 from ...errors import ConfigError
-from ..media.audio import RATE, AudioBlock
+from ..media import RATE
 from .base import AudioEncoder
 from .sound import Heard
+
+if TYPE_CHECKING:
+    from ..media.audio import AudioBlock
 
 _ROWS = 4096  # rows given out at once, at most
 
@@ -68,10 +70,26 @@ def cut_steps(encoder: str, *, chunk: float, context: float, hop: int, field: in
     return Steps(hop, field, round(chunk * RATE / hop), round(context * RATE / hop))
 
 
-def sample_sound() -> torch.Tensor:
-    """Half a second of rising tone, [1, 8000] float32, to try a network on."""
-    time = torch.arange(RATE // 2) / RATE
-    return 0.1 * torch.sin(2 * torch.pi * (200 + 800 * time) * time)[None]
+def choose_layers(encoder: str, layer: int | str | Sequence[int], depth: int) -> tuple[int, ...]:
+    """Numbers of layers from 1, each once, in order.
+
+    Raises:
+        ConfigError: no such layer, or none.
+    """
+    if layer == "mean":
+        return tuple(range(1, depth + 1))
+    asked = list(layer) if isinstance(layer, list | tuple) else [layer]
+    counted = {
+        number + depth + 1 if number < 0 else number
+        for number in asked
+        if isinstance(number, int) and not isinstance(number, bool) and 1 <= abs(number) <= depth
+    }
+    if not asked or len(counted) < len(set(asked)):
+        raise ConfigError(
+            f"encoder `{encoder}`: layer must be one or several of 1..{depth} (or -1..-{depth} "
+            f"from the end), or mean; got {layer}"
+        )
+    return tuple(sorted(counted))
 
 
 class WaveformEncoder(AudioEncoder):
@@ -88,14 +106,6 @@ class WaveformEncoder(AudioEncoder):
     @abstractmethod
     def embed(self, windows: np.ndarray) -> np.ndarray:
         """Features [b, F, D] float32 of windows [b, n] float32, F = steps.count(n)."""
-
-    def timing(self) -> dict[str, Any]:
-        """The part of the identity that is the same for all such networks."""
-        return {
-            "rate": RATE,
-            "chunk": self.steps.chunk * self.steps.hop / RATE,
-            "context": self.steps.context * self.steps.hop / RATE,
-        }
 
     def encode(
         self, blocks: Iterable[AudioBlock], timeline: Timeline

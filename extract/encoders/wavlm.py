@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
-
-import torch
+from dataclasses import dataclass
+from typing import Any, Literal
 
 from ...errors import ConfigError
-from ..networks.wavlm import WavLMLayers
-from ..weights.checkpoints import load_network
+from ..weights.files import WeightFile
+from .base import Encoder, EncoderOptions, check_precision
 from .pretrained import open_weights
 from .registry import register_encoder
-from .speech import SpeechEncoder, choose_layers
-from .waveform import cut_steps
+from .waveform import choose_layers, cut_steps
 
 _SIZES = {  # architecture, layers, dimension, whether the input is normalised, as torchaudio does
     "base": ("wavlm-base", 12, 768, False),
@@ -24,54 +22,72 @@ _HOP, _FIELD = 320, 400  # samples; feature k is centred at (320 k + 200) / 1600
 
 
 @register_encoder("wavlm")
-class WavLMEncoder(SpeechEncoder):
+@dataclass(frozen=True, kw_only=True)
+class WavLMOptions(EncoderOptions):
     """WavLM (Chen et al. 2022), one layer or the mean of several, every 20 ms.
 
     Sound up to 13 s goes through whole, longer sound in windows of 13 s, of which 1.5 s at either
     side are context: the base networks normalise each channel over the window, and attention
     sees just the window. Large normalises its input, too, over the window.
+
+    Attributes:
+        size: which network.
+        layer: output of a transformer layer from 1, or from the end as -1; several of them, or
+            "mean" for all, are averaged.
+        weights: name or path of the weights; None for torchaudio's of that size.
+        chunk: seconds that a window contributes.
+        context: seconds on either side of them.
+        precision: float32, bfloat16, or auto.
     """
 
-    def __init__(
-        self,
-        *,
-        size: Literal["base", "base-plus", "large"] = "base",
-        layer: int | str | Sequence[int] = -1,
-        weights: str | None = None,
-        chunk: float = 10.0,
-        context: float = 1.5,
-        precision: str = "auto",
-        device: torch.device | str = "cpu",
-    ) -> None:
-        """Load the weights.
+    modality = "audio"
+    size: Literal["base", "base-plus", "large"] = "base"
+    layer: int | str | Sequence[int] = -1
+    weights: str | None = None
+    chunk: float = 10.0
+    context: float = 1.5
+    precision: str = "auto"
 
-        Args:
-            size: which network.
-            layer: output of a transformer layer from 1, or from the end as -1; several of them, or
-                "mean" for all, are averaged.
-            weights: name or path of the weights; None for torchaudio's of that size.
-            chunk: seconds that a window contributes.
-            context: seconds on either side of them.
-            precision: float32, bfloat16, or auto.
-            device: torch device.
+    def __post_init__(self) -> None:
+        """Refuse options out of range."""
+        check_precision(self.name, self.precision)
+        if self.size not in _SIZES:
+            raise ConfigError(f"encoder `wavlm`: size `{self.size}` is none of {', '.join(_SIZES)}")
+        object.__setattr__(self, "layer", choose_layers(self.name, self.layer, self._facts[1]))
+        cut_steps(self.name, chunk=self.chunk, context=self.context, hop=_HOP, field=_FIELD)
 
-        Raises:
-            WeightsError: the weights are absent or do not fit.
-            ConfigError: options out of range, or no such device.
-        """
-        if size not in _SIZES:
-            raise ConfigError(f"encoder `wavlm`: size `{size}` is none of {', '.join(_SIZES)}")
-        architecture, depth, dim, normalise = _SIZES[size]
-        layers = choose_layers(self.name, layer, depth)
-        steps = cut_steps(self.name, chunk=chunk, context=context, hop=_HOP, field=_FIELD)
-        super().__init__(precision=precision, device=device)
-        file = open_weights(
-            weights or f"wavlm-{size}", architecture=architecture, encoder=self.name
-        )
-        self.use(
-            WavLMLayers(load_network(file), layers=layers, normalise=normalise),
-            dim=dim,
-            steps=steps,
-            layers=layers,
-            facts={"network": architecture, "weights": file.sha256},
+    @property
+    def _facts(self) -> tuple[str, int, int, bool]:
+        return _SIZES[self.size]
+
+    @property
+    def dim(self) -> int:
+        """768, or 1024 of the large network."""
+        return self._facts[2]
+
+    def describe(self) -> dict[str, Any]:
+        """Base and base-plus are one network; their weights differ."""
+        return {**super().describe(), "size": self._facts[0].removeprefix("wavlm-")}
+
+    def weights_files(self) -> dict[str, WeightFile]:
+        """The file of weights."""
+        weights = self.weights or f"wavlm-{self.size}"
+        return {"weights": open_weights(weights, self._facts[0], encoder=self.name)}
+
+    def load(self, device: str) -> Encoder:
+        """Load the network."""
+        from ..networks.wavlm import WavLMLayers
+        from ..weights.checkpoints import load_network
+        from .speech import SpeechEncoder
+
+        network = load_network(self.weights_files()["weights"])
+        return SpeechEncoder(
+            WavLMLayers(network, layers=self.layer, normalise=self._facts[3]),
+            name=self.name,
+            dim=self.dim,
+            steps=cut_steps(
+                self.name, chunk=self.chunk, context=self.context, hop=_HOP, field=_FIELD
+            ),
+            precision=self.precision,
+            device=device,
         )

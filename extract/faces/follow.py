@@ -62,7 +62,7 @@ class _Row:
     shot: int
 
 
-class Tracker:
+class FaceLinker:
     """Links the faces of successive frames into tracks."""
 
     def __init__(self, *, patience: float, acquire: float) -> None:
@@ -136,7 +136,7 @@ class Tracker:
         ]
 
 
-class Follower:
+class Tracker:
     """Decides, row by row, which track is the subject.
 
     The largest face is taken first. It keeps the role while it is seen, unless another has been
@@ -164,7 +164,7 @@ class Follower:
         self._last: tuple[float, np.ndarray] | None = None  # when and where the subject was seen
         self._shot = 0
         self.subject: int | None = None
-        self.rival: Follower | None = None  # who follows the other side, if anyone
+        self.rival: Tracker | None = None  # who follows the other side, if anyone
 
     def push(self, row: _Row) -> list[Place]:
         """Add the next row; return the places decided by it, in order."""
@@ -245,7 +245,7 @@ class Follower:
         return max(prominence, key=lambda id_: prominence[id_], default=None)
 
     def _eligible(self, row: _Row) -> list[int]:
-        """Tracks that this follower may take: on its side, and not another follower's."""
+        """Tracks that this tracker may take: on its side, and not another tracker's."""
         taken = self.rival.subject if self.rival is not None else None
         if self._side is None:
             return [id_ for id_ in row.boxes if id_ != taken]

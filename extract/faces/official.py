@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -12,21 +13,21 @@ from PIL import Image
 from ...cache.durable import digest_file
 from ...cache.timeline import Valid
 from ...errors import MediaError
-from .squares import fit_square
+from .crop_geometry import fit_square
 
 _NAME = re.compile(r"(\d{5,})\.(?:jpe?g|png)", re.IGNORECASE)
 
 
-class OfficialCrops:
-    """The crops of one item; file number n (from 1) belongs to row n - 1, gaps are missing."""
+class CropFiles:
+    """The crops of one item, without a look at the pictures.
 
-    def __init__(self, folder: Path, *, rows: int, size: int) -> None:
+    Attributes:
+        folder: where they lie.
+        files: number (from 1, the first frame) -> path.
+    """
+
+    def __init__(self, folder: Path) -> None:
         """Index a folder.
-
-        Args:
-            folder: holds the images of one item.
-            rows: frames T of the video.
-            size: side in pixels to which images are brought.
 
         Raises:
             MediaError: no such folder, no image in it, or images numbered from 0.
@@ -37,26 +38,70 @@ class OfficialCrops:
                 "it, with 00001.jpg, 00002.jpg ..., or leave crops out to detect the faces"
             )
         self.folder = folder
-        self._size = size
-        self._files = {
+        self.files = {
             int(match[1]): path
             for path in sorted(folder.iterdir())
             if (match := _NAME.fullmatch(path.name))
         }
-        if not self._files:
+        if not self.files:
             raise MediaError(
                 f"{folder}: holds no image named like 00001.jpg; check that it is the folder of "
                 "face crops"
             )
-        if 0 in self._files:
+        if 0 in self.files:
             raise MediaError(
-                f"{self._files[0]}: crops are numbered from 00001 (the first frame); rename them"
+                f"{self.files[0]}: crops are numbered from 00001 (the first frame); rename them"
             )
-        self.surplus = sum(number > rows for number in self._files)
+
+    def digest(self) -> str:
+        """SHA-256 over the numbers and contents of all images."""
+        return self._digest(digest_file)
+
+    def quick_digest(self) -> str:
+        """The same over sizes and times in place of contents: where it is equal, they are."""
+        return self._digest(_size_and_time)
+
+    def _digest(self, facts: Callable[[Path], str]) -> str:
+        total = hashlib.sha256()
+        for number in sorted(self.files):
+            total.update(f"{number} {facts(self.files[number])}\n".encode())
+        return total.hexdigest()
+
+
+def quick_digest(folder: Path) -> str:
+    """`CropFiles.quick_digest`, or why there is none."""
+    try:
+        return CropFiles(folder).quick_digest()
+    except MediaError as error:
+        return str(error)
+
+
+def _size_and_time(path: Path) -> str:
+    status = path.stat()
+    return f"{status.st_size} {status.st_mtime_ns}"
+
+
+class OfficialCrops(CropFiles):
+    """The crops of one item as pixels; file number n belongs to row n - 1, gaps are missing."""
+
+    def __init__(self, folder: Path, *, rows: int, size: int) -> None:
+        """Index a folder.
+
+        Args:
+            folder: holds the images of one item.
+            rows: frames T of the video.
+            size: side in pixels to which images are brought.
+
+        Raises:
+            MediaError: see `CropFiles`.
+        """
+        super().__init__(folder)
+        self._size = size
+        self.surplus = sum(number > rows for number in self.files)
 
     def read(self, row: int) -> tuple[np.ndarray, Valid]:
         """The crop [size, size, 3] uint8 RGB of a row (zeros where there is none) and its code."""
-        path = self._files.get(row + 1)
+        path = self.files.get(row + 1)
         empty = np.zeros((self._size, self._size, 3), np.uint8)
         if path is None:
             return empty, Valid.NO_CROP
@@ -66,10 +111,3 @@ class OfficialCrops:
         except (OSError, SyntaxError, ValueError):  # what Pillow raises for damaged files
             return empty, Valid.DECODE_ERROR
         return fit_square(pixels, size=self._size), Valid.CROPPED
-
-    def digest(self) -> str:
-        """SHA-256 over the numbers and contents of all images."""
-        total = hashlib.sha256()
-        for number in sorted(self._files):
-            total.update(f"{number} {digest_file(self._files[number])}\n".encode())
-        return total.hexdigest()

@@ -1,1 +1,3 @@
 """Media files: frame times, pictures and sound, on the container's one clock."""
+
+RATE = 16000  # hertz, of all sound that encoders hear

@@ -9,10 +9,10 @@ from typing import Any
 import av
 import numpy as np
 
+from . import RATE
 from .probe import MediaInfo, open_media, read_packets
 from .resample import Resampler
 
-RATE = 16000  # hertz, of all audio that encoders see
 _RATES = range(1000, 400_001)  # hertz; headers that say anything else are damaged
 _BLOCK = 10.0  # seconds of a block
 _GAP = 0.012  # seconds by which a time may miss the expected one; the rest is a hole or overlap

@@ -22,7 +22,7 @@ _MOST_PARTS = 1000  # of one level that are looked at: a damaged file may announ
 _Span = tuple[bytes, int, int]  # name of a part of a file, where its content begins and ends
 
 
-def announced(path: Path) -> tuple[float, int]:
+def container_duration(path: Path) -> tuple[float, int]:
     """Seconds and frames that a file says it has, estimated from its size where it says nothing.
 
     Depends on the file alone, so that every node finds the same; (0, 0) for one that cannot be

@@ -65,6 +65,8 @@ class MediaInfo:
         rotation: degrees clockwise by which decoded frames are turned for display.
         rate: the container's nominal frame rate in hertz, None where it gives none.
         audio: the audio stream, None where there is none.
+        default_video: index of the container's default video stream.
+        default_audio: index of its default audio stream, None where there is none.
         damage: what is wrong with the file although it can be used; empty for a sound one.
     """
 
@@ -82,6 +84,8 @@ class MediaInfo:
     rotation: int
     rate: float | None
     audio: AudioInfo | None
+    default_video: int
+    default_audio: int | None
     damage: tuple[str, ...] = ()
 
     def facts(self) -> dict[str, Any]:
@@ -105,6 +109,7 @@ class MediaInfo:
                 "frames_by_order": self.by_order,
             },
             "audio": None if audio is None else dict(vars(audio)),
+            "default": {"video": self.default_video, "audio": self.default_audio},
             "damage": list(self.damage),
         }
 
@@ -163,7 +168,10 @@ def probe(
                 "file, e.g. to H.264 in MP4"
             )
         audio = _choose(path, container, "audio", container.streams.audio, audio_stream)
+        default = _choose(path, container, "audio", container.streams.audio, None)
         packets = _Packets(container, video, audio)
+        if audio_stream is None and packets.audio is None:
+            default = None  # announced, but nothing can be heard of it
         by_order = container.format.name == "avi" or packets.presentation is None
         ticks = packets.decoding if by_order else packets.presentation
         if not packets.count:
@@ -205,6 +213,8 @@ def probe(
             rotation=packets.rotation,
             rate=float(rate) if rate else None,
             audio=packets.audio,
+            default_video=_choose(path, container, "video", pictures, None).index,
+            default_audio=None if default is None else default.index,
             damage=tuple(packets.damage),
         )
 

@@ -110,6 +110,29 @@ def fit_state(
     return fitted
 
 
+def load_strictly(network: nn.Module, state: Mapping[str, torch.Tensor], path: Path) -> None:
+    """Load a state whose names and shapes must be the network's, all of them.
+
+    Raises:
+        WeightsError: which keys are missing, left over or of another shape.
+    """
+    wanted = network.state_dict()
+    problems = {
+        "missing": sorted(wanted.keys() - state.keys()),
+        "unexpected": sorted(state.keys() - wanted.keys()),
+        "of another shape": sorted(
+            key for key in wanted.keys() & state.keys() if wanted[key].shape != state[key].shape
+        ),
+    }
+    if any(problems.values()):
+        listed = "; ".join(_listed(what, keys) for what, keys in problems.items() if keys)
+        raise WeightsError(
+            f"{path}: the weights do not fit the network: {listed}. Give the file of this very "
+            "network"
+        )
+    network.load_state_dict(state)
+
+
 def read_state(path: Path) -> State:
     """All tensors of a file: safetensors, or what torch.save wrote, loaded as data only.
 

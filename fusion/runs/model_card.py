@@ -91,12 +91,18 @@ def _scores(path: Path) -> str:
     return "\n".join(lines) + f"\n\n{note}"
 
 
+def _digests(config: Mapping[str, Any]) -> list[str]:
+    """SHA-256 of a stream's files of weights; caches of the version before keep them elsewhere."""
+    if isinstance(config.get("encoder"), str):
+        return [weights["sha256"] for weights in config["weights"].values()]
+    weights = config.get("encoder", {}).get("weights") or {}
+    return [weights] if isinstance(weights, str) else list(weights.values())
+
+
 def _streams(streams: Mapping[str, Mapping[str, Any]]) -> str:
     lines = ["| role | stream | channels | weights | key |", "|---|---|---|---|---|"]
     for role, facts in streams.items():
-        encoder = facts["config"].get("encoder", {})
-        weights = encoder.get("weights")
-        shown = f"`{weights[:16]}`" if isinstance(weights, str) else "several" if weights else "-"
+        shown = ", ".join(f"`{digest[:16]}`" for digest in _digests(facts["config"])) or "-"
         lines.append(
             f"| {role} | {facts['stream']} | {facts['dim']} | {shown} | `{facts['key']}` |"
         )

@@ -17,11 +17,11 @@ from vapipe.cache.layout import (
     write_labels,
     write_timeline,
 )
-from vapipe.cache.odd_times import KINDS, odd_times
 from vapipe.cache.pack import pack_cache
 from vapipe.cache.report import scan
 from vapipe.cache.shard import write_shard
 from vapipe.cache.status import cache_status
+from vapipe.cache.timestamp_issues import KINDS, find_timestamp_issues
 
 ROWS = 12
 
@@ -193,7 +193,7 @@ def test_progress_comes_to_its_end(root):
 
 
 def kinds(pts, announced=None):
-    return [odd.kind for odd in odd_times(np.asarray(pts, float), announced)]
+    return [odd.kind for odd in find_timestamp_issues(np.asarray(pts, float), announced)]
 
 
 @given(
@@ -213,7 +213,7 @@ def test_each_oddity_is_named_wherever_it_stands(rows, data):
     row = data.draw(st.integers(1, rows - 2))
     gap = pts + np.where(np.arange(rows) >= row, 3.0, 0.0)
     assert kinds(gap) == ["gaps"]
-    assert f"at most 3.04 s, at {pts[row - 1]:.2f} s" in odd_times(gap)[0].text
+    assert f"at most 3.04 s, at {pts[row - 1]:.2f} s" in find_timestamp_issues(gap)[0].text
     equal = pts.copy()
     equal[row] = equal[row - 1]
     assert "equal times" in kinds(equal)
@@ -227,10 +227,13 @@ def test_each_oddity_is_named_wherever_it_stands(rows, data):
 
 def test_starts_and_rates_are_named_with_their_figures():
     pts = np.arange(50) / 25
-    assert odd_times(pts + 0.852)[0] == ("late start", "the first frame comes at 0.852 s")
+    assert find_timestamp_issues(pts + 0.852)[0] == (
+        "late start",
+        "the first frame comes at 0.852 s",
+    )
     assert kinds(pts - 0.5) == ["starts before zero"]
     assert kinds(pts, 25.1) == []
-    (odd,) = odd_times(pts, 30.0)
+    (odd,) = find_timestamp_issues(pts, 30.0)
     assert odd == (
         "other rate than announced",
         "25.000 frames/s on average, the file announces 30.000",
@@ -239,7 +242,7 @@ def test_starts_and_rates_are_named_with_their_figures():
 
 def test_steps_of_different_lengths_are_a_variable_rate():
     steps = np.random.default_rng(0).uniform(0.013, 0.042, 200)
-    (odd,) = odd_times(np.cumsum(steps))
+    (odd,) = find_timestamp_issues(np.cumsum(steps))
     assert odd.kind == "variable rate"
     assert f"steps of {steps[1:].min() * 1000:.1f} to {steps[1:].max() * 1000:.1f} ms" in odd.text
     assert {odd.kind, *kinds([0.0])} <= set(KINDS)

@@ -16,6 +16,7 @@ from terminal import vapipe_
 
 from vapipe.cache import FeatureStore
 from vapipe.extract.media.probe import probe
+from vapipe.extract.spec import EncoderSpec
 
 # A background job's children ignore Ctrl-C unless told otherwise.
 INTERRUPTIBLE = (
@@ -186,16 +187,14 @@ def test_items_that_lack_a_stream_are_listed_or_refused_by_name(cache, runs, tmp
 
 def test_other_weights_are_refused_with_what_differs(videos, runs, tmp_path):
     def change(facts):
-        facts["key"] = "d" * 64
         if facts["stream"] == "onet":
-            facts["config"]["encoder"]["weights"] = "e" * 64
+            facts["config"]["weights"]["onet.pt"]["sha256"] = "e" * 64
+            facts["key"] = EncoderSpec.from_json("onet", facts["config"]).key()
 
     run = copy_run(runs / "one", tmp_path / "run", change)
     result = vapipe_("predict", run, videos / "a.mp4", "--out", tmp_path / "out")
     assert result.exit_code == 1
-    assert "stream onet would have other values here than in training: encoder.weights is" in (
-        result.stderr
-    )
+    assert "than specified: weights.onet.pt is" in result.stderr
     assert f"was {'e' * 64}" in result.stderr
     assert not (tmp_path / "out").exists()
 
@@ -217,7 +216,9 @@ def test_cached_features_of_another_key_are_refused(cache, runs, tmp_path):
 def test_a_run_on_crops_asks_for_the_folder(videos, runs, tmp_path):
     def change(facts):
         if facts["stream"] == "onet":
-            facts["config"]["crops"]["source"] = "crops"
+            crops = {"source": "crops", "size": 112, "detector": {}}
+            facts["config"]["crops"] = crops
+            facts["key"] = EncoderSpec.from_json("onet", facts["config"]).key()
 
     run = copy_run(runs / "one", tmp_path / "run", change)
     result = vapipe_("predict", run, videos / "a.mp4")
@@ -260,8 +261,9 @@ def test_a_stream_described_in_a_file_is_taken_from_there(videos, runs, tmp_path
     config.write_text("[streams.logmel]\nbands = 64\n")
     result = vapipe_("predict", runs / "one", videos / "a.mp4", "--config", config)
     assert result.exit_code == 1
-    assert "stream logmel would have other values here" in result.stderr
-    assert "encoder.bands is 64, was 128" in result.stderr
+    assert "stream logmel would get other values than in training: options.bands is 64, was " in (
+        result.stderr
+    )
 
 
 def test_a_cache_never_loses_what_it_holds_to_a_new_video(cache, videos, runs, tmp_path):

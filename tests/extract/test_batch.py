@@ -39,7 +39,11 @@ def videos(tmp_path_factory):
 
 
 def extract(videos, cache, *words):
-    base = ("extract", "--videos", videos, "--cache", cache, "--faces", "frame")
+    return command("extract", videos, cache, *words)
+
+
+def command(name, videos, cache, *words):
+    base = (name, "--videos", videos, "--cache", cache, "--faces", "frame")
     result = CliRunner().invoke(main, [str(word) for word in (*base, *words)])
     if result.exception is not None and not isinstance(result.exception, SystemExit):
         raise result.exception
@@ -64,7 +68,7 @@ def reference(videos, tmp_path_factory):
 def test_parts_hold_every_video_once_and_are_balanced(lengths, count, random):
     videos = [Video(f"v{n}", Path(str(n)), ()) for n in range(len(lengths))]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(plan_module, "announced", lambda path: (lengths[int(path.name)], 0))
+        patch.setattr(plan_module, "container_duration", lambda path: (lengths[int(path.name)], 0))
         parts = partition(videos, count)
         random.shuffle(videos)
         again = partition(videos, count)
@@ -79,7 +83,7 @@ def test_parts_hold_every_video_once_and_are_balanced(lengths, count, random):
 
 def test_the_longest_videos_are_dealt_out_first(monkeypatch):
     lengths = {"a": 1.0, "b": 1.0, "c": 2.0, "d": 5.0, "e": 5.0, "f": 4.0}
-    monkeypatch.setattr(plan_module, "announced", lambda path: (lengths[path.name], 0))
+    monkeypatch.setattr(plan_module, "container_duration", lambda path: (lengths[path.name], 0))
     videos = [Video(name, Path(name), ()) for name in lengths]
     parts = [[video.id for video in part] for part in partition(videos, 2)]
     assert parts == [["d", "f"], ["e", "c", "a", "b"]]  # 9 s each
@@ -123,7 +127,7 @@ def test_where_several_work_the_longest_videos_begin(videos, tmp_path, monkeypat
     monkeypatch.setattr(run_module, "run_tasks", noting)
     extract(videos, tmp_path / "cache", "--jobs", 2, "--streams", "logmel")
     shutil.rmtree(next((tmp_path / "cache").glob("features/logmel-*")))
-    monkeypatch.setattr(plan_module, "announced", None)  # not asked again
+    monkeypatch.setattr(plan_module, "container_duration", None)  # not asked again
     extract(videos, tmp_path / "cache", "--jobs", 2, "--streams", "logmel")
     longest_first = sorted(range(len(LENGTHS)), key=lambda n: -LENGTHS[n])
     loads, first, again_loads, again = given
@@ -155,7 +159,7 @@ def test_the_time_to_find_videos_grows_with_their_number_only(tmp_path, monkeypa
 
 
 def plan_of(videos, cache, *words):
-    return json.loads(extract(videos, cache, "--dry-run", "--json", *words).stdout)
+    return json.loads(command("plan", videos, cache, "--json", *words).stdout)
 
 
 def counts(found):
@@ -205,11 +209,11 @@ def test_size_and_time_are_estimated_from_what_is_known(videos, tmp_path):
 
 
 def test_a_dry_run_in_words(videos, tmp_path):
-    words = extract(videos, tmp_path / "cache", "--dry-run", "--streams", "logmel").stdout
+    words = command("plan", videos, tmp_path / "cache", "--streams", "logmel").stdout
     assert "0 complete, 5 missing, 0 stale, 0 quarantined" in words
     assert "to do: 5 of 5 video(s), 0 min 6 s; about 0.0 MB; no estimate of the time" in words
     extract(videos, tmp_path / "cache", "--streams", "logmel")
-    words = extract(videos, tmp_path / "cache", "--dry-run", "--streams", "logmel").stdout
+    words = command("plan", videos, tmp_path / "cache", "--streams", "logmel").stdout
     assert "to do: 0 of 5 video(s), 0 min 0 s; about 0.0 MB; about 0 min 0 s" in words
 
 
@@ -240,21 +244,19 @@ def test_the_status_tells_runs_streams_and_failures(videos, tmp_path):
     shutil.copytree(videos, folder)
     (folder / "bad.mp4").write_text("no video")
     extract(folder, cache)
-    words = CliRunner().invoke(main, ["extract", "--status", "--cache", str(cache)])
+    words = CliRunner().invoke(main, ["status", "--cache", str(cache)])
     assert words.exit_code == 0
     lines = words.stdout.splitlines()
     assert ": done; 5 extracted, 1 failed, 0 left; " in lines[0]
     assert "5 present, 0 missing and 0 stale" in lines[1]
     assert lines[-1].startswith("failed: bad: ")
-    found = json.loads(
-        CliRunner().invoke(main, ["extract", "--status", "--json", "--cache", str(cache)]).stdout
-    )
+    found = json.loads(CliRunner().invoke(main, ["status", "--json", "--cache", str(cache)]).stdout)
     assert [run["extracted"] for run in found["runs"]] == [5]
     assert [failure["video"] for failure in found["failures"]] == ["bad"]
 
 
 def test_the_status_of_no_cache_says_so(tmp_path):
-    result = CliRunner().invoke(main, ["extract", "--status", "--cache", str(tmp_path / "none")])
+    result = CliRunner().invoke(main, ["status", "--cache", str(tmp_path / "none")])
     assert result.exit_code == 1
     assert "is not a vapipe cache" in result.stderr
 
@@ -310,8 +312,7 @@ def test_the_state_of_a_run_is_seen_from_its_log(tmp_path):
 def test_the_batch_file_extracts_all_parts_as_one_run_would(videos, tmp_path, reference):
     """`srun` is played by a script that runs what it is given."""
     script, cache = tmp_path / "all of it.sh", tmp_path / "my cache"
-    words = ("--jobs", 1, "--slurm-script", script, "--tasks", 2)
-    result = extract(videos, cache, *words)
+    result = command("slurm", videos, cache, script, "--jobs", 1, "--tasks", 2)
     assert result.exit_code == 0
     assert "2 tasks of 1 process(es)" in result.stdout
     assert not cache.exists()
@@ -338,7 +339,7 @@ def test_the_batch_file_extracts_all_parts_as_one_run_would(videos, tmp_path, re
 
 def test_the_batch_file_asks_for_a_gpu_where_one_computes(videos, tmp_path):
     script = tmp_path / "job.sh"
-    extract(videos, tmp_path / "c", "--device", "cuda", "--slurm-script", script, "--retry-failed")
+    command("slurm", videos, tmp_path / "c", script, "--device", "cuda", "--retry-failed")
     text = script.read_text()
     assert "#SBATCH --gres=gpu:1" in text
-    assert "--device cuda --retry-failed --jobs 1 --partition" in text
+    assert "--device cuda --retry-failed --jobs 1 --precision bfloat16 --partition" in text

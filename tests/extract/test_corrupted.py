@@ -13,16 +13,15 @@ import numpy as np
 import pytest
 from clips import NTSC, PAL, Sound, constant_times, variable_times, write_clip
 from damage import KINDS, write_damaged
+from extraction import settings_of
 
 from vapipe.cache import FeatureStore
 from vapipe.cache.verify import verify_cache
 from vapipe.extract.dataset import find_dataset
-from vapipe.extract.faces.crops import CropConfig
+from vapipe.extract.faces.crop_config import CropConfig
 from vapipe.extract.media.frames import read_frames
 from vapipe.extract.media.probe import probe
-from vapipe.extract.options import choose_options
 from vapipe.extract.run import run_extraction
-from vapipe.extract.video import Settings
 
 COPIES = 300
 LIMIT = 120  # seconds without any video finished: it hangs
@@ -44,11 +43,7 @@ def deadline(seconds):
 
 def extract(videos, cache, source, *, jobs):
     """All outcomes; fails where none comes for `LIMIT` seconds."""
-    settings = Settings(
-        cache=cache,
-        streams=choose_options("onet,logmel", None, None).streams,
-        crops=CropConfig(source=source),
-    )
+    settings = settings_of(cache, "onet,logmel", CropConfig(source=source))
     outcomes = []
     with deadline(LIMIT) as reset:
         reset()

@@ -12,9 +12,10 @@ from vapipe.cache import Valid
 from vapipe.cache.timeline import usable
 from vapipe.errors import ConfigError, MediaError
 from vapipe.extract.dataset import Subject
+from vapipe.extract.faces.crop_geometry import cut_aligned, cut_centre, cut_face, fit_square
 from vapipe.extract.faces.crops import BATCH, CropConfig, describe_crop_files, read_crops
-from vapipe.extract.faces.squares import cut_aligned, cut_centre, cut_face, fit_square
 from vapipe.extract.media.probe import probe
+from vapipe.extract.spec import crop_facts
 
 PAL = Fraction(25)
 SMALL = CropConfig(detection_lines=120, min_face=24, every=5)
@@ -159,7 +160,7 @@ def test_crop_files_belong_to_the_rows_of_their_numbers(tmp_path):
     digests, notes = describe_crop_files(
         info, CropConfig("crops"), [Subject("v")], tmp_path / "crops"
     )
-    assert len(digests["v"]) == 64
+    assert len(digests["v"]["crops"]) == 64
     assert notes == [
         f"{tmp_path / 'crops' / 'v'}: 3 crop(s) numbered above the video's 80 frames are left out"
     ]
@@ -227,8 +228,8 @@ def test_options_that_make_no_sense_are_refused(options, says):
         CropConfig(**options)
 
 
-def test_identity_tells_what_decides_the_pixels():
-    assert CropConfig().identity() == CropConfig().identity()
+def test_a_specification_tells_what_decides_the_pixels():
+    assert crop_facts(CropConfig()) == crop_facts(CropConfig())
     others = {
         "size": 96,
         "margin": 0.5,
@@ -244,10 +245,10 @@ def test_identity_tells_what_decides_the_pixels():
     }
     assert {"source", *others} == {option.name for option in dataclasses.fields(CropConfig)}
     found = [CropConfig(), *(CropConfig(**{name: value}) for name, value in others.items())]
-    assert len({json.dumps(config.identity()) for config in found}) == len(found)
-    assert len(CropConfig().identity()["weights"]["onet.pt"]) == 64
-    assert CropConfig("crops").identity() == CropConfig("crops", min_face=50).identity()
-    assert CropConfig("frame").identity() != CropConfig("crops").identity()
+    assert len({json.dumps(crop_facts(config)) for config in found}) == len(found)
+    assert len(crop_facts(CropConfig())["detector"]["onet.pt"]) == 64
+    assert crop_facts(CropConfig("crops")) == crop_facts(CropConfig("crops", min_face=50))
+    assert crop_facts(CropConfig("frame")) != crop_facts(CropConfig("crops"))
     assert (CropConfig().face_margin, CropConfig("crops").face_margin) == (0.3, 0.0)
     assert CropConfig(align="points", margin=1.0).face_margin == 0.03
 

@@ -8,6 +8,7 @@ import time
 import pytest
 from click.testing import CliRunner
 from clips import PAL, Sound, constant_times, write_clip
+from extraction import settings_of
 from unruly import Deeds, tries
 
 from vapipe.cache.verify import verify_cache
@@ -15,10 +16,8 @@ from vapipe.cli import main
 from vapipe.executor import describe_scheduler
 from vapipe.extract.attempts import Policy
 from vapipe.extract.dataset import find_dataset
-from vapipe.extract.faces.crops import CropConfig
+from vapipe.extract.options import StreamConfig
 from vapipe.extract.run import run_extraction
-from vapipe.extract.streams import StreamConfig
-from vapipe.extract.video import Settings
 
 ROWS = 20
 distributed = pytest.importorskip("distributed")
@@ -55,7 +54,7 @@ def tree(cache):
 
 
 def run(videos, cache, streams, **options):
-    settings = Settings(cache=cache, streams=streams, crops=CropConfig(source="frame"))
+    settings = settings_of(cache, streams)
     found = run_extraction(find_dataset(videos), settings, **options)
     return {outcome.video: outcome for outcome in found}
 

@@ -10,7 +10,7 @@ from torchvision.models import resnet50
 from torchvision.transforms.v2 import functional as transforms
 
 from vapipe.errors import ConfigError, WeightsError
-from vapipe.extract.encoders import create_encoder
+from vapipe.extract.encoders import create_encoder, encoder_options
 from vapipe.extract.networks.ir50 import IR50
 from vapipe.extract.weights.files import FOLDER_VARIABLE, add_weights
 
@@ -47,17 +47,17 @@ def scaled(crops, size):
 def check(name, crops, expected, **options):
     """Compare in both precisions; the encoder and its features in float32."""
     encoder = create_encoder(name, precision="bfloat16", **options)
-    features = check_one(encoder, crops, expected)
+    features = check_one(encoder, crops, expected, "bfloat16")
     np.testing.assert_array_equal(features, encoder.encode(crops))  # the same bits
     encoder = create_encoder(name, precision="float32", **options)
-    return encoder, check_one(encoder, crops, expected)
+    return encoder, check_one(encoder, crops, expected, "float32")
 
 
-def check_one(encoder, crops, expected):
+def check_one(encoder, crops, expected, precision):
     features = encoder.encode(crops)
     assert features.dtype == np.float32
     assert features.shape == (len(crops), encoder.dim)
-    plain, spread = BOUNDS[encoder.identity()["precision"]]
+    plain, spread = BOUNDS[precision]
     assert cosine(features, expected) >= plain
     assert spread_cosine(features, expected) >= spread
     return features
@@ -79,10 +79,9 @@ def test_resnet50_equals_torchvisions(crops, resnet, size):
     network, file = resnet
     expected = network(transforms.normalize(scaled(crops, size), MEAN, STD)).numpy()
     encoder, _ = check("resnet50", crops, expected, weights="mine", size=size)
-    identity = encoder.identity()
-    assert identity["weights"] == file.sha256
-    assert identity["precision"] == "float32"
-    assert encoder.input_size == identity["input"]["size"] == size
+    assert encoder.input_size == size
+    options = encoder_options("resnet50", {"weights": "mine", "size": size})
+    assert options.weights_files()["weights"].sha256 == file.sha256
 
 
 def test_each_crop_is_embedded_on_its_own(crops, resnet):

@@ -33,9 +33,6 @@ class Mean(WaveformEncoder):
         self.batch = batch
         self.lengths: list[int] = []
 
-    def identity(self):
-        return {"name": self.name, **self.timing()}
-
     def embed(self, windows):
         self.lengths += [window.shape[0] for window in windows]
         fields = np.lib.stride_tricks.sliding_window_view(windows, self.steps.field, axis=1)

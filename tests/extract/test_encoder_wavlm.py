@@ -11,8 +11,8 @@ from torchaudio.models import wavlm_base, wavlm_model
 
 from vapipe.cache import Timeline, Valid
 from vapipe.errors import ConfigError, WeightsError
-from vapipe.extract.encoders import create_encoder
-from vapipe.extract.encoders.speech import choose_layers
+from vapipe.extract.encoders import create_encoder, encoder_options
+from vapipe.extract.encoders.waveform import choose_layers
 from vapipe.extract.media.audio import RATE, AudioBlock
 from vapipe.extract.networks.wavlm import WavLMLayers
 from vapipe.extract.weights.files import FOLDER_VARIABLE
@@ -90,12 +90,12 @@ def test_long_sound_in_windows_is_close_to_the_whole_and_the_same_however_it_com
     assert cosine(without_context, whole) < 0.97 < 0.98 <= cosine(cut, whole) < 0.99999
 
 
-def test_identity_tells_layers_by_number_and_what_sound_is_cut_into(model):
-    identity = create_encoder("wavlm", layer=-1, precision="float32").identity()
-    assert identity["layers"] == [12]
-    assert (identity["chunk"], identity["context"], identity["rate"]) == (10.0, 1.5, 16000)
-    assert len(identity["weights"]) == 64
-    assert identity["network"] == "wavlm-base"
+def test_options_tell_layers_by_number_and_what_sound_is_cut_into(model):
+    options = encoder_options("wavlm", {"layer": -1})
+    assert options.describe() == {"size": "base", "layer": (12,), "chunk": 10.0, "context": 1.5}
+    assert len(options.weights_files()["weights"].sha256) == 64
+    plus = encoder_options("wavlm", {"size": "base-plus", "layer": 12})
+    assert plus.describe() == options.describe()  # one network; their weights differ
 
 
 def test_a_network_like_large_gets_its_input_normalised():

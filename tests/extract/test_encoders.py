@@ -8,8 +8,8 @@ from PIL import Image
 
 from vapipe.cache.durable import digest_file
 from vapipe.errors import ConfigError
-from vapipe.extract.encoders import create_encoder, list_encoders, register_encoder
-from vapipe.extract.weights.wheel import facenet_weights
+from vapipe.extract.encoders import create_encoder, encoder_options, list_encoders, register_encoder
+from vapipe.extract.weights.bundled_weights import facenet_weights
 
 
 @pytest.fixture(scope="module")
@@ -31,10 +31,9 @@ def test_every_embedded_encoder_tells_what_it_is(name):
     assert encoder.name == name
     assert encoder.modality in ("visual", "audio")
     assert encoder.dim > 0
-    identity = encoder.identity()
-    assert identity["name"] == name
-    assert identity["precision"] == "float32"
-    assert json.loads(json.dumps(identity)) == identity
+    options = encoder_options(name, {})
+    assert (options.name, options.modality, options.dim) == (name, encoder.modality, encoder.dim)
+    assert json.loads(json.dumps(options.describe())) == options.describe()
 
 
 def test_unknown_names_get_the_near_ones():
@@ -43,12 +42,12 @@ def test_unknown_names_get_the_near_ones():
 
 
 def test_unknown_options_get_the_known_ones():
-    with pytest.raises(ConfigError, match=r"`onet` has no option `size`; its options are: device"):
+    with pytest.raises(ConfigError, match=r"`onet` has no option `size`; it has none"):
         create_encoder("onet", size=3)
 
 
 def test_a_name_is_registered_once():
-    with pytest.raises(ValueError, match="encoder `onet` is already ONetEncoder"):
+    with pytest.raises(ValueError, match="encoder `onet` is already ONetOptions"):
         register_encoder("onet")(object)
 
 
@@ -89,6 +88,6 @@ def test_onet_embeds_each_crop_on_its_own(crops):
     assert np.abs(np.diff(together, axis=0)).max() > 0.1
 
 
-def test_onet_identity_holds_the_digest_of_its_weights():
-    digest = digest_file(facenet_weights("onet.pt"))
-    assert create_encoder("onet").identity()["weights"] == digest
+def test_onet_names_the_digest_of_its_weights():
+    (file,) = encoder_options("onet", {}).weights_files().values()
+    assert file.sha256 == digest_file(facenet_weights("onet.pt").path)

@@ -8,6 +8,7 @@ import shutil
 import pytest
 from click.testing import CliRunner
 from clips import PAL, Sound, constant_times, write_clip
+from extraction import FRAME, settings_of
 from unruly import Deeds, tries
 
 from vapipe.cache import CacheError, FeatureStore
@@ -15,12 +16,9 @@ from vapipe.cache.verify import verify_cache
 from vapipe.cli import main
 from vapipe.extract.attempts import Policy, StoppedError
 from vapipe.extract.dataset import find_dataset
-from vapipe.extract.faces.crops import CropConfig
 from vapipe.extract.failures import read_failures
-from vapipe.extract.options import Options
-from vapipe.extract.run import bind_all, run_extraction
-from vapipe.extract.streams import StreamConfig
-from vapipe.extract.video import Settings
+from vapipe.extract.options import Options, StreamConfig
+from vapipe.extract.run import load_streams, run_extraction
 
 ROWS = 20  # video number n has n more
 
@@ -37,15 +35,16 @@ def videos(tmp_path_factory):
 
 @pytest.fixture(autouse=True)
 def fresh_encoders():
-    bind_all.cache_clear()
+    load_streams.cache_clear()
 
 
 def settings(folder, deeds="", device="cpu"):
     """`deeds`: number of the video=deed, ..."""
     pairs = (pair.split("=") for pair in deeds.split(",") if pair)
     plan = ",".join(f"{n if n == '*' else ROWS + int(n)}={deed}" for n, deed in pairs)
-    stream = StreamConfig("unruly", "unruly", (("deeds", Deeds(f"{plan}@{folder}")),))
-    return Settings(cache=folder / "cache", streams=(stream,), crops=CropConfig(source="frame"))
+    (folder / "plan").write_text(plan)
+    stream = StreamConfig("unruly", "unruly", (("deeds", Deeds(f"@{folder}")),))
+    return settings_of(folder / "cache", (stream,))
 
 
 def run(videos, folder, deeds="", **options):
@@ -118,8 +117,7 @@ def test_a_video_that_failed_is_passed_over_until_something_changes(videos, tmp_
 
 def test_other_streams_are_tried_where_one_failed(videos, tmp_path):
     run(videos, tmp_path, "3=raise")
-    other = settings(tmp_path)
-    other = Settings(other.cache, (StreamConfig("logmel", "logmel"),), other.crops)
+    other = settings_of(settings(tmp_path).cache, "logmel")
     assert {o.status for o in run_extraction(find_dataset(videos), other)} == {"extracted"}
 
 
@@ -229,8 +227,9 @@ def test_the_command_tells_and_ends_with_3(videos, tmp_path, monkeypatch):
         return CliRunner().invoke(main, [str(word) for word in words])
 
     def use(deeds):
-        bind_all.cache_clear()
-        chosen = Options(settings(tmp_path, deeds).streams, CropConfig(), "as the test wants it")
+        (spec,) = settings(tmp_path, deeds).specs
+        stream = StreamConfig(spec.stream, spec.encoder, spec.options)
+        chosen = Options((stream,), FRAME, "as the test wants it")
         monkeypatch.setattr("vapipe.extract.options.choose_options", lambda *_: chosen)
 
     use("3=raise,4=raise")

@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vapipe.cache import Valid
-from vapipe.extract.faces.follow import Follower, Tracker
+from vapipe.extract.faces.follow import FaceLinker, Tracker
 
 FPS = 25.0
 D, T, N = Valid.DETECTED, Valid.TRACKED, Valid.NO_FACE
@@ -28,14 +28,14 @@ def follow(
     cuts=(),
 ):
     """Places per side, for the faces of every frame; all are searched unless told."""
-    tracker = Tracker(patience=patience, acquire=0.9)
-    followers = [Follower(patience=patience, side=side) for side in sides]
-    if len(followers) == 2:
-        followers[0].rival, followers[1].rival = followers[1], followers[0]
+    linker = FaceLinker(patience=patience, acquire=0.9)
+    trackers = [Tracker(patience=patience, side=side) for side in sides]
+    if len(trackers) == 2:
+        trackers[0].rival, trackers[1].rival = trackers[1], trackers[0]
     places = [[] for _ in sides]
     for row, boxes in enumerate(frames):
         sure = np.ones(len(boxes)) if scores is None else np.array(scores[row])
-        seen = tracker.push(
+        seen = linker.push(
             row,
             row / fps,
             np.array(boxes, float).reshape(-1, 4),
@@ -44,10 +44,10 @@ def follow(
             detected=searched is None or row in searched,
             shot=sum(cut <= row for cut in cuts),
         )
-        for mine, follower in zip(places, followers, strict=True):
-            mine += follower.push(seen)
-    for mine, follower in zip(places, followers, strict=True):
-        mine += follower.finish()
+        for mine, tracker in zip(places, trackers, strict=True):
+            mine += tracker.push(seen)
+    for mine, tracker in zip(places, trackers, strict=True):
+        mine += tracker.finish()
         assert [place.row for place in mine] == list(range(len(frames)))
         assert all((place.box is None) == (place.code == N) for place in mine)
     return places

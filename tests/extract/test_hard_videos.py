@@ -7,16 +7,15 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 from clips import PAL, Sound, constant_times, write_clip
+from extraction import settings_of
 
 from vapipe.cache import FeatureStore, Valid
 from vapipe.cache.timeline import usable
 from vapipe.cache.verify import verify_cache
 from vapipe.cli import main
 from vapipe.extract.dataset import find_dataset
-from vapipe.extract.faces.crops import CropConfig
-from vapipe.extract.options import choose_options
+from vapipe.extract.faces.crop_config import CropConfig
 from vapipe.extract.run import run_extraction
-from vapipe.extract.video import Settings
 
 DETECT = CropConfig(detection_lines=120, min_face=24)
 FRAME = CropConfig(source="frame")
@@ -28,8 +27,7 @@ class Extracted:
 
     def __init__(self, path, crops=FRAME):
         cache = path.parent / "cache"
-        streams = choose_options("onet,logmel", None, None).streams
-        settings = Settings(cache=cache, streams=streams, crops=crops)
+        settings = settings_of(cache, "onet,logmel", crops)
         (self.outcome,) = run_extraction(find_dataset(path), settings)
         assert self.outcome.status == "extracted", self.outcome
         self.store, self.video = FeatureStore.open(cache), path.stem

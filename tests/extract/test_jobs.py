@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from vapipe.extract import run as run_module
+from vapipe.extract import plan as plan_module
 from vapipe.extract.dataset import Video
-from vapipe.extract.run import sensible_jobs
-from vapipe.extract.streams import StreamConfig
+from vapipe.extract.plan import sensible_jobs
+from vapipe.extract.spec import EncoderSpec
 
 
 @pytest.mark.parametrize(
@@ -22,10 +22,12 @@ from vapipe.extract.streams import StreamConfig
     ],
 )
 def test_as_many_processes_as_the_work_is_worth(monkeypatch, seconds, encoder, cores, jobs):
-    monkeypatch.setattr(run_module.os, "sched_getaffinity", lambda _: set(range(cores)))
-    monkeypatch.setattr(run_module, "announced", lambda path: (seconds[int(path.name)], 0))
+    monkeypatch.setattr(plan_module.os, "sched_getaffinity", lambda _: set(range(cores)))
+    monkeypatch.setattr(
+        plan_module, "container_duration", lambda path: (seconds[int(path.name)], 0)
+    )
     videos = [Video(str(n), Path(str(n)), ()) for n in range(len(seconds))]
-    streams = [StreamConfig("sound", "logmel"), StreamConfig("another", encoder)]
+    streams = [EncoderSpec("sound", "logmel", "audio"), EncoderSpec("another", encoder, "visual")]
     assert sensible_jobs(videos, "cpu", streams) == jobs
     assert sensible_jobs(videos, "cuda:0", streams) == 1
 

@@ -10,7 +10,7 @@ from clips import NTSC, PAL, Sound, constant_times, variable_times, write_clip
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vapipe.extract.media.lengths import announced
+from vapipe.extract.media.lengths import container_duration
 from vapipe.extract.media.probe import probe
 
 
@@ -27,7 +27,7 @@ def test_the_length_is_read_from_the_header(tmp_path, suffix, fps):
     sound = Sound(codec="libopus", rate=48000) if suffix == "webm" else Sound()
     times = constant_times(fps, 75)
     clip = write_clip(tmp_path / f"c.{suffix}", times=times, sound=sound, codec=codec)
-    seconds, frames = announced(clip.path)
+    seconds, frames = container_duration(clip.path)
     assert seconds == pytest.approx(75 / float(fps), abs=0.1)
     # Matroska does not say how many frames it holds; 30 per second are assumed.
     assert frames == (round(seconds * 30) if suffix in ("mkv", "webm") else 75)
@@ -36,13 +36,13 @@ def test_the_length_is_read_from_the_header(tmp_path, suffix, fps):
 def test_a_longer_second_track_or_sound_does_not_count(tmp_path):
     sound = Sound(seconds=9.0)
     clip = write_clip(tmp_path / "c.mp4", times=variable_times(60), sound=sound, decoys=True)
-    seconds, frames = announced(clip.path)
+    seconds, frames = container_duration(clip.path)
     assert frames == 60
     assert seconds == pytest.approx(clip.pts[-1], abs=0.1)
 
 
 def test_of_real_clips_it_is_that_of_the_timeline(real_clip):
-    seconds, frames = announced(real_clip)
+    seconds, frames = container_duration(real_clip)
     timeline = probe(real_clip).timeline
     assert frames == pytest.approx(len(timeline), rel=0.02)
     assert seconds == pytest.approx(timeline.edges()[-1] - timeline.pts[0], rel=0.05)
@@ -50,16 +50,16 @@ def test_of_real_clips_it_is_that_of_the_timeline(real_clip):
 
 def test_a_file_that_says_nothing_is_judged_by_its_size(tmp_path):
     (tmp_path / "a.ts").write_bytes(bytes(100_000))
-    assert announced(tmp_path / "a.ts") == (10.0, 300)
+    assert container_duration(tmp_path / "a.ts") == (10.0, 300)
     times, fragments = constant_times(PAL, 40), {"movflags": "frag_keyframe+empty_moov"}
     clip = write_clip(tmp_path / "b.mp4", times=times, container=fragments)
-    assert announced(clip.path)[0] == clip.path.stat().st_size / 10_000
+    assert container_duration(clip.path)[0] == clip.path.stat().st_size / 10_000
 
 
 def test_a_file_that_cannot_be_read_has_no_length(tmp_path):
     (tmp_path / "empty.mp4").touch()
     for name in ("none.mp4", "empty.mp4", "."):
-        assert announced(tmp_path / name) == (0.0, 0)
+        assert container_duration(tmp_path / name) == (0.0, 0)
 
 
 def test_a_length_that_cannot_be_is_not_believed(tmp_path):
@@ -69,7 +69,7 @@ def test_a_length_that_cannot_be_is_not_believed(tmp_path):
     at = content.index(b"mdhd") + 4 + 16  # version and flags, two dates, time scale; the length
     content[at] |= 0x40
     clip.path.write_bytes(content)
-    seconds, frames = announced(clip.path)
+    seconds, frames = container_duration(clip.path)
     assert seconds == len(content) / 10_000
     assert frames == round(seconds * 30)
 
@@ -92,7 +92,7 @@ def test_no_damage_disturbs(headers, tmp_path_factory, data):
         content[data.draw(st.integers(0, len(content) - 1))] = data.draw(st.integers(0, 255))
     path = tmp_path_factory.getbasetemp() / "damaged"
     path.write_bytes(content[: data.draw(st.integers(0, len(content)))])
-    seconds, frames = announced(path)
+    seconds, frames = container_duration(path)
     assert 0 <= seconds <= max(len(content) / 50, 1)
     assert isinstance(frames, int)
     assert frames >= 0
@@ -103,6 +103,6 @@ def test_no_damage_disturbs(headers, tmp_path_factory, data):
 def test_no_noise_disturbs(tmp_path_factory, start, noise):
     path = tmp_path_factory.getbasetemp() / "noise"
     path.write_bytes(start + noise)
-    seconds, frames = announced(path)
+    seconds, frames = container_duration(path)
     assert 0 <= seconds < 10
     assert 0 <= frames < 2**32

@@ -8,7 +8,7 @@ from clips import RATES, constant_times, variable_times
 
 from vapipe.cache import Timeline, Valid
 from vapipe.errors import ConfigError
-from vapipe.extract.encoders import create_encoder
+from vapipe.extract.encoders import create_encoder, encoder_options
 from vapipe.extract.media.audio import AudioBlock
 
 EPS = 1e-6
@@ -148,7 +148,7 @@ def test_options_that_make_no_sense_are_refused(options, says):
         create_encoder("logmel", **options)
 
 
-def test_identity_tells_every_option():
-    identity = create_encoder("logmel", bands=64, f_min=20).identity()
-    assert (identity["name"], identity["bands"], identity["f_min"]) == ("logmel", 64, 20.0)
-    assert identity != create_encoder("logmel").identity()
+def test_options_are_told_with_their_defaults():
+    told = encoder_options("logmel", {"bands": 64, "f_min": 20}).describe()
+    assert (told["bands"], told["f_min"], told["hop"]) == (64, 20.0, 160)
+    assert told != encoder_options("logmel", {}).describe()

@@ -6,9 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vapipe.cache import ConfigError
-from vapipe.extract.faces.crops import CropConfig
-from vapipe.extract.options import choose_options
-from vapipe.extract.streams import StreamConfig, bind, doubled
+from vapipe.extract.faces.crop_config import CropConfig
+from vapipe.extract.options import StreamConfig, choose_options
+from vapipe.extract.spec import find_duplicate_streams, make_specs
 from vapipe.extract.views import PART, View
 
 TOML = """
@@ -92,7 +92,8 @@ def test_an_absent_file_and_wrong_names_are_named(tmp_path):
 def test_whatever_changes_values_changes_the_key_and_names_do_not():
     def key(crops=None, **changes):
         config = StreamConfig(**{"name": "x", "encoder": "onet", **changes})
-        return bind(config, crops or CropConfig(), "cpu").key
+        (spec,) = make_specs([config], crops or CropConfig())
+        return spec.key()
 
     keys = [
         key(),
@@ -107,21 +108,19 @@ def test_whatever_changes_values_changes_the_key_and_names_do_not():
 
 
 def test_the_same_network_on_the_same_input_is_noticed():
-    crops = CropConfig()
-    streams = [
-        bind(config, crops, "cpu")
-        for config in (
-            StreamConfig("a", "logmel"),
-            StreamConfig("b", "logmel", (("bands", 128),)),
-            StreamConfig("c", "logmel", (("bands", 64),)),
-        )
+    configs = [
+        StreamConfig("a", "logmel"),
+        StreamConfig("b", "logmel", (("bands", 128),), "float32"),
+        StreamConfig("c", "logmel", (("bands", 64),)),
+        StreamConfig("d", "onet"),
+        StreamConfig("e", "onet", view=View("flip")),
     ]
-    assert doubled(streams) == [("a", "b")]
+    assert find_duplicate_streams(make_specs(configs, CropConfig())) == [("a", "b")]
 
 
 def test_sound_has_no_views():
     with pytest.raises(ConfigError, match="views are of pictures; logmel hears sound"):
-        bind(StreamConfig("a", "logmel", view=View("flip")), CropConfig(), "cpu")
+        make_specs([StreamConfig("a", "logmel", view=View("flip"))], CropConfig())
 
 
 # -- views -----------------------------------------------------------------------------------------

@@ -14,16 +14,15 @@ import pytest
 import torch
 from click.testing import CliRunner
 from clips import PAL, Sound, constant_times, write_clip
+from extraction import settings_of
 
 from vapipe.cache import ConfigError, FeatureStore, Valid
 from vapipe.cache.verify import verify_cache
 from vapipe.cli import main
 from vapipe.extract.dataset import find_dataset
-from vapipe.extract.faces.crops import CropConfig
-from vapipe.extract.options import Options, choose_options
-from vapipe.extract.run import bind_all, run_extraction
-from vapipe.extract.streams import StreamConfig
-from vapipe.extract.video import Settings
+from vapipe.extract.faces.crop_config import CropConfig
+from vapipe.extract.options import Options, StreamConfig, choose_options
+from vapipe.extract.run import load_streams, run_extraction
 
 ROWS = 40
 
@@ -47,8 +46,7 @@ def videos(tmp_path_factory):
 
 
 def settings(cache, streams=None, **options):
-    configs = choose_options(streams, None, None).streams
-    return Settings(cache=cache, streams=configs, crops=CropConfig(source="frame"), **options)
+    return settings_of(cache, streams, **options)
 
 
 def run(videos, cache, *, jobs=1, streams=None, **options):
@@ -135,6 +133,8 @@ def test_a_changed_video_is_extracted_again_and_its_labels_refitted(videos, tmp_
     outcomes = run(folder, tmp_path / "cache")
     assert outcomes["clip0"].status == "extracted"
     assert outcomes["clip0"].notes == (
+        "clip0: onet was made from an earlier version of the video file",
+        "clip0: logmel was made from an earlier version of the video file",
         f"clip0: 3 label row(s) beyond the last of {ROWS - 3} frames dropped",
     )
     store = FeatureStore.open(tmp_path / "cache")
@@ -166,7 +166,7 @@ def test_another_option_gives_another_key_and_leaves_the_first(videos, tmp_path)
     run(videos, cache, streams="logmel")
     before = tree(cache)
     wide = StreamConfig("logmel", "logmel", (("bands", 40),))
-    other = Settings(cache=cache, streams=(wide,), crops=CropConfig(source="frame"))
+    other = settings_of(cache, (wide,))
     list(run_extraction(find_dataset(videos), other))
     assert tree(cache).items() > before.items()
     assert len(FeatureStore.open(cache).keys("logmel")) == 2
@@ -222,12 +222,7 @@ def test_an_unknown_stream_or_precision_stops_before_anything_is_read(videos, tm
         choose_options("onet,,logmel", None, None)
     strange = StreamConfig("onet", "onet", dtype="float8")
     with pytest.raises(ConfigError, match="dtype `float8` is none of float16, float32"):
-        list(
-            run_extraction(
-                find_dataset(videos),
-                Settings(cache=tmp_path / "cache", streams=(strange,), crops=CropConfig()),
-            )
-        )
+        settings_of(tmp_path / "cache", (strange,))
 
 
 def test_unexpected_errors_keep_their_trace_and_the_others_go_on(videos, tmp_path):
@@ -255,7 +250,7 @@ def test_a_video_that_kills_its_process_is_listed_and_the_others_go_on(
     videos, tmp_path, monkeypatch
 ):
     """A real fault: the process of the one video gets SIGSEGV, also in the second try, alone."""
-    bind_all.cache_clear()
+    load_streams.cache_clear()
     options = deadly_options(ROWS + 1, 11, tmp_path)
     monkeypatch.setattr("vapipe.extract.options.choose_options", lambda *_: options)
     cache = tmp_path / "cache"
@@ -271,12 +266,12 @@ def test_a_video_that_kills_its_process_is_listed_and_the_others_go_on(
     store = FeatureStore.open(cache)
     assert [store.has(f"clip{n}", "deadly") for n in range(3)] == [True, False, True]
     assert not any(finding.problem for finding in verify_cache(cache))
-    assert bind_all.cache_info().misses == 0  # the weights were loaded by the workers only
+    assert load_streams.cache_info().misses == 0  # the weights were loaded by the workers only
 
 
 def test_encoders_whose_loading_kills_processes_end_the_run_with_a_message(videos, tmp_path):
     streams = deadly_options("loading", 9, tmp_path).streams
-    chosen = Settings(cache=tmp_path / "c", streams=streams, crops=CropConfig(source="frame"))
+    chosen = settings_of(tmp_path / "c", streams)
     with pytest.raises(ConfigError, match=r"died \(signal 9, SIGKILL\) while it loaded the encod"):
         list(run_extraction(find_dataset(videos), chosen, jobs=2))
     assert deadly.Deadly.deaths(tmp_path) == 2  # and once more

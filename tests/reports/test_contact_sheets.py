@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from caches import add_video, make_cache
 from clips import PAL, Sound, constant_times, write_clip
+from extraction import settings_of
 from PIL import Image
 
 from vapipe.cache import FeatureStore, Valid
@@ -21,9 +22,8 @@ from vapipe.executor import Limits
 from vapipe.extract.dataset import find_dataset
 from vapipe.extract.faces.crops import CropConfig, read_crops
 from vapipe.extract.media.probe import probe
-from vapipe.extract.options import choose_options
 from vapipe.extract.run import run_extraction
-from vapipe.extract.video import Settings
+from vapipe.extract.spec import crop_facts
 from vapipe.reports import contact_sheets
 from vapipe.reports.contact_sheets import (
     FACES,
@@ -69,8 +69,7 @@ def videos(tmp_path_factory, portrait):
 @pytest.fixture(scope="module")
 def cache(videos, tmp_path_factory):
     root = tmp_path_factory.mktemp("extracted") / "cache"
-    streams = choose_options(None, None, None).streams
-    done = list(run_extraction(find_dataset(videos), Settings(root, streams, CROPS)))
+    done = list(run_extraction(find_dataset(videos), settings_of(root, crops=CROPS)))
     assert all(outcome.status == "extracted" for outcome in done)
     return root
 
@@ -229,9 +228,12 @@ def test_imported_streams_and_crop_files_have_no_faces_to_cut(cache):
 
 
 def test_crops_of_another_version_are_refused_with_what_differs(cache):
-    crops = {**CROPS.identity(), "version": 1}
-    assert refused(cache, crops=crops) == (
-        "stream onet was cropped otherwise than vapipe does here: version is 2, was 1"
+    before = {**crop_facts(CROPS), "version": 2, "detector": "mtcnn"}
+    before["weights"] = crop_facts(CROPS)["detector"]
+    with pytest.raises(AssertionError, match="is None"):  # the version before: not refused
+        refused(cache, crops=before)
+    assert refused(cache, crops={**before, "version": 1}).startswith(
+        "stream onet was cropped otherwise than vapipe does here: detector is "
     )
     note = sheets(cache, None)["gone"].note
     assert note.startswith("name the folder")

@@ -34,9 +34,6 @@ class Deadly(AudioEncoder):
         if rows == "loading":
             self._die()
 
-    def identity(self) -> dict[str, Any]:
-        return {"name": "deadly", "precision": "float32"}
-
     def encode(
         self, blocks: Iterable[Any], timeline: Timeline
     ) -> Iterator[tuple[np.ndarray, np.ndarray]]:

@@ -24,9 +24,11 @@ _DAMAGE = {
 class Deeds(str):
     """An option `ROWS=DEED,...@FOLDER` whose unpickling loads this module, and so the encoder.
 
-    Deeds are hang, hoard, raise, die, segfault; `raise1` raises at the first try only; `scribble`
-    and `garble` change values and HDF5 metadata of the shard being written, whose cache is `cache`
-    in the folder. ROWS may be `*`. Every deed adds a line to the file `deeds` in the folder.
+    A file `plan` in the folder is read at every video in place of `ROWS=DEED,...`: changing it
+    changes what is done under one key. Deeds are hang, hoard, raise, die, segfault; `raise1`
+    raises at the first try only; `scribble` and `garble` change values and HDF5 metadata of the
+    shard being written, whose cache is `cache` in the folder. ROWS may be `*`. Every deed adds a
+    line to the file `deeds` in the folder.
     """
 
     def __reduce__(self) -> tuple[type, tuple[str]]:
@@ -39,18 +41,17 @@ class Unruly(AudioEncoder):
 
     def __init__(self, *, deeds: str = "@.", device: str = "cpu") -> None:
         self.dim = 4
-        plan, _, folder = deeds.partition("@")
-        self._plan = dict(pair.split("=") for pair in plan.split(",") if pair)
+        self._plan, _, folder = deeds.partition("@")
         self._notes = Path(folder) / "deeds"
-
-    def identity(self) -> dict[str, Any]:
-        return {"name": "unruly", "precision": "float32"}
 
     def encode(
         self, blocks: Iterable[Any], timeline: Timeline
     ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         rows = len(timeline)
-        deed = self._plan.get(str(rows), self._plan.get("*"))
+        file = self._notes.with_name("plan")
+        text = file.read_text() if file.exists() else self._plan
+        plan = dict(pair.split("=") for pair in text.split(",") if pair)
+        deed = plan.get(str(rows), plan.get("*"))
         if deed:
             self._do(deed, rows)
         yield np.ones((rows, 4), np.float32), np.full(rows, Valid.AUDIO, np.uint8)

@@ -23,14 +23,16 @@ _UNEVEN_SHARE = 0.01  # of the steps; fewer are single dropped frames
 _RATE = 0.01  # by which the mean rate may differ from the announced one
 
 
-class Odd(NamedTuple):
+class TimestampIssue(NamedTuple):
     """One oddity: a kind of `KINDS`, and the figures."""
 
     kind: str
     text: str
 
 
-def odd_times(pts: np.ndarray, announced_fps: float | None = None) -> list[Odd]:
+def find_timestamp_issues(
+    pts: np.ndarray, announced_fps: float | None = None
+) -> list[TimestampIssue]:
     """Look for oddities in presentation times.
 
     Takes any times, also those that a `Timeline` refuses, since others write caches, too.
@@ -43,36 +45,42 @@ def odd_times(pts: np.ndarray, announced_fps: float | None = None) -> list[Odd]:
         At most one entry per kind, in the order of `KINDS`; none for an ordinary video.
     """
     if lost := int((~np.isfinite(pts)).sum()):
-        return [Odd("times are no numbers", f"{lost} of {len(pts)}; extract the video again")]
+        return [
+            TimestampIssue("times are no numbers", f"{lost} of {len(pts)}; extract the video again")
+        ]
     steps = np.diff(pts)
     found = [*_order(pts, steps), *_steps(pts, steps)]
     if pts[0] > _START_S:
-        found.append(Odd("late start", f"the first frame comes at {pts[0]:.3f} s"))
+        found.append(TimestampIssue("late start", f"the first frame comes at {pts[0]:.3f} s"))
     if pts[0] < -_START_S:
-        found.append(Odd("starts before zero", f"the first frame comes at {pts[0]:.3f} s"))
+        found.append(
+            TimestampIssue("starts before zero", f"the first frame comes at {pts[0]:.3f} s")
+        )
     span = float(pts[-1] - pts[0])
     if announced_fps and span > 0:
         fps = (len(pts) - 1) / span
         if abs(fps / announced_fps - 1) > _RATE:
             text = f"{fps:.3f} frames/s on average, the file announces {announced_fps:.3f}"
-            found.append(Odd("other rate than announced", text))
+            found.append(TimestampIssue("other rate than announced", text))
     return found
 
 
-def _order(pts: np.ndarray, steps: np.ndarray) -> list[Odd]:
+def _order(pts: np.ndarray, steps: np.ndarray) -> list[TimestampIssue]:
     """Times that do not grow."""
     found = []
     back = np.flatnonzero(steps < 0)
     if len(back):
         row = int(back[0])
         text = f"{len(back)}x, first from {pts[row]:.3f} to {pts[row + 1]:.3f} s (frame {row + 1})"
-        found.append(Odd("times go back", text))
+        found.append(TimestampIssue("times go back", text))
     if equal := int((steps == 0).sum()):
-        found.append(Odd("equal times", f"{equal} frame(s) at the time of the one before"))
+        found.append(
+            TimestampIssue("equal times", f"{equal} frame(s) at the time of the one before")
+        )
     return found
 
 
-def _steps(pts: np.ndarray, steps: np.ndarray) -> list[Odd]:
+def _steps(pts: np.ndarray, steps: np.ndarray) -> list[TimestampIssue]:
     """Gaps, and steps of different lengths."""
     forward = steps[steps > 0]
     if not len(forward):
@@ -84,11 +92,11 @@ def _steps(pts: np.ndarray, steps: np.ndarray) -> list[Odd]:
     if len(gaps):
         row = int(gaps[np.argmax(steps[gaps])])
         text = f"{len(gaps)}x without a frame, at most {steps[row]:.2f} s, at {pts[row]:.2f} s"
-        found.append(Odd("gaps", text))
+        found.append(TimestampIssue("gaps", text))
     even = forward[forward <= longest]
     uneven = float((np.abs(even - usual) > max(_UNEVEN * usual, _UNEVEN_S)).sum()) / len(steps)
     if uneven > _UNEVEN_SHARE:
         low, high = even.min() * 1000, even.max() * 1000
         text = f"steps of {low:.1f} to {high:.1f} ms, {uneven:.0%} off the usual {usual * 1000:.1f}"
-        found.append(Odd("variable rate", text))
+        found.append(TimestampIssue("variable rate", text))
     return found

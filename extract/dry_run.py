@@ -1,9 +1,9 @@
-"""What a run would do, and how far runs are: for people, before and beside the work."""
+"""What a run would do: for people, before the work. Loads no network."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -13,10 +13,9 @@ from ..cache.layout import DTYPES, check_cache
 from .dataset import Dataset
 from .failures import Failure, passed_over, read_failures
 from .plan import length_of, plan
-from .run import describe_streams
 from .runlog import LoggedRun, read_logs
-from .streams import StreamFacts
-from .video import Settings, Task
+from .spec import EncoderSpec
+from .task import Settings, Task
 
 
 @dataclass
@@ -27,8 +26,9 @@ class StreamPlan:
         stream, key: what it is.
         complete: extracted.
         missing: never extracted.
-        stale: extracted from another version of the file, or with other options or weights.
+        stale: there, but made from other files, persons or streams, or with other options.
         quarantined: of videos that failed and are passed over.
+        reasons: why stale rows are made anew -> whose they are.
     """
 
     stream: str
@@ -37,17 +37,18 @@ class StreamPlan:
     missing: int = 0
     stale: int = 0
     quarantined: int = 0
+    reasons: dict[str, list[str]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
-class Survey:
+class DryRun:
     """What a run would do.
 
     Attributes:
         streams: one entry per stream asked for.
         videos: how many of them would be read.
         duration: their seconds.
-        nbytes: size of the rows that would be written.
+        nbytes: size of the rows that would be written, where their dimension is known.
         seconds: process seconds that it would take, None where no log tells.
         failures: why videos are passed over, by video.
     """
@@ -60,7 +61,7 @@ class Survey:
     failures: dict[str, str]
 
 
-def survey_extraction(dataset: Dataset, settings: Settings, *, retry_failed: bool) -> Survey:
+def dry_run(dataset: Dataset, settings: Settings, *, retry_failed: bool) -> DryRun:
     """What `run_extraction` would do; writes nothing.
 
     Raises:
@@ -70,57 +71,50 @@ def survey_extraction(dataset: Dataset, settings: Settings, *, retry_failed: boo
     root = settings.cache
     if root.exists():
         check_cache(root)
-    streams = describe_streams(settings)
     catalog = open_catalog(root)
-    tasks = plan(dataset, streams, catalog)
-    keys = {stream.config.name: stream.key for stream in streams}
+    tasks = plan(dataset, settings, catalog)
     noted = {} if retry_failed else read_failures(root)
-    given_up = passed_over(noted, tasks, keys, settings.crops_dir)
-    return survey(streams, catalog, tasks, given_up, read_logs(root))
+    given_up = passed_over(noted, tasks, settings)
+    return count(settings.specs, catalog, tasks, given_up, read_logs(root))
 
 
-def survey(
-    streams: Sequence[StreamFacts],
+def count(
+    specs: Sequence[EncoderSpec],
     catalog: Catalog,
     tasks: Sequence[Task],
     given_up: Mapping[str, Failure],
     logs: Sequence[LoggedRun],
-) -> Survey:
+) -> DryRun:
     """Count the units of a plan, and estimate its size and time.
 
     Args:
-        streams: the streams asked for.
+        specs: the streams asked for.
         catalog: of the cache.
         tasks: from `plan.plan`, for the same.
         given_up: failures that still count, by video.
         logs: of earlier runs, from which the speed is taken.
     """
-    plans = {stream.config.name: StreamPlan(stream.config.name, stream.key) for stream in streams}
-    row_bytes = {
-        stream.config.name: stream.dim * np.dtype(DTYPES[stream.config.dtype]).itemsize + 1
-        for stream in streams
-    }
-    stored = {
-        name: [group for (stream, _), group in catalog.features.items() if stream == name]
-        for name in plans
-    }
-    keys = {stream.config.name: stream.key for stream in streams}
+    keys = {spec.stream: spec.key() for spec in specs}
+    plans = {name: StreamPlan(name, key) for name, key in keys.items()}
+    row_bytes = {spec.stream: _row_bytes(spec, catalog) for spec in specs}
     nbytes, duration, seconds = 0, 0.0, 0.0
     speeds: dict[frozenset[str], float | None] = {}
     videos = 0
     for task in tasks:
-        for stream in streams:
-            name = stream.config.name
-            count = len(task.video.subjects) if stream.modality == "visual" else 1
+        for spec in specs:
+            name = spec.stream
+            count = len(task.video.subjects) if spec.modality == "visual" else 1
             lacking = task.streams.get(name, ())
             entry = plans[name]
             entry.complete += count - len(lacking)
             if task.video.id in given_up:
                 entry.quarantined += len(lacking)
                 continue
-            stale = sum(any(owner in group for group in stored[name]) for owner in lacking)
-            entry.stale += stale
-            entry.missing += len(lacking) - stale
+            stale = [each for each in task.stale if each.stream == name]
+            entry.stale += len(stale)
+            entry.missing += len(lacking) - len(stale)
+            for each in stale:
+                entry.reasons.setdefault(each.reason, []).append(each.owner)
         if task.video.id in given_up or not task.streams:
             continue
         videos += 1
@@ -131,7 +125,7 @@ def survey(
         if kind not in speeds:
             speeds[kind] = _speed(logs, {name: keys[name] for name in kind})
         seconds += length / (speeds[kind] or float("nan"))
-    return Survey(
+    return DryRun(
         list(plans.values()),
         videos,
         duration,
@@ -139,6 +133,13 @@ def survey(
         None if np.isnan(seconds) else seconds,
         {video: failure.reason for video, failure in given_up.items()},
     )
+
+
+def _row_bytes(spec: EncoderSpec, catalog: Catalog) -> int:
+    """Of one stored row; 1, of its code, where only the network tells how many values it gives."""
+    group = catalog.features.get((spec.stream, spec.key()))
+    dim = group.folder.dim if group else spec.encoder_options().dim
+    return (dim or 0) * np.dtype(DTYPES[spec.dtype]).itemsize + 1
 
 
 def _speed(logs: Sequence[LoggedRun], keys: Mapping[str, str]) -> float | None:
@@ -152,47 +153,3 @@ def _speed(logs: Sequence[LoggedRun], keys: Mapping[str, str]) -> float | None:
     ]
     seconds = sum(each for _, each in took)
     return sum(each for each, _ in took) / seconds if seconds else None
-
-
-@dataclass(frozen=True)
-class Progress:
-    """How far one run is.
-
-    Attributes:
-        run: its log.
-        state: "running", "done", "stopped", "killed", "open" (where the file system has no locks
-            to tell whether it still runs), or an error.
-        extracted, failed: videos; a failed one may get another try.
-        left: videos that it has not finished.
-        frames_per_s: of one process, on average.
-        peak: resident bytes of a process at most.
-        left_s: seconds that the rest may take, None where nothing tells.
-    """
-
-    run: LoggedRun
-    state: str
-    extracted: int
-    failed: int
-    left: int
-    frames_per_s: float
-    peak: int
-    left_s: float | None
-
-
-def progress(run: LoggedRun) -> Progress:
-    """Sum up a log."""
-    final = list(run.final().values())
-    done = [unit for unit in final if unit["outcome"] == "extracted"]
-    left = run.start["todo"] - len(final)
-    seconds = sum(unit["seconds"] for unit in done)
-    elapsed = run.last - run.start["time"]
-    return Progress(
-        run=run,
-        state=run.state(),
-        extracted=len(done),
-        failed=len(final) - len(done),
-        left=left,
-        frames_per_s=sum(unit["rows"] for unit in done) / seconds if seconds else 0.0,
-        peak=max((unit["peak_bytes"] for unit in final), default=0),
-        left_s=elapsed / len(final) * left if final else None,
-    )

@@ -8,11 +8,11 @@ from ..dataset import Subject
 from ..media.frames import Frame
 from ..media.probe import MediaInfo
 from .finder import FaceFinder, Seen
-from .follow import Follower, Place, Side, Tracker
+from .follow import FaceLinker, Place, Side, Tracker
 from .smooth import Smoother
 
 
-class Cast:
+class SubjectTracks:
     """Follows all subjects. Both sides are, even if one is asked for: each knows the other."""
 
     def __init__(
@@ -38,12 +38,12 @@ class Cast:
         self._pts = info.timeline.pts
         self._finder = finder
         patience = max(patience, 3 / info.timeline.fps)  # some rows, however slow the video
-        self._tracker = Tracker(patience=patience, acquire=acquire)
-        left = Follower(patience=patience, side="left")
-        right = Follower(patience=patience, side="right")
+        self._linker = FaceLinker(patience=patience, acquire=acquire)
+        left = Tracker(patience=patience, side="left")
+        right = Tracker(patience=patience, side="right")
         left.rival, right.rival = right, left
-        self._followers: dict[Side | None, Follower] = {
-            None: Follower(patience=patience),
+        self._trackers: dict[Side | None, Tracker] = {
+            None: Tracker(patience=patience),
             "left": left,
             "right": right,
         }
@@ -63,7 +63,7 @@ class Cast:
     def finish(self) -> Iterator[tuple[str, Place]]:
         """The places of the rows that still wait at the end."""
         yield from self._follow(self._finder.finish())
-        yield from self._smooth({side: f.finish() for side, f in self._followers.items()})
+        yield from self._smooth({side: f.finish() for side, f in self._trackers.items()})
         for item, smoother in self._smoothers.items():
             for place in smoother.finish():
                 self._placed[item] += 1
@@ -71,7 +71,7 @@ class Cast:
 
     def _follow(self, rows: Sequence[Seen]) -> Iterator[tuple[str, Place]]:
         for seen in rows:
-            row = self._tracker.push(
+            row = self._linker.push(
                 seen.row,
                 seen.time,
                 seen.faces.boxes,
@@ -80,7 +80,7 @@ class Cast:
                 detected=seen.detected,
                 shot=seen.shot,
             )
-            yield from self._smooth({side: f.push(row) for side, f in self._followers.items()})
+            yield from self._smooth({side: f.push(row) for side, f in self._trackers.items()})
 
     def _smooth(self, places: Mapping[Side | None, list[Place]]) -> Iterator[tuple[str, Place]]:
         for item, side in self._items.items():

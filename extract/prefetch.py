@@ -13,7 +13,7 @@ T = TypeVar("T")
 _DONE = object()
 
 
-def ahead(source: Iterator[T], depth: int = 2) -> Iterator[T]:
+def prefetch(source: Iterator[T], depth: int = 2) -> Iterator[T]:
     """Yield the items of `source` in order; at most `depth` wait at any time.
 
     An error of the source is raised here in its turn. When the consumer stops early, the thread
@@ -41,7 +41,7 @@ def ahead(source: Iterator[T], depth: int = 2) -> Iterator[T]:
         except BaseException as error:
             put((_DONE, error))
 
-    thread = threading.Thread(target=run, name="vapipe-ahead", daemon=True)
+    thread = threading.Thread(target=run, name="vapipe-prefetch", daemon=True)
     thread.start()
     try:
         while True:

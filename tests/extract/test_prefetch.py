@@ -7,13 +7,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vapipe.extract.overlap import ahead
+from vapipe.extract.prefetch import prefetch
 
 
 @settings(deadline=None, max_examples=30)
 @given(st.lists(st.integers(), max_size=30), st.integers(1, 4))
 def test_items_come_in_order(items, depth):
-    assert list(ahead(iter(items), depth)) == items
+    assert list(prefetch(iter(items), depth)) == items
 
 
 def test_an_error_comes_after_the_items_before_it():
@@ -21,7 +21,7 @@ def test_an_error_comes_after_the_items_before_it():
         yield 1
         raise OSError("broken")
 
-    items = ahead(source())
+    items = prefetch(source())
     assert next(items) == 1
     with pytest.raises(OSError, match="broken"):
         next(items)
@@ -35,7 +35,7 @@ def test_at_most_so_many_items_wait():
             made.append(number)
             yield number
 
-    items = ahead(source(), depth=2)
+    items = prefetch(source(), depth=2)
     assert next(items) == 0
     time.sleep(0.3)
     assert len(made) <= 1 + 2 + 1  # taken, waiting, in hand
@@ -47,10 +47,10 @@ def test_the_thread_ends_when_the_consumer_stops():
         while True:
             yield 0
 
-    items = ahead(source())
+    items = prefetch(source())
     next(items)
     items.close()
-    assert not [thread for thread in threading.enumerate() if thread.name == "vapipe-ahead"]
+    assert not [thread for thread in threading.enumerate() if thread.name == "vapipe-prefetch"]
 
 
 def test_source_and_consumer_run_at_the_same_time():
@@ -64,7 +64,7 @@ def test_source_and_consumer_run_at_the_same_time():
             yield number
 
     seen = []
-    for number in ahead(source()):
+    for number in prefetch(source()):
         seen.append(number)
         if number < 3:
             barrier.wait()

@@ -8,10 +8,12 @@ from pathlib import Path
 
 from ...cache.durable import digest_file
 from ...errors import ConfigError
+from .files import WeightFile
 
 
-def facenet_weights(name: str) -> Path:
-    """Path of a file of weights in the facenet-pytorch package, e.g. `onet.pt`.
+@functools.cache
+def facenet_weights(name: str) -> WeightFile:
+    """A file of weights in the facenet-pytorch package, e.g. `onet.pt`.
 
     Raises:
         ConfigError: the package or the file is not installed.
@@ -28,10 +30,4 @@ def facenet_weights(name: str) -> Path:
             f"{path}: the weights are missing from the installed facenet-pytorch; "
             "`pip install --force-reinstall --no-deps facenet-pytorch==2.5.3`"
         )
-    return path
-
-
-@functools.cache
-def digest_facenet_weights(name: str) -> str:
-    """SHA-256 of a file of `facenet_weights`."""
-    return digest_file(facenet_weights(name))
+    return WeightFile(name, "mtcnn", path, digest_file(path), path.stat().st_size)

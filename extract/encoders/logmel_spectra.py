@@ -1,0 +1,146 @@
+"""Computes `logmel`: power in mel bands, piece by piece, averaged over each frame's interval."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterable, Iterator
+
+import numpy as np
+import torch
+from torchaudio.functional import melscale_fbanks
+
+from ...cache.timeline import Timeline, Valid
+from ...errors import ConfigError
+from ..media.audio import RATE, AudioBlock
+from .base import AudioEncoder
+from .logmel import LogMelOptions
+from .pooling import IntervalMean
+
+_PIECE = 1024  # spectra computed at once
+
+
+class LogMelEncoder(AudioEncoder):
+    """Spectra on a fixed grid of the clock, pooled over each row's interval by their overlap."""
+
+    def __init__(self, options: LogMelOptions, device: torch.device | str) -> None:
+        """Build the filters.
+
+        Raises:
+            ConfigError: there is a band that no bin of the transform falls into.
+        """
+        self.name, self.dim = options.name, options.bands
+        self._span, self._hop = options.window, options.hop
+        self._n_fft, self._eps = options.n_fft, options.eps
+        self._device = torch.device(device)
+        self._window = torch.hann_window(options.window, device=self._device)
+        with warnings.catch_warnings():  # torchaudio warns of what is refused below
+            warnings.simplefilter("ignore", UserWarning)
+            filters = melscale_fbanks(
+                options.n_fft // 2 + 1,
+                options.f_min,
+                options.f_max,
+                options.bands,
+                RATE,
+                norm="slaney",
+                mel_scale="slaney",
+            )
+        if empty := int((filters.sum(dim=0) == 0).sum()):
+            raise ConfigError(
+                f"logmel: {empty} of {options.bands} bands hold no bin of an n_fft of "
+                f"{options.n_fft}; raise n_fft or lower bands"
+            )
+        self._filters = filters.to(self._device)
+
+    def encode(
+        self, blocks: Iterable[AudioBlock], timeline: Timeline
+    ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Rows of the timeline in order: features [n, bands] float32, codes [n] uint8."""
+        edges = timeline.edges() * RATE  # in samples, fractional
+        pool = IntervalMean(edges, dim=self.dim, shortest=1.0)
+        for low, high, power in self._power(blocks):
+            yield from self._rows(pool, float(low[0]))
+            pool.push(low, high, power)
+        yield from self._rows(pool, np.inf)
+
+    def _rows(self, pool: IntervalMean, until: float) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        for means, covered in pool.take(until):
+            heard = covered >= 0.5
+            features = np.where(heard[:, None], np.log(means + self._eps), 0.0)
+            codes = np.where(heard, Valid.AUDIO, Valid.NO_AUDIO)
+            yield features.astype(np.float32), codes.astype(np.uint8)
+
+    def _power(
+        self, blocks: Iterable[AudioBlock]
+    ) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+        """Pieces of successive spectra: the time [low, high) each stands for, power [m, bands].
+
+        Times in samples; outside a run of blocks the signal counts as silent, but is not covered.
+        """
+        half = self._span // 2
+        run: _Run | None = None
+        for block in blocks:
+            if run is not None and run.stop != block.start:
+                yield from self._spectra(run, run.stop + half)
+                run = None
+            if run is None:
+                run = _Run(block.start)
+            run.append(block.samples)
+            yield from self._spectra(run, run.stop - half)
+        if run is not None:
+            yield from self._spectra(run, run.stop + half)
+
+    def _spectra(
+        self, run: _Run, until: int
+    ) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+        """The spectra not yet taken whose centre is at or before `until` and in the run's reach."""
+        hop, half = self._hop, self._span // 2
+        first = run.spectrum if run.spectrum is not None else _nearest(run.start, hop)
+        last = min(until // hop, _nearest(run.stop - 1, hop))
+        for begin in range(first, last + 1, _PIECE):
+            centres = np.arange(begin, min(begin + _PIECE, last + 1)) * hop
+            samples = run.cut(int(centres[0]) - half, int(centres[-1]) + half)
+            low = np.maximum(centres - hop / 2, run.start)
+            high = np.minimum(centres + hop / 2, run.stop)
+            covers = high > low
+            yield low[covers], high[covers], self._transform(samples)[covers]
+        run.spectrum = max(first, last + 1)
+        run.forget(run.spectrum * hop - half)
+
+    @torch.inference_mode()
+    def _transform(self, samples: np.ndarray) -> np.ndarray:
+        """Mel power [m, bands] float64 of windows every `hop` in samples [(m-1) hop + window]."""
+        frames = torch.from_numpy(samples).to(self._device).unfold(0, self._span, self._hop)
+        spectra = torch.fft.rfft(frames * self._window, n=self._n_fft)  # [m, n_fft/2 + 1]
+        power = spectra.real.square() + spectra.imag.square()
+        return (power @ self._filters).double().cpu().numpy()
+
+
+def _nearest(sample: int, hop: int) -> int:
+    """Index of the spectrum that stands for a sample: centre - hop/2 <= sample < centre + hop/2."""
+    return (2 * sample + hop) // (2 * hop)
+
+
+class _Run:
+    """Successive samples with silence around; the part still needed is kept."""
+
+    def __init__(self, start: int) -> None:
+        self.start = start  # first sample of the run
+        self.stop = start
+        self.spectrum: int | None = None  # index of the next spectrum
+        self._first = start  # of what is kept
+        self._kept = np.zeros(0, np.float32)
+
+    def append(self, samples: np.ndarray) -> None:
+        self._kept = np.concatenate([self._kept, samples])
+        self.stop += len(samples)
+
+    def cut(self, first: int, stop: int) -> np.ndarray:
+        """Samples [first, stop), zero outside the run."""
+        before, after = max(0, self._first - first), max(0, stop - self.stop)
+        inner = self._kept[max(0, first - self._first) : max(0, stop - self._first)]
+        return np.pad(inner, (before, after))
+
+    def forget(self, before: int) -> None:
+        drop = min(max(0, before - self._first), len(self._kept))
+        self._kept = self._kept[drop:]
+        self._first += drop
