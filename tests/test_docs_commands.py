@@ -52,7 +52,7 @@ def shown():
 
 def why_not(words):
     line = " ".join(word for word in words if "=" not in word or word.startswith("-"))
-    if "dask" in line and "--engine" in words:
+    if "dask" in line and "--scheduler" in words:
         return NOT_RUN["dask"]
     return next((reason for start, reason in NOT_RUN.items() if line.startswith(start)), None)
 
@@ -73,7 +73,7 @@ def test_every_command_and_option_exists(page):
 
 
 def test_the_check_refuses_what_does_not_exist():
-    odd = ("fitt", "fit --hed x", "fit --targets both", "extract --engine spark", "heads a b")
+    odd = ("fitt", "fit --hed x", "fit --targets both", "extract --engine dask", "heads a b")
     for line in odd:
         with pytest.raises(click.UsageError):
             check(["vapipe", *line.split()])

@@ -24,7 +24,7 @@ def processes(videos, cache, words, folder):
 
 def dask(videos, cache, words, folder):
     with dask_cluster(folder, workers=3) as cluster:
-        engine = ("--engine", "dask", "--scheduler", cluster.address)
+        engine = ("--scheduler", cluster.address)
         return [run(*extract(videos, cache, *engine, *words))]
 
 

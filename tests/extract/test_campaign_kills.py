@@ -40,7 +40,7 @@ def test_dask_workers_killed_all_the_time_cost_nothing(many, tmp_path, who, seed
     """Dask's nannies restart the workers, which have a process each for what they extract."""
     cache = tmp_path / "cache"
     with dask_cluster(tmp_path, workers=3) as cluster:
-        engine = ("--engine", "dask", "--scheduler", cluster.address)
+        engine = ("--scheduler", cluster.address)
         process = start(*many.words(cache), "--retries", RETRIES, *engine)
         victims = {
             "workers": cluster.workers,

@@ -76,9 +76,7 @@ def test_a_cut_between_the_hosts_costs_nothing(many, tmp_path, seconds):
         two_hosts() as (hosts, cable),
         dask_cluster(tmp_path, workers=1, host="10.231.0.1", prefixes=hosts) as cluster,
     ):
-        process = start(
-            *many.words(cache), "--engine", "dask", "--scheduler", cluster.address, prefix=hosts[0]
-        )
+        process = start(*many.words(cache), "--scheduler", cluster.address, prefix=hosts[0])
         began = time.monotonic()
         while len(list(cache.rglob("*.h5"))) < 9 and process.poll() is None:
             time.sleep(0.05)

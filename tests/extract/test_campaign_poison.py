@@ -59,7 +59,7 @@ def test_the_good_are_extracted_and_the_bad_have_their_reasons(
         code, text = extract(clips, tmp_path, deeds, "--jobs", 2)
     else:
         with dask_cluster(tmp_path, workers=2) as cluster:
-            words = ("--engine", "dask", "--scheduler", cluster.address)
+            words = ("--scheduler", cluster.address)
             code, text = extract(clips, tmp_path, deeds, *words)
     took = time.monotonic() - began
     print(f"\n{engine}: {took:.0f} s\n{text}")

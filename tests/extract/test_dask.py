@@ -64,7 +64,7 @@ def test_dask_workers_give_the_same_bytes(videos, tmp_path, cluster):
     run(videos, tmp_path / "serial", streams)
     words = [
         "extract", "--videos", videos, "--cache", tmp_path / "dask", "--faces", "frame",
-        "--engine", "dask", "--scheduler", cluster.scheduler_address,
+        "--scheduler", cluster.scheduler_address,
     ]  # fmt: skip
     result = CliRunner().invoke(main, [str(word) for word in words])
     assert result.exit_code == 0, result.output
@@ -123,11 +123,3 @@ def test_a_dask_worker_that_is_killed_costs_nothing(videos, tmp_path, cluster):
     assert not killer.is_alive()
     assert {outcome.status for outcome in outcomes.values()} == {"extracted"}
     assert tree(cache) == tree(tmp_path / "serial")
-
-
-def test_an_engine_and_a_scheduler_belong_together(videos, tmp_path):
-    words = ["extract", "--videos", str(videos), "--cache", str(tmp_path / "c")]
-    for more in (["--engine", "dask"], ["--scheduler", "tcp://x:1"]):
-        result = CliRunner().invoke(main, [*words, *more])
-        assert result.exit_code == 1
-        assert "--engine dask and --scheduler ADDRESS belong together" in result.stderr
