@@ -22,83 +22,80 @@ if TYPE_CHECKING:
 
 def source_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Which videos, and which streams of them: the same for `extract`, `plan` and `slurm`."""
-    for option in reversed(
-        [
-            click.option(
-                "--videos",
-                type=click.Path(path_type=Path),
-                required=True,
-                help="Folder of videos (searched below), or one video file.",
-            ),
-            cache_option,
-            click.option(
-                "--streams",
-                help="Comma-separated encoders, e.g. onet,logmel. `vapipe streams` lists them.",
-            ),
-            click.option(
-                "--config",
-                type=click.Path(path_type=Path, exists=True, dir_okay=False),
-                help="TOML file of named streams with options, views and cropping "
-                "(docs/streams.md).",
-            ),
-            click.option(
-                "--faces",
-                default="detect",
-                show_default=True,
-                metavar="detect|frame|DIR",
-                help="Find faces, take whole frames, or read crops DIR/<video>/00001.jpg ...",
-            ),
-            click.option(
-                "--labels",
-                type=click.Path(path_type=Path),
-                help="Folder of annotations (<video>.csv or .txt); by default found beside the "
-                "videos.",
-            ),
-            click.option(
-                "--split",
-                type=click.Path(path_type=Path),
-                help="File of `video,partition` rows; by default split.csv beside the videos.",
-            ),
-            click.option(
-                "--ids",
-                type=click.Choice(["stem", "path"]),
-                default="stem",
-                show_default=True,
-                help="Name videos by file name, or by path where file names repeat.",
-            ),
-            click.option(
-                "--video-stream", type=int, help="Index of the video stream, where a file has many."
-            ),
-            click.option(
-                "--audio-stream", type=int, help="Index of the audio stream, where a file has many."
-            ),
-            click.option(
-                "--dtype",
-                type=click.Choice(["float16", "float32"]),
-                help="Stored precision [default: float16].",
-            ),
-            click.option(
-                "--precision",
-                type=click.Choice(["auto", "float32", "bfloat16"]),
-                default="auto",
-                show_default=True,
-                help="Of computing, for streams that name none; auto is what the cache has of the "
-                "stream, else what the device does fast.",
-            ),
-            device_option,
-            click.option(
-                "--jobs",
-                type=click.IntRange(1),
-                help="Processes; 1 stays in this one [default: by the length of the videos, up to "
-                "the cores].",
-            ),
-            click.option(
-                "--retry-failed",
-                is_flag=True,
-                help="Try videos again that failed in an earlier run.",
-            ),
-        ]
-    ):
+    options: list[Callable[[Any], Any]] = [
+        click.option(
+            "--videos",
+            type=click.Path(path_type=Path),
+            required=True,
+            help="Folder of videos (searched below), or one video file.",
+        ),
+        cache_option,
+        click.option(
+            "--streams",
+            help="Comma-separated encoders, e.g. onet,logmel. `vapipe streams` lists them.",
+        ),
+        click.option(
+            "--config",
+            type=click.Path(path_type=Path, exists=True, dir_okay=False),
+            help="TOML file of named streams with options, views and cropping (docs/streams.md).",
+        ),
+        click.option(
+            "--faces",
+            default="detect",
+            show_default=True,
+            metavar="detect|frame|DIR",
+            help="Find faces, take whole frames, or read crops DIR/<video>/00001.jpg ...",
+        ),
+        click.option(
+            "--labels",
+            type=click.Path(path_type=Path),
+            help="Folder of annotations (<video>.csv or .txt); by default found beside the videos.",
+        ),
+        click.option(
+            "--split",
+            type=click.Path(path_type=Path),
+            help="File of `video,partition` rows; by default split.csv beside the videos.",
+        ),
+        click.option(
+            "--ids",
+            type=click.Choice(["stem", "path"]),
+            default="stem",
+            show_default=True,
+            help="Name videos by file name, or by path where file names repeat.",
+        ),
+        click.option(
+            "--video-stream", type=int, help="Index of the video stream, where a file has many."
+        ),
+        click.option(
+            "--audio-stream", type=int, help="Index of the audio stream, where a file has many."
+        ),
+        click.option(
+            "--dtype",
+            type=click.Choice(["float16", "float32"]),
+            help="Stored precision [default: float16].",
+        ),
+        click.option(
+            "--precision",
+            type=click.Choice(["auto", "float32", "bfloat16"]),
+            default="auto",
+            show_default=True,
+            help="Of computing, for streams that name none; auto is what the cache has of the "
+            "stream, else what the device does fast.",
+        ),
+        device_option,
+        click.option(
+            "--jobs",
+            type=click.IntRange(1),
+            help="Processes; 1 stays in this one [default: by the length of the videos, up to "
+            "the cores].",
+        ),
+        click.option(
+            "--retry-failed",
+            is_flag=True,
+            help="Try videos again that failed in an earlier run.",
+        ),
+    ]
+    for option in reversed(options):
         command = option(command)
     return command
 

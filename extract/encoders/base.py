@@ -30,18 +30,21 @@ class EncoderOptions(ABC):
     Attributes:
         registered: the name, or the prefix of a family.
         modality: what it reads.
-        dim: length D of an embedding, None where only the network tells.
     """
 
     registered: ClassVar[str]
     modality: ClassVar[Literal["visual", "audio"]]
-    dim: ClassVar[int | None] = None
 
     @property
     def name(self) -> str:
         """The registered name, or PREFIX:MEMBER of a family."""
         member = getattr(self, "member", None)
         return f"{self.registered}:{member}" if member else self.registered
+
+    @property
+    def dim(self) -> int | None:
+        """Length D of an embedding, None where only the network tells."""
+        return None
 
     @abstractmethod
     def load(self, device: str) -> Encoder:

@@ -30,10 +30,10 @@ def register_encoder(name: str) -> Callable[[_T], _T]:
     def register(made: _T) -> _T:
         if name in _ENCODERS:
             raise ValueError(f"encoder `{name}` is already {_ENCODERS[name].__qualname__}")
-        options = made
+        options: Any = made
         if not issubclass(made, EncoderOptions):
-            made.name = name
             options = _options_of(made)
+            options.encoder.name = name
         options.registered = name
         _ENCODERS[name] = options
         return made
@@ -44,12 +44,13 @@ def register_encoder(name: str) -> Callable[[_T], _T]:
 def register_family(prefix: str) -> Callable[[_T], _T]:
     """Class decorator: `prefix:MEMBER` makes the options of the class with the field `member`."""
 
-    def register(options: _T) -> _T:
+    def register(made: _T) -> _T:
         if prefix in _FAMILIES:
             raise ValueError(f"family `{prefix}` is already {_FAMILIES[prefix].__qualname__}")
+        options: Any = made
         options.registered = prefix
         _FAMILIES[prefix] = options
-        return options
+        return made
 
     return register
 
@@ -161,7 +162,7 @@ class _OneClass(EncoderOptions):
         return type(self).encoder(**options, device=device)
 
 
-def _options_of(encoder: type[Encoder]) -> type[EncoderOptions]:
+def _options_of(encoder: Any) -> type[EncoderOptions]:
     fields = [
         (name, Any, dataclasses.field(default=parameter.default))
         for name, parameter in inspect.signature(encoder).parameters.items()

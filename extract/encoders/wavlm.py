@@ -53,8 +53,12 @@ class WavLMOptions(EncoderOptions):
         check_precision(self.name, self.precision)
         if self.size not in _SIZES:
             raise ConfigError(f"encoder `wavlm`: size `{self.size}` is none of {', '.join(_SIZES)}")
-        object.__setattr__(self, "layer", choose_layers(self.name, self.layer, self._facts[1]))
+        object.__setattr__(self, "layer", self._layers)
         cut_steps(self.name, chunk=self.chunk, context=self.context, hop=_HOP, field=_FIELD)
+
+    @property
+    def _layers(self) -> tuple[int, ...]:
+        return choose_layers(self.name, self.layer, self._facts[1])
 
     @property
     def _facts(self) -> tuple[str, int, int, bool]:
@@ -82,7 +86,7 @@ class WavLMOptions(EncoderOptions):
 
         network = load_network(self.weights_files()["weights"])
         return SpeechEncoder(
-            WavLMLayers(network, layers=self.layer, normalise=self._facts[3]),
+            WavLMLayers(network, layers=self._layers, normalise=self._facts[3]),
             name=self.name,
             dim=self.dim,
             steps=cut_steps(
