@@ -54,7 +54,7 @@ def test_every_message_on_the_page_is_raised(listing):
     listed = [
         "shares the id",
         "not tried, since it failed in an earlier run",
-        "would have other values here than in training",
+        "would get other values than in training",
     ]  # not raised
     assert all(each in sources for each in listed)
     rows = table("The ones that everybody meets")
