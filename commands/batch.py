@@ -6,7 +6,6 @@ import signal
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,9 +14,7 @@ import click
 from .console import cache_option, device_option
 
 if TYPE_CHECKING:
-    from ..extract.dataset import Dataset
-    from ..extract.plan import Part
-    from ..extract.task import Settings
+    from ..extract.job import Job
 
 
 def source_options(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -109,97 +106,24 @@ def part_option(command: Callable[..., Any]) -> Callable[..., Any]:
     )(command)
 
 
-@dataclass(frozen=True)
-class Job:
-    """What the options ask for.
-
-    Attributes:
-        dataset: the videos.
-        settings: how they are extracted.
-        jobs: with how many processes.
-        part: which part of a larger data set it is.
-    """
-
-    dataset: Dataset
-    settings: Settings
-    jobs: int
-    part: Part | None
-
-
-def read_options(
-    *,
-    videos: Path,
-    cache: Path,
-    streams: str | None,
-    config: Path | None,
-    faces: str,
-    labels: Path | None,
-    split: Path | None,
-    ids: Any,
-    video_stream: int | None,
-    audio_stream: int | None,
-    dtype: str | None,
-    precision: str,
-    device: str,
-    jobs: int | None,
-    partition: str | None = None,
-    scheduler: str | None = None,
-) -> Job:
-    """Find the videos and work out the streams; say what was found and chosen."""
-    from ..cache.index import open_catalog
-    from ..cache.layout import MARKER
-    from ..extract.annotate import find_disappeared
-    from ..extract.dataset import find_dataset
-    from ..extract.options import choose_options
-    from ..extract.plan import Part, take_part
-    from ..extract.prepare import make_settings
-
-    part = Part.parse(partition) if partition else None
-    options = choose_options(streams, dtype, config)
-    dataset = find_dataset(videos, labels=labels, split=split, ids=ids)
-    click.echo(f"{len(dataset.videos)} video(s) in {videos}; {dataset.layout}")
-    if videos.is_dir() and (cache / MARKER).exists() and (part is None or part.number == 1):
-        for line in find_disappeared(dataset, open_catalog(cache)).lines():
-            click.echo(f"  {line}")
-    if part:
-        dataset = take_part(dataset, part)
-        click.echo(f"part {part}: {len(dataset.videos)} of them")
+def show_job(job: Job, videos: Path | None = None, faces: str = "detect") -> None:
+    """Say what was found and chosen; `videos` as the user named them."""
+    dataset, settings = job.dataset, job.settings
+    if videos is not None:
+        click.echo(f"{job.found} video(s) in {videos}; {dataset.layout}")
+    for line in job.disappeared:
+        click.echo(f"  {line}")
+    if job.part:
+        click.echo(f"part {job.part}: {len(dataset.videos)} of them")
     for name, problem in dataset.problems:
         click.echo(f"  {name}: {problem}")
-    settings = make_settings(
-        cache,
-        options,
-        faces=faces,
-        device=device,
-        precision=precision,
-        elsewhere=scheduler is not None,
-        video_stream=video_stream,
-        audio_stream=audio_stream,
-    )
-    jobs = show_settings(dataset, settings, options.reason, jobs, scheduler, faces)
-    return Job(dataset, settings, jobs, part)
+    with_what = f"with {job.jobs} process(es)"
+    if job.scheduler:
+        from ..executor import describe_scheduler
 
-
-def show_settings(
-    dataset: Dataset,
-    settings: Settings,
-    reason: str,
-    jobs: int | None = None,
-    scheduler: str | None = None,
-    faces: str = "detect",
-) -> int:
-    """Say what was chosen; the number of processes."""
-    from ..executor import describe_scheduler
-    from ..extract.plan import sensible_jobs
-
-    if scheduler:
-        jobs, with_what = 1, f"with the workers of {scheduler}: {describe_scheduler(scheduler)}"
-    else:
-        jobs = jobs or sensible_jobs(dataset.videos, settings.device, settings.specs)
-        with_what = f"with {jobs} process(es)"
+        with_what = f"with the workers of {job.scheduler}: {describe_scheduler(job.scheduler)}"
     click.echo(f"faces: {faces}; computing on {settings.device} {with_what}")
-    click.echo(f"streams: {', '.join(spec.stream for spec in settings.specs)} ({reason})")
-    return jobs
+    click.echo(f"streams: {', '.join(spec.stream for spec in settings.specs)} ({job.reason})")
 
 
 def failure_options(command: Callable[..., Any]) -> Callable[..., Any]:

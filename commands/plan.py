@@ -14,7 +14,7 @@ from typing import Any
 import click
 
 from ..device import fast_precision
-from .batch import failure_options, part_option, read_options, source_options
+from .batch import failure_options, part_option, show_job, source_options
 from .console import cache_option
 
 _TASK_JOBS = 4  # processes of an array task, where the user does not say
@@ -27,16 +27,18 @@ json_option = click.option("--json", "as_json", is_flag=True, help="As JSON.")
 @source_options
 @part_option
 @json_option
-def plan(retry_failed: bool, as_json: bool, **chosen: Any) -> None:
+def plan(videos: Path, cache: Path, retry_failed: bool, as_json: bool, **chosen: Any) -> None:
     """Show what `vapipe extract` with the same options would do; loads no network.
 
     Of every stream: how much is complete, missing, stale (made from another file, person or
     stream of the file, or with other options: why) or passed over.
     """
     from ..extract.dry_run import dry_run
+    from ..extract.job import make_job
 
+    job = make_job(videos, cache, **chosen)
     with redirect_stdout(sys.stderr) if as_json else nullcontext():
-        job = read_options(**chosen)
+        show_job(job, videos, chosen["faces"])
     found = dry_run(job.dataset, job.settings, retry_failed=retry_failed)
     jobs, dataset = job.jobs, job.dataset
     if as_json:

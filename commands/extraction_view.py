@@ -1,0 +1,139 @@
+"""How an extraction shows itself: what is done, a line per video, a summary."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from .batch import show_job, stoppable
+from .console import ERROR, PARTLY, progress_lines
+
+if TYPE_CHECKING:
+    from ..extract.job import Extraction, Job
+    from ..extract.task import Outcome
+
+
+@contextmanager
+def extraction_view(
+    videos: Path | None = None, faces: str = "detect", *, temporary: bool = False
+) -> Iterator[ExtractionView]:
+    """Show one job after the other; an interruption ends the program with what stays.
+
+    Args:
+        videos: as the user named them.
+        faces: likewise.
+        temporary: whether the cache goes at the end, so that nothing is promised to stay.
+    """
+    from ..extract.attempts import StoppedError
+
+    view = ExtractionView(videos, faces, temporary)
+    try:
+        with stoppable(), view:
+            yield view
+    except StoppedError as error:
+        view.summarise()
+        click.echo(f"error: {error}", err=True)
+        sys.exit(PARTLY if view.extraction.usable else ERROR)
+    except KeyboardInterrupt:
+        click.echo(f"stopped: {view.left()}", err=True)
+        sys.exit(PARTLY)
+
+
+class ExtractionView(ExitStack):
+    """The terminal's side of one `Job` after the other.
+
+    Attributes:
+        extraction: how the present job goes.
+    """
+
+    extraction: Extraction
+
+    def __init__(self, videos: Path | None, faces: str, temporary: bool) -> None:
+        super().__init__()
+        self._videos, self._faces, self._temporary = videos, faces, temporary
+
+    def start(self, job: Job) -> None:
+        """Say what will be done."""
+        from ..extract.job import Extraction
+
+        show_job(job, self._videos, self._faces)
+        self.extraction, self._job = Extraction(), job
+        self._began = time.perf_counter()
+        self._sizes = {video.id: _size(video.path) for video in job.dataset.videos}
+        self._step = self.enter_context(progress_lines(sum(self._sizes.values()), "videos"))
+
+    def warn(self, message: str) -> None:
+        """Show a warning."""
+        click.echo(f"warning: {message}", err=True)
+
+    def step(self, outcome: Outcome) -> None:
+        """Show a video."""
+        self.extraction.add(outcome)
+        rate = self.extraction.rows / (time.perf_counter() - self._began)
+        state = f"{self.extraction.videos}/{len(self._sizes)} videos, {rate:.0f} frames/s"
+        self._step(self._sizes[outcome.video], _outcome_line(outcome), state)
+
+    def run(self, job: Job) -> Extraction:
+        """Run a job and show it."""
+        self.start(job)
+        job.run(warn=self.warn, progress=self.step)
+        self.summarise()
+        return self.extraction
+
+    def summarise(self) -> None:
+        """Say how it went, and what could not be used."""
+        self.close()  # the bar
+        done = self.extraction
+        cache = "temporary" if self._temporary else self._job.settings.cache
+        click.echo(
+            f"{done.extracted} video(s) extracted ({done.rows:,} frames, {done.shards} shards), "
+            f"{done.complete} complete before, {len(done.problems)} with problems, "
+            f"in {time.perf_counter() - self._began:.1f} s; cache: {cache}"
+        )
+        for outcome in done.problems:
+            for problem in outcome.problems:
+                click.echo(f"  {outcome.video}: {problem}", err=True)
+            if outcome.trace:
+                click.echo(outcome.trace, err=True)
+
+    @property
+    def found(self) -> int:
+        """Number of videos of the present job."""
+        return len(self._sizes)
+
+    @property
+    def problems(self) -> int:
+        """Number of videos that cannot be used, wholly or in part, and of other findings."""
+        return len(self.extraction.problems) + len(self._job.dataset.problems)
+
+    def left(self) -> str:
+        """What stays after an interruption."""
+        kept = (
+            f"are done and stay in {self._job.settings.cache}; the same command continues with "
+            "the others"
+        )
+        if self._temporary:
+            kept = "were done and are lost with the temporary cache; --cache DIR keeps them"
+        return f"{self.extraction.videos} of {len(self._sizes)} video(s) {kept}"
+
+
+def _size(path: Path) -> int:
+    """Bytes of a file; none of one that has gone since it was found, as its outcome will say."""
+    try:
+        return path.stat().st_size
+    except OSError:
+        return 0
+
+
+def _outcome_line(outcome: Outcome) -> str:
+    line = f"  {outcome.video}: {outcome.status}"
+    if outcome.status == "extracted":
+        speed = outcome.rows / outcome.seconds
+        line += f", {outcome.rows} frames in {outcome.seconds:.1f} s ({speed:.0f}/s)"
+    return "\n    ".join([line, *outcome.notes])

@@ -1,0 +1,220 @@
+"""Both stages joined: features of new clips made as a run's were, and predicted."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .cache.durable import digest_file
+from .cache.store import FeatureStore
+from .errors import ConfigError
+from .extract.dataset import Dataset, Video, find_dataset
+from .extract.job import Extraction, Job
+from .extract.options import choose_options
+from .extract.plan import sensible_jobs
+from .extract.prepare import repeat_streams
+from .fusion.evaluation.ensemble import ensemble_weights, name_shares
+from .fusion.evaluation.predict import complete_items, load_runs, predict_items, unusable_items
+from .fusion.evaluation.results import write_predictions
+from .fusion.runs.folder import Run, require_configs
+
+Extract = Callable[[Job], Extraction]
+
+
+@dataclass(frozen=True, eq=False)
+class Prediction:
+    """What was predicted for one item.
+
+    Attributes:
+        pts: [T] float64, seconds, the times of the frames.
+        values: [T, 2] float32, valence and arousal.
+        usable: whether any row of any stream could be used; without, the values say nothing.
+        clip: the video file, None for an item of a cache.
+        file: the CSV that holds it, None where none was asked for.
+    """
+
+    pts: np.ndarray
+    values: np.ndarray
+    usable: bool
+    clip: Path | None = None
+    file: Path | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Predictions:
+    """What was predicted, and what could not be.
+
+    Attributes:
+        items: item id -> prediction.
+        shares: run -> target -> its share.
+        lacking: item of the cache -> streams that it lacks, so that it was left out.
+        problems: number of clips that could not be used, wholly or in part.
+    """
+
+    items: dict[str, Prediction]
+    shares: dict[str, dict[str, float]]
+    lacking: dict[str, list[str]]
+    problems: int
+
+
+def predict_clips(
+    runs: Sequence[Path],
+    clips: Sequence[Path],
+    extract: Extract,
+    *,
+    cache: Path | None,
+    ensemble: str,
+    smoothing: float,
+    out: Path | None,
+    device: str,
+    **sources: Any,
+) -> Predictions:
+    """Predict every frame of video files; arguments as in `api.predict`.
+
+    Raises:
+        ConfigError: the streams of the runs cannot be made here, names that clash with those of
+            the cache, or no clip could be extracted.
+    """
+    loaded = load_runs(runs, device)
+    weights = ensemble_weights(ensemble, {n: r.path for n, r in loaded.items()}, None, smoothing)
+    dataset = _find_clips(clips, cache)
+    with _folder(cache) as folder:
+        problems = 0
+        for job in _repeat_jobs(loaded, dataset, folder, **sources):
+            extraction = extract(job)
+            if not extraction.usable:
+                raise ConfigError("no video could be extracted, so there is nothing to predict")
+            problems = max(problems, len(extraction.problems))
+        store = FeatureStore.open(folder)
+        found, _ = complete_items(loaded, store)
+        files = {s.id: video.path for video in dataset.videos for s in video.subjects}
+        chosen = [item for item in found if item in files]
+        items = _predict(loaded, store, chosen, weights, smoothing, out, files)
+    return Predictions(items, name_shares(loaded, weights), {}, problems + len(dataset.problems))
+
+
+def predict_cached(
+    runs: Sequence[Path],
+    store: FeatureStore,
+    *,
+    items: Sequence[str],
+    partition: str | None,
+    ensemble: str,
+    smoothing: float,
+    out: Path | None,
+    device: str,
+) -> Predictions:
+    """Predict every frame of items of a cache; arguments as in `api.predict`.
+
+    Raises:
+        ConfigError: the cache lacks the streams of the runs.
+    """
+    loaded = load_runs(runs, device)
+    weights = ensemble_weights(ensemble, {n: r.path for n, r in loaded.items()}, store, smoothing)
+    chosen, lacking = list(items), {}
+    if not chosen:
+        chosen, lacking = complete_items(loaded, store, partition)
+    predicted = _predict(loaded, store, chosen, weights, smoothing, out, {})
+    return Predictions(predicted, name_shares(loaded, weights), lacking, 0)
+
+
+@contextmanager
+def _folder(cache: Path | None) -> Iterator[Path]:
+    """The cache that features of clips go into; a temporary one where none is named."""
+    if cache is not None:
+        yield cache
+        return
+    with tempfile.TemporaryDirectory(prefix="vapipe-") as folder:
+        yield Path(folder) / "cache"
+
+
+def _predict(
+    runs: Mapping[str, Run],
+    store: FeatureStore,
+    chosen: Sequence[str],
+    weights: np.ndarray,
+    smoothing: float,
+    out: Path | None,
+    clips: Mapping[str, Path],
+) -> dict[str, Prediction]:
+    values = predict_items(runs, store, chosen, weights=weights, smoothing=smoothing)
+    files = {} if out is None else write_predictions(out, values, store)
+    unusable = unusable_items(runs, store, chosen)
+    return {
+        item: Prediction(
+            pts=store.timeline(item).pts,
+            values=own,
+            usable=item not in unusable,
+            clip=clips.get(item),
+            file=files.get(item),
+        )
+        for item, own in values.items()
+    }
+
+
+def _find_clips(clips: Sequence[Path], cache: Path | None) -> Dataset:
+    """The clips, and those below folders, as one data set without annotations."""
+    found = [find_dataset(path) for path in clips]
+    videos: dict[str, Video] = {}
+    for video in (video for each in found for video in each.videos):
+        other = videos.setdefault(video.id, video)
+        if other.path.resolve() != video.path.resolve():
+            raise ConfigError(
+                f"{other.path} and {video.path} would both be called {video.id}; predict them one "
+                "after the other, into different folders (--out)"
+            )
+    problems = tuple(p for each in found for p in each.problems if p[0] not in each.annotations)
+    if cache is not None and cache.exists():
+        _check_names(list(videos.values()), FeatureStore.open(cache))
+    return Dataset(tuple(videos.values()), {}, problems, "annotations are not needed")
+
+
+def _check_names(videos: Sequence[Video], store: FeatureStore) -> None:
+    """Refuse to replace what a cache holds under the name of a new video."""
+    for video in videos:
+        if video.id not in store.sources():
+            continue
+        digest = store.source(video.id)["sha256"]
+        possible = {video.id, f"{video.id}_left", f"{video.id}_right"} & set(store.videos())
+        subjects = sorted(i for i in possible if store.source(i)["sha256"] == digest)
+        if digest_file(video.path) != digest:
+            raise ConfigError(
+                f"{store.root} holds another file under the name {video.id}; rename {video.path}, "
+                "or leave --cache out for a temporary cache"
+            )
+        if {subject.id for subject in video.subjects} != set(subjects):
+            raise ConfigError(
+                f"{store.root} follows {', '.join(subjects)} in {video.path}; predict these by "
+                "name with --video and without the file, or leave --cache out"
+            )
+
+
+def _repeat_jobs(
+    runs: Mapping[str, Run],
+    dataset: Dataset,
+    cache: Path,
+    *,
+    faces: Path | None,
+    config: Path | None,
+    video_stream: int | None,
+    audio_stream: int | None,
+) -> list[Job]:
+    """The extractions that make the very streams of the runs; streams of one name run apart."""
+    extractions = repeat_streams(
+        [facts for run in runs.values() for facts in require_configs(run)],
+        cache=cache,
+        device=str(next(iter(runs.values())).device),
+        described=choose_options(None, None, config).streams if config else (),
+        crops_dir=faces,
+        video_stream=video_stream,
+        audio_stream=audio_stream,
+    )
+    specs = [spec for settings in extractions for spec in settings.specs]
+    jobs = sensible_jobs(dataset.videos, extractions[0].device, specs)
+    return [Job(dataset, settings, jobs, "as in training") for settings in extractions]
