@@ -244,7 +244,7 @@ def predict(
             raise ConfigError(f"{', '.join(given)}: these are for video files; name some")
         return predict_cached(
             _paths(runs),
-            _store(CACHE if cache is None else cache),
+            Path(cache) if isinstance(cache, (str, PathLike)) else cache or Path(CACHE),
             items=items,
             partition=partition,
             out=_path(out),

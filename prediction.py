@@ -101,7 +101,7 @@ def predict_clips(
 
 def predict_cached(
     runs: Sequence[Path],
-    store: FeatureStore,
+    cache: Path | FeatureStore,
     *,
     items: Sequence[str],
     partition: str | None,
@@ -116,8 +116,10 @@ def predict_cached(
         ConfigError: the cache lacks the streams of the runs.
     """
     loaded = load_runs(runs, device)
+    store = FeatureStore.open(cache) if isinstance(cache, Path) else cache
     weights = ensemble_weights(ensemble, {n: r.path for n, r in loaded.items()}, store, smoothing)
-    chosen, lacking = list(items), {}
+    chosen = list(items)
+    lacking: dict[str, list[str]] = {}
     if not chosen:
         chosen, lacking = complete_items(loaded, store, partition)
     predicted = _predict(loaded, store, chosen, weights, smoothing, out, {})

@@ -126,7 +126,7 @@ def predict(
             video_stream=video_stream,
             audio_stream=audio_stream,
             device=device,
-            extract=view and view.run,
+            extract=view.run if view else None,
         )
     if len(found.shares) > 1:
         show_shares(found.shares)

@@ -46,7 +46,7 @@ def copy_run(run, target, change):
 def test_a_clip_gets_the_very_predictions_of_the_fit(videos, runs, tmp_path):
     result = vapipe_("predict", runs / "one", videos / "b.mp4", "--out", tmp_path)
     assert result.exit_code == 0, result.output
-    assert "1 video(s); streams as in training: onet@" in result.stdout
+    assert "streams: onet, logmel (as in training)" in result.stdout
     recorded = runs / "one" / "predictions" / "validation" / "b.csv"
     assert (tmp_path / "b.csv").read_bytes() == recorded.read_bytes()
 
