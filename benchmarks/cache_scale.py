@@ -115,9 +115,9 @@ def main() -> None:
             videos = link_videos(folder, count)
             root = folder / "cache"
             fill(root, videos, count, per_shard)
-            plan = ["vapipe", "extract", "--videos", str(videos), "--streams", "logmel"]
+            plan = ["vapipe", "plan", "--videos", str(videos), "--streams", "logmel"]
             commands = {name: [*words, str(root)] for name, words in COMMANDS.items()}
-            commands["plan (extract --dry-run)"] = [*plan, "--dry-run", "--cache", str(root)]
+            commands["plan"] = [*plan, "--cache", str(root)]
             for what, command in commands.items():
                 seconds, memory = measure(command)
                 label = f"{count} x {STREAMS}, {'packs' if per_shard > 1 else 'a shard each'}"

@@ -17,8 +17,8 @@ from vapipe.extract.dataset import find_dataset
 ROWS = 12
 
 
-def run(videos, cache, *words, code=0):
-    result = vapipe_("extract", "--videos", videos, "--cache", cache, "--streams", "logmel", *words)
+def run(videos, cache, *words, code=0, command="extract"):
+    result = vapipe_(command, "--videos", videos, "--cache", cache, "--streams", "logmel", *words)
     assert result.exit_code == code, result.output
     return result
 
@@ -93,7 +93,7 @@ def test_deleted_videos_stay_until_they_are_removed_by_name(labelled):
     assert FeatureStore.open(cache).videos() == ["clip0", "clip1", "clip2"]
     (line,) = disappeared(folder, cache).lines()
     assert "clip2: in the cache, but without a file; they stay until `vapipe cache remove`" in line
-    assert line in run(folder, cache, "--dry-run").stdout
+    assert line in run(folder, cache, command="plan").stdout
     remove_videos(cache, ["clip2"])
     assert disappeared(folder, cache).lines() == []
 
