@@ -49,13 +49,6 @@ def test_plain_h5py_reads_what_the_store_reads_in_ten_lines(cache, packing):
         assert np.array_equal(valid, store.status(video, "onet"))
 
 
-def test_the_readme_reads_a_cache(cache):
-    names = {}
-    exec(snippet("README.md"), names)
-    assert names["faces"].shape == (5, 256)
-    assert names["labels"].shape == (5, 2)
-
-
 def test_the_cache_format_lists_every_validity_code():
     text = (ROOT / "docs/cache-format.md").read_text()
     (codes,) = re.findall(r"^Validity codes:(.*?)\n\n", text, re.M | re.S)
