@@ -4,6 +4,7 @@ import os
 import signal
 import threading
 import time
+from dataclasses import replace
 
 import pytest
 from click.testing import CliRunner
@@ -13,9 +14,11 @@ from unruly import Deeds, tries
 
 from vapipe.cache.verify import verify_cache
 from vapipe.cli import main
+from vapipe.errors import ConfigError
 from vapipe.executor import describe_scheduler
-from vapipe.extract.attempts import Policy
+from vapipe.extract.attempts import Policy, StoppedError
 from vapipe.extract.dataset import find_dataset
+from vapipe.extract.failures import read_failures
 from vapipe.extract.options import StreamConfig
 from vapipe.extract.run import run_extraction
 
@@ -123,3 +126,15 @@ def test_a_dask_worker_that_is_killed_costs_nothing(videos, tmp_path, cluster):
     assert not killer.is_alive()
     assert {outcome.status for outcome in outcomes.values()} == {"extracted"}
     assert tree(cache) == tree(tmp_path / "serial")
+
+
+def test_workers_that_would_make_other_values_than_planned_refuse(videos, tmp_path, cluster):
+    """As where a plug-in, weights or a library differ between nodes; no video is blamed."""
+    plain = settings_of(tmp_path / "cache", "logmel")
+    planned = replace(plain, specs=(replace(plain.specs[0], plugin="ab" * 32),))
+    with pytest.raises(StoppedError, match=r"would get other values on \S+ than specified: "):
+        list(run_extraction(find_dataset(videos), planned, scheduler=cluster.scheduler_address))
+    assert read_failures(tmp_path / "cache") == {}
+    assert not list((tmp_path / "cache").glob("features/*/*.h5"))
+    with pytest.raises(ConfigError, match=r"plugin is None, was abab\w+\. Have the same files"):
+        list(run_extraction(find_dataset(videos), planned))
