@@ -207,7 +207,7 @@ def _show_table(rows: Sequence[Summary]) -> None:
     for lines in lay_out([columns[0], *known], room):
         click.echo("\n".join(lines) + "\n")
     for note in notes(rows):
-        click.echo(click.wrap_text(note, 79))
+        click.echo(click.wrap_text(note, min(79, shutil.get_terminal_size().columns)))
 
 
 def lay_out(columns: Sequence[Sequence[str]], room: int | None) -> list[list[str]]:
