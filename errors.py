@@ -51,6 +51,39 @@ class ConfigError(VapipeError):
     """Options that do not exist, do not fit together, or do not fit the data."""
 
 
+class RunError(ConfigError):
+    """A run folder that is none, is not finished, is damaged, or does not fit what is asked."""
+
+
+class CheckpointError(RunError):
+    """A file of trained weights or of a fit's state that is damaged or fits no such model."""
+
+
+class StreamError(ConfigError):
+    """Streams that a cache lacks, or that cannot play the role they are meant for."""
+
+
+class SubmissionError(ConfigError):
+    """A sample file of a challenge that cannot be read, or that predictions do not fit."""
+
+
+class TrainingDivergedError(VapipeError):
+    """The loss or its gradient stopped being finite."""
+
+
+class SchedulerLostError(VapipeError):
+    """A scheduler of a cluster cannot be reached, or was lost, also with all its workers."""
+
+
+class StoppedError(VapipeError):
+    """Failures end an extraction before its end; the message says why and what to do."""
+
+    @staticmethod
+    def by(error: "DiskFullError") -> "StoppedError":
+        """Where no other video could be written either."""
+        return StoppedError(f"stopped: {error}; what is extracted stays")
+
+
 class WeightsError(VapipeError):
     """Weights are missing, damaged, of another network, or cannot be fetched."""
 

@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any
 
 import cloudpickle
 
-from .errors import ConfigError
+from .errors import ConfigError, SchedulerLostError
 from .isolation import Cause, IsolatedProcess, TaskFailed
 from .plugins import name_plugins, named_plugins
 
@@ -250,7 +250,7 @@ def _connect(address: str) -> Iterator[Client]:
     try:
         client = Client(address, timeout=_SCHEDULER_ANSWER_S)
     except (OSError, ValueError, TypeError) as error:  # TypeError: tls without certificates
-        raise ConfigError(
+        raise SchedulerLostError(
             f"--scheduler {address}: no Dask scheduler answers there ({error}); start one with "
             "`dask scheduler` and give the tcp://HOST:PORT that it prints. A tls:// address needs "
             "the certificates of Dask's configuration, here and there (docs/cluster.md)"
@@ -306,7 +306,7 @@ def _run_on_cluster(
         low = fill_up()
         for future, result in finished:
             if future.cancelled():
-                raise ConfigError(
+                raise SchedulerLostError(
                     "the Dask scheduler has gone away; what is finished stays: start it and its "
                     "workers again, then run the same command"
                 )

@@ -30,7 +30,7 @@ def extraction_view(
         faces: likewise.
         temporary: whether the cache goes at the end, so that nothing is promised to stay.
     """
-    from ..extract.attempts import StoppedError
+    from ..errors import StoppedError
 
     view = ExtractionView(videos, faces, temporary)
     try:

@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 
 from ..cache.catalog import Catalog
-from ..errors import DiskFullError, MediaError, VapipeError, WriteVerificationError
+from ..errors import DiskFullError, MediaError, StoppedError, VapipeError, WriteVerificationError
 from ..executor import Cause, Limits, TaskFailed
 from .plan import length_of
 from .runlog import Write
@@ -14,15 +14,6 @@ from .task import Outcome, Task
 
 _TELLING = 5  # so many first failures, all alike, are the set-up's and not the videos'
 _TIME_FACTOR = 100.0  # seconds per second of video; far more than the slowest encoder needs
-
-
-class StoppedError(VapipeError):
-    """Failures end the run before its end; the message says why and what to do."""
-
-    @staticmethod
-    def by(error: DiskFullError) -> StoppedError:
-        """Where no other video could be written either."""
-        return StoppedError(f"stopped: {error}; what is extracted stays")
 
 
 @dataclass(frozen=True)

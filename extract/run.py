@@ -22,14 +22,13 @@ from ..cache.index import open_catalog, write_index
 from ..cache.layout import create_cache, write_current
 from ..cache.locks import writing
 from ..cache.pack import LOOSE, pack_cache
-from ..errors import CacheBusyError, CacheError, ConfigError, DiskFullError
+from ..errors import CacheBusyError, CacheError, ConfigError, DiskFullError, StoppedError
 from ..executor import Limits, TaskFailed, crashed, run_tasks
 from .annotate import take_labels
 from .attempts import (
     DEFAULT,
     Attempts,
     Policy,
-    StoppedError,
     limits_of,
     may_pass,
     outcome_of,

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import ConfigError
+from ..errors import RunError
 from ..fusion.config import TARGETS, FitConfig
 from ..fusion.evaluation.gates import Gates, read_gates
 from ..fusion.evaluation.results import damaged, read_predictions
@@ -74,21 +74,21 @@ def read_record(name: str, path: Path, partition: str) -> RunRecord:
     """Read a run's folder.
 
     Raises:
-        ConfigError: not a run, not finished, not evaluated on the partition, or a file of it is
+        RunError: not a run, not finished, not evaluated on the partition, or a file of it is
             damaged; says which command helps.
     """
     if not (path / "config.json").is_file():
-        raise ConfigError(
+        raise RunError(
             f"{path} is not a run (no config.json in it); `vapipe fit` makes runs below {RUNS}, "
             "`vapipe runs` lists them"
         )
     if not (path / "evaluation-validation.json").is_file():
-        raise ConfigError(
+        raise RunError(
             f"the run {path} is not finished (no evaluation-validation.json in it); "
             f"`vapipe fit --resume {path}` goes on with it"
         )
     if not (path / f"evaluation-{partition}.json").is_file():
-        raise ConfigError(
+        raise RunError(
             f"the run {path} was not evaluated on the partition {partition}; "
             f"`vapipe evaluate {path} --partition {partition} --out {path}` does it"
         )
@@ -132,11 +132,11 @@ def frame_gates(record: RunRecord, video: str) -> np.ndarray:
     """The gates [T, C] of a video, as the run has them stored.
 
     Raises:
-        ConfigError: it has none, or of other rows than the predictions.
+        RunError: it has none, or of other rows than the predictions.
     """
     values = record.gates.values.get(video) if record.gates else None
     if values is None or len(values) != len(record.predictions[video]):
-        raise ConfigError(
+        raise RunError(
             f"the gates of {record.path} do not fit its predictions of {video}; "
             f"`{gates_command(record)}` makes them anew"
         )

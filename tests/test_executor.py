@@ -344,7 +344,7 @@ def test_a_scheduler_that_is_killed_ends_the_run_with_a_message(tmp_path):
         assert next(found) == (0, None)
         killed.scheduler.kill()
         message = "scheduler has gone away; what is finished stays"
-        with pytest.raises(errors.ConfigError, match=message):
+        with pytest.raises(errors.SchedulerLostError, match=message):
             next(found)
 
 
@@ -352,7 +352,7 @@ def test_no_scheduler_is_one_message(monkeypatch):
     pytest.importorskip("distributed")
     monkeypatch.setattr("vapipe.executor._SCHEDULER_ANSWER_S", 0.5)
     for address in ("tcp://127.0.0.1:9", "nonsense://x"):
-        with pytest.raises(errors.ConfigError, match="no Dask scheduler answers"):
+        with pytest.raises(errors.SchedulerLostError, match="no Dask scheduler answers"):
             answers(deeds.double, [1], scheduler=address)
 
 

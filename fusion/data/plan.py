@@ -17,7 +17,7 @@ from ...cache.store import FeatureStore
 from ...cache.timeline import usable
 from ...cache.windows import Window, cut_windows
 from ...device import bfloat16_is_fast, choose_device
-from ...errors import ConfigError
+from ...errors import ConfigError, StreamError
 from ..config import TARGETS, FitConfig
 from ..models.heads import describe_head
 from ..models.network import Model, Statistics
@@ -143,14 +143,14 @@ def choose_streams(store: FeatureStore, config: FitConfig) -> dict[str, str]:
         for key in store.keys(name)
     ]
     if not names:
-        raise ConfigError(
+        raise StreamError(
             f"{store.root} holds no streams; `vapipe extract --videos DIR` makes them"
         )
     if config.streams:
         for role, name in config.streams.items():
             modality = store.modality(name)
             if _MODALITY.get(role, modality) != modality:
-                raise ConfigError(
+                raise StreamError(
                     f"role {role} takes a stream of modality {_MODALITY[role]}, but `{name}` is "
                     f"{modality}; the cache holds: {', '.join(names)}"
                 )
@@ -159,7 +159,7 @@ def choose_streams(store: FeatureStore, config: FitConfig) -> dict[str, str]:
     for role, modality in (("video", "visual"), ("audio", "audio")):
         fitting = [name for name in names if store.modality(name) == modality]
         if len(fitting) > 1:
-            raise ConfigError(
+            raise StreamError(
                 f"{len(fitting)} {modality} streams are in {store.root}: {', '.join(fitting)}; "
                 f"choose with --stream {role}={fitting[0]}"
             )
@@ -168,7 +168,7 @@ def choose_streams(store: FeatureStore, config: FitConfig) -> dict[str, str]:
     needed = describe_head(config.head).min_streams
     if len(chosen) < needed:
         lacking = "visual" if "video" not in chosen else "audio"
-        raise ConfigError(
+        raise StreamError(
             f"head {config.head} needs {needed} streams; {store.root} holds no {lacking} stream "
             f"(only {', '.join(names)}). Extract one (`vapipe streams` lists them), or use "
             "--head concat"
@@ -188,7 +188,7 @@ def views_of(store: FeatureStore, stream: str) -> list[str]:
         if name.startswith(f"{base}~"):
             keys = store.keys(name)
             if len(keys) > 1:
-                raise ConfigError(
+                raise StreamError(
                     f"view {name} is stored under {len(keys)} keys ({', '.join(keys)}); remove the "
                     "old one with `vapipe cache gc`, or fit with views switched off"
                 )
@@ -235,7 +235,7 @@ def require_streams(store: FeatureStore, videos: Sequence[str], streams: Sequenc
         shown = [f"{video} ({', '.join(names)})" for video, names in list(lacking.items())[:10]]
         more = f" and {len(lacking) - 10} more" if len(lacking) > 10 else ""
         bare = ",".join(dict.fromkeys(name.partition("@")[0] for name in streams))
-        raise ConfigError(
+        raise StreamError(
             f"{len(lacking)} of {len(videos)} videos lack streams: {', '.join(shown)}{more}; "
             f"`vapipe extract --streams {bare}` makes what is missing, or fit with "
             "--missing-streams skip"
@@ -295,7 +295,7 @@ def statistics(
                 mean += shift * len(x) / total
                 count = total
         if not count:
-            raise ConfigError(
+            raise StreamError(
                 f"stream {name} (role {role}) has no usable row in the {len(windows)} training "
                 "windows; `vapipe cache status` shows why"
             )

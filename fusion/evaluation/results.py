@@ -11,7 +11,7 @@ import numpy as np
 
 from ...cache.durable import safe_name, slug, write_bytes, write_json
 from ...cache.store import FeatureStore
-from ...errors import ConfigError
+from ...errors import ConfigError, RunError
 from ..config import TARGETS
 from .ccc import ccc
 from .gates import write_gates
@@ -67,7 +67,7 @@ def read_predictions(folder: Path, video: str) -> np.ndarray:
     """Read [T, 2] float32 of one video, as `write_predictions` wrote them into the folder.
 
     Raises:
-        ConfigError: the file is missing or damaged.
+        RunError: the file is missing or damaged.
     """
     file = folder / f"{file_name(video)}.csv"
     try:
@@ -108,14 +108,14 @@ def require_agreement(
         labels: video -> [T, 2], NaN where not annotated.
 
     Raises:
-        ConfigError: they do not; predictions, CCC and labels belong to different evaluations.
+        RunError: they do not; predictions, CCC and labels belong to different evaluations.
     """
     values = np.concatenate([predictions[video] for video in labels])
     truth = np.concatenate(list(labels.values()))
     for column, target in enumerate(TARGETS):
         found = ccc(values[:, column], truth[:, column], np.isfinite(truth[:, column]))
         if not abs(found - stored[target]) <= _AGREES:
-            raise ConfigError(
+            raise RunError(
                 f"the predictions in {path} have a CCC of {found:.4f} for {target}, its "
                 f"evaluation says {stored[target]:.4f}: its files were changed, or the annotation "
                 "was; evaluate the partition again, or fit again"

@@ -17,7 +17,7 @@ import numpy as np
 from ...cache.durable import write_bytes
 from ...cache.labels import SURPLUS_ALLOWED
 from ...cache.store import FeatureStore
-from ...errors import ConfigError
+from ...errors import SubmissionError
 
 HEADER = ("image_location", "valence", "arousal")
 _LOCATION = re.compile(r"(?P<video>.+)/(?P<frame>\d{5,})\.jpg")
@@ -58,16 +58,16 @@ def read_sample(path: Path) -> list[Wanted]:
     """Read the organisers' sample file; its values are not looked at.
 
     Raises:
-        ConfigError: the file cannot be read, is of another challenge, or numbers frames twice or
-            out of order; names the line.
+        SubmissionError: the file cannot be read, is of another challenge, or numbers frames twice
+            or out of order; names the line.
     """
     try:
         lines = path.read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"cannot read the sample file {path}: {error}") from error
+        raise SubmissionError(f"cannot read the sample file {path}: {error}") from error
     header = [cell.strip().lower() for cell in lines[0].split(",")] if lines else []
     if header != list(HEADER):
-        raise ConfigError(
+        raise SubmissionError(
             f"{path}: line 1 is `{lines[0][:80] if lines else ''}`; the sample file of the "
             f"valence-arousal challenge begins with `{','.join(HEADER)}`. Is this the file of "
             "another challenge?"
@@ -80,19 +80,19 @@ def read_sample(path: Path) -> list[Wanted]:
         cells = [cell.strip() for cell in line.split(",")]
         match = _LOCATION.fullmatch(cells[0])
         if match is None or len(cells) != len(HEADER):
-            raise ConfigError(
+            raise SubmissionError(
                 f"{path}: line {number} is `{line[:80]}`; expected `VIDEO/00001.jpg,v,a`"
             )
         video, frame = match["video"], int(match["frame"])
         if video != before and video in found:
-            raise ConfigError(
+            raise SubmissionError(
                 f"{path}: line {number} comes back to video {video} after {before}; the rows of a "
                 "video follow each other: take the organisers' file as it is"
             )
         frames, locations = found.setdefault(video, ([], []))
         if frame <= (frames[-1] if frames else 0):
             last = f"frame {frames[-1]}" if frames else "the beginning; frames count from 1"
-            raise ConfigError(
+            raise SubmissionError(
                 f"{path}: line {number} is frame {frame} of video {video} after {last}; frame "
                 "numbers rise: take the organisers' file as it is"
             )
@@ -100,7 +100,7 @@ def read_sample(path: Path) -> list[Wanted]:
         locations.append(cells[0])
         before = video
     if not found:
-        raise ConfigError(f"{path}: there is no row after the header; nothing to submit")
+        raise SubmissionError(f"{path}: there is no row after the header; nothing to submit")
     return [
         Wanted(video, np.array(frames), locations) for video, (frames, locations) in found.items()
     ]
@@ -122,13 +122,13 @@ def check_sample(
         video -> how its rows fit, in the order of the sample.
 
     Raises:
-        ConfigError: videos that are not in the cache, or of another length; names them.
+        SubmissionError: videos that are not in the cache, or of another length; names them.
     """
     sample, known = list(sample), set(store.videos())
     unknown = [wanted.video for wanted in sample if wanted.video not in known]
     if unknown:
         shown = [_with_hint(video, known) for video in unknown[:_SHOWN]]
-        raise ConfigError(
+        raise SubmissionError(
             f"{len(unknown)} of {len(sample)} videos in the sample file are not in {store.root}: "
             f"{', '.join(shown)}{_more(unknown)}; extract them (`vapipe extract --videos DIR`), "
             "or name the cache that has them with --cache"
@@ -141,7 +141,7 @@ def check_sample(
         if surplus and not ((pad if surplus > 0 else cut) and abs(surplus) <= SURPLUS_ALLOWED):
             bad.append(f"{wanted.video} ({last} rows for {rows} frames, {surplus:+d})")
     if bad:
-        raise ConfigError(
+        raise SubmissionError(
             f"{len(bad)} of {len(sample)} videos have another length in the sample file than in "
             f"{store.root}: {', '.join(bad[:_SHOWN])}{_more(bad)}. Up to {SURPLUS_ALLOWED} rows "
             "too many are filled with the last prediction by `--pad last`, up to "
@@ -155,10 +155,10 @@ def require_new(path: Path) -> None:
     """Check that a submission overwrites nothing.
 
     Raises:
-        ConfigError: the file exists.
+        SubmissionError: the file exists.
     """
     if path.exists():
-        raise ConfigError(f"{path} exists; name a new file for the submission")
+        raise SubmissionError(f"{path} exists; name a new file for the submission")
 
 
 def write_submission(

@@ -9,7 +9,7 @@ from typing import TypeAlias
 import torch
 from torch import Tensor, nn
 
-from ...errors import ConfigError
+from ...errors import CheckpointError
 from .heads.dca import DCA
 from .heads.grjca import GRJCA
 from .heads.hgrjca import HGRJCA
@@ -128,13 +128,13 @@ def load_released(
             {"vggish": "audio", "logmel": "audio2"}; names left out are roles.
 
     Raises:
-        ConfigError: a module that was not released; unknown, missing, contradicting or misshapen
-            entries, listed.
+        CheckpointError: a module that was not released; unknown, missing, contradicting or
+            misshapen entries, listed.
     """
     variant = getattr(module, "variant", "official")
     if (type(module), variant) not in _RULES:
         stated = f" (variant {variant})" if hasattr(module, "variant") else ""
-        raise ConfigError(
+        raise CheckpointError(
             "load_released takes a TCN, a ResidualBiLSTM, the official heads rjca, jca, dca, "
             f"grjca, hgrjca, tagf and lfan, or the paper's jca; got {type(module).__name__}{stated}"
         )
@@ -166,7 +166,7 @@ def load_released(
         _listed("entries of another shape", misshapen.values()),
     ]
     if any(problems):
-        raise ConfigError(
+        raise CheckpointError(
             f"this checkpoint does not fit the {type(module).__name__}: "
             f"{'; '.join(filter(None, problems))}. Make the module with the dimensions, length and "
             "recursions it was trained with, and pass the entries of this module alone"

@@ -20,7 +20,7 @@ from ... import __version__
 from ...cache.durable import wrap_io_errors, write_bytes, write_json
 from ...cache.store import FeatureStore
 from ...device import choose_device, describe_device
-from ...errors import ConfigError
+from ...errors import RunError
 from ...plugins import named_plugins
 from ..config import FitConfig
 from ..data.plan import Plan, fingerprint
@@ -62,12 +62,12 @@ def start_run(run_dir: Path | None, plan: Plan, store: FeatureStore, device: tor
         device: where it is trained.
 
     Raises:
-        ConfigError: the folder holds something.
+        RunError: the folder holds something.
         CacheError: the disk refuses.
     """
     path = _free_folder(plan.config.head) if run_dir is None else run_dir
     if path.exists() and not (path.is_dir() and not any(path.iterdir())):
-        raise ConfigError(
+        raise RunError(
             f"{path} exists and is not an empty folder; a run never overwrites anything: name "
             "another folder, or leave the option out to take the next free one"
         )
@@ -101,11 +101,11 @@ def read_unfinished(path: Path) -> FitConfig:
     """Read the configuration of a run that was interrupted.
 
     Raises:
-        ConfigError: not a run, or a finished one.
+        RunError: not a run, or a finished one.
     """
     config = read_config(path)
     if (path / "model.safetensors").is_file():
-        raise ConfigError(f"the run {path} is finished; there is nothing to resume")
+        raise RunError(f"the run {path} is finished; there is nothing to resume")
     return config
 
 
@@ -113,17 +113,17 @@ def check_unchanged(path: Path, plan: Plan, store: FeatureStore) -> None:
     """Check that the cache is still what an interrupted run began with.
 
     Raises:
-        ConfigError: it is not, or the run's record cannot be read.
+        RunError: it is not, or the run's record cannot be read.
     """
     try:
         began_with = json.loads((path / "cache.json").read_text())["digest"]
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ConfigError(
+        raise RunError(
             f"cannot read {path / 'cache.json'} ({error}), so the run {path} cannot be resumed; "
             "fit again into a new folder"
         ) from error
     if began_with != fingerprint(store, plan):
-        raise ConfigError(
+        raise RunError(
             f"{store.root} has changed since the run {path} began (other videos, annotations, "
             "partitions or stream keys); resuming would mix two data sets: fit again into a new "
             "folder"
@@ -134,10 +134,10 @@ def read_config(path: Path) -> FitConfig:
     """Read the configuration of a run, finished or not.
 
     Raises:
-        ConfigError: not a run, or one of another revision of its head.
+        RunError: not a run, or one of another revision of its head.
     """
     if not (path / "config.json").is_file():
-        raise ConfigError(
+        raise RunError(
             f"{path} is not a run (no config.json in it); `vapipe fit` makes runs below {RUNS}"
         )
     config = FitConfig.load(path / "config.json")
@@ -149,20 +149,20 @@ def check_head(path: Path, head: str) -> None:
     """Refuse a run that was trained with another revision of its head.
 
     Raises:
-        ConfigError: they do, or the run does not say which.
+        RunError: they do, or the run does not say which.
     """
     try:
         environment = json.loads((path / "environment.json").read_text())
         trained = environment.get("head_revision", 1)  # runs did not always say so
         by = environment.get("vapipe", "of an earlier version")
     except (OSError, ValueError, AttributeError) as error:
-        raise ConfigError(
+        raise RunError(
             f"cannot read {path / 'environment.json'} ({error}); it says which head the run "
             "was trained with. Restore it, or fit again"
         ) from error
     current = describe_head(head).revision
     if trained != current:
-        raise ConfigError(
+        raise RunError(
             f"the run {path} was trained by vapipe {by} with other equations of head {head} "
             f"(revision {trained}, now {current}), so its weights would mean something else. Fit "
             "again, or use it with the vapipe that wrote it"
@@ -216,7 +216,7 @@ def used_keys(runs: Path) -> set[tuple[str, str]]:
     """The (stream, key) pairs that the runs below a folder were trained on.
 
     Raises:
-        ConfigError: a run's cache.json cannot be read.
+        RunError: a run's cache.json cannot be read.
     """
     keys = set()
     for path in sorted(runs.rglob("cache.json")):
@@ -224,7 +224,7 @@ def used_keys(runs: Path) -> set[tuple[str, str]]:
             streams = json.loads(path.read_text())["streams"].values()
             keys |= {(facts["stream"], facts["key"]) for facts in streams}
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-            raise ConfigError(
+            raise RunError(
                 f"cannot read {path}: {error}; it says which features the run needs. Restore it, "
                 "or move the run elsewhere"
             ) from error
@@ -235,13 +235,13 @@ def recorded_videos(run: Path) -> dict[str, list[str]]:
     """Read `train` and `validation` -> the videos that the run was fitted on.
 
     Raises:
-        ConfigError: cache.json is missing or does not hold what `fit` writes.
+        RunError: cache.json is missing or does not hold what `fit` writes.
     """
     try:
         videos = json.loads((run / "cache.json").read_text())["videos"]
         return {part: list(videos[part]) for part in ("train", "validation")}
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ConfigError(
+        raise RunError(
             f"cannot read the videos of the run {run} ({type(error).__name__}: {error}); "
             "`vapipe fit` wrote them into cache.json: restore the file, or fit again"
         ) from error
@@ -251,12 +251,12 @@ def recorded_cache(run: Path) -> Path:
     """The folder of the cache that a run was trained on, where it was then.
 
     Raises:
-        ConfigError: cache.json is missing or does not say it.
+        RunError: cache.json is missing or does not say it.
     """
     try:
         return Path(json.loads((run / "cache.json").read_text())["path"])
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ConfigError(
+        raise RunError(
             f"cannot read the cache of the run {run} ({type(error).__name__}: {error}); "
             "`vapipe fit` wrote it into cache.json: restore the file, or fit again"
         ) from error
@@ -274,14 +274,14 @@ def find_streams(
         advice: the end of the message.
 
     Raises:
-        ConfigError: the cache holds such a stream only under other keys, or not at all.
+        RunError: the cache holds such a stream only under other keys, or not at all.
     """
     names = {}
     for role, facts in streams.items():
         stored = store.keys(facts["stream"])
         if facts["key"] not in stored:
             found = ", ".join(key[:8] for key in stored) or "none"
-            raise ConfigError(
+            raise RunError(
                 f"the run {path} was trained on stream {facts['stream']} with key "
                 f"{facts['key'][:8]}; {store.root} holds keys: {found}. {advice}"
             )
@@ -293,11 +293,11 @@ def require_configs(run: Run) -> list[dict[str, Any]]:
     """What is recorded of a run's streams, with their configurations; in the order of the roles.
 
     Raises:
-        ConfigError: an earlier version wrote the run, without configurations.
+        RunError: an earlier version wrote the run, without configurations.
     """
     lacking = [facts["stream"] for facts in run.streams.values() if "config" not in facts]
     if lacking:
-        raise ConfigError(
+        raise RunError(
             f"the run {run.path} does not say how its streams {', '.join(lacking)} are made: an "
             "earlier version of vapipe wrote it. Predict from a cache that holds them (--cache, "
             "without INPUTS), or fit again"
@@ -313,12 +313,12 @@ def load_run(path: str | Path, device: str = "auto") -> Run:
         device: `auto`, `cpu` or `cuda`.
 
     Raises:
-        ConfigError: not a run, not finished, or its files do not fit together.
+        RunError: not a run, not finished, or its files do not fit together.
     """
     path, place = Path(path), choose_device(device)
     config = read_config(path)
     if not (path / "model.safetensors").is_file():
-        raise ConfigError(
+        raise RunError(
             f"the run {path} is not finished (no model.safetensors in it): it was interrupted, or "
             f"is still running; `vapipe fit --resume {path}` goes on with it"
         )
@@ -328,7 +328,7 @@ def load_run(path: str | Path, device: str = "auto") -> Run:
         model.load_state_dict(load_file(path / "model.safetensors"))
     except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
         reason = " ".join(str(error).split())[:200]
-        raise ConfigError(
+        raise RunError(
             f"the run {path} cannot be read ({reason}); its files were changed or damaged, or "
             "another version of vapipe wrote them (environment.json names it)"
         ) from error

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from ...errors import ConfigError
+from ...errors import RunError
 
 
 @dataclass(frozen=True)
@@ -49,15 +49,15 @@ def find_runs(folder: Path) -> list[Path]:
     """Folders of runs in or below a folder, or the folder itself.
 
     Raises:
-        ConfigError: no such folder, or no run in it.
+        RunError: no such folder, or no run in it.
     """
     if not folder.is_dir():
-        raise ConfigError(f"{folder}: no such folder of runs; `vapipe fit` makes runs")
+        raise RunError(f"{folder}: no such folder of runs; `vapipe fit` makes runs")
     runs = sorted(
         p.parent for p in folder.rglob("config.json") if (p.parent / "cache.json").exists()
     )
     if not runs:
-        raise ConfigError(f"{folder}: no run in it; `vapipe fit` makes runs")
+        raise RunError(f"{folder}: no run in it; `vapipe fit` makes runs")
     return runs
 
 
@@ -94,13 +94,13 @@ def differences(paths: Sequence[Path]) -> dict[str, list[Any]]:
     Streams count with their keys; an option that a run does not know is None there.
 
     Raises:
-        ConfigError: a folder is no run or cannot be read.
+        RunError: a folder is no run or cannot be read.
     """
     flat = []
     for path in paths:
         summary = summarise_run(path)
         if summary.streams is None:
-            raise ConfigError(f"{path} is no run that can be compared: {summary.state}")
+            raise RunError(f"{path} is no run that can be compared: {summary.state}")
         config = {k: v for k, v in _read(path / "config.json").items() if k != "streams"}
         flat.append(_flatten({**config, "streams": summary.streams}))
     names = dict.fromkeys(name for options in flat for name in options)

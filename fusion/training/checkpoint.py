@@ -13,7 +13,7 @@ from safetensors.torch import save
 from torch import Tensor, nn
 
 from ...cache.durable import write_bytes
-from ...errors import ConfigError
+from ...errors import CheckpointError
 
 CHECKPOINT = "checkpoint.safetensors"
 
@@ -67,7 +67,7 @@ def read_checkpoint(folder: Path) -> tuple[FitState, Saved]:
         The state, and the tensors of the groups `model`, `best` and `optimizer` by name.
 
     Raises:
-        ConfigError: there is none, or it is damaged.
+        CheckpointError: there is none, or it is damaged.
     """
     path = folder / CHECKPOINT
     groups: Saved = {"model": {}, "best": {}, "optimizer": {}}
@@ -78,7 +78,7 @@ def read_checkpoint(folder: Path) -> tuple[FitState, Saved]:
                 group, _, rest = name.partition(".")
                 groups[group][rest] = file.get_tensor(name)
     except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
-        raise ConfigError(
+        raise CheckpointError(
             f"cannot read the checkpoint {path} ({error}); fit again into a new folder"
         ) from error
     return state, groups

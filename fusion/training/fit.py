@@ -12,7 +12,7 @@ import torch
 
 from ...cache.store import FeatureStore
 from ...device import choose_device, describe_device
-from ...errors import ConfigError
+from ...errors import RunError
 from ..config import FitConfig
 from ..data.loader import BatchLoader
 from ..data.plan import Plan, plan_fit, statistics
@@ -87,7 +87,7 @@ def fit(
         tensorboard: whether to write TensorBoard events into the run's folder, too.
 
     Raises:
-        ConfigError: the configuration does not fit the cache (see `plan_fit`), the folder is in
+        RunError: the configuration does not fit the cache (see `plan_fit`), the folder is in
             use, or the loss stopped being finite.
         CacheError: the cache or the run's folder cannot be read or written.
         Stopped: in place of KeyboardInterrupt; names the folder.
@@ -118,7 +118,7 @@ def resume(
         tensorboard: as in `fit`.
 
     Raises:
-        ConfigError: not an interrupted run, another configuration (the differences are named), or
+        RunError: not an interrupted run, another configuration (the differences are named), or
             the cache has changed since it began.
         CacheError: the cache or the run's folder cannot be read or written.
     """
@@ -126,7 +126,7 @@ def resume(
     plan = plan_fit(store, stored if config is None else config)
     changed = stored.differences(plan.config)
     if changed:
-        raise ConfigError(
+        raise RunError(
             f"the run {run_dir} was started with another configuration ({changed}); "
             "resume it without options, or fit anew"
         )

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from ...errors import ConfigError
+from ...errors import TrainingDivergedError
 from ..data.loader import BatchLoader, Tensors, counted_frames
 from ..data.plan import Plan, columns, keep_annotated
 from ..evaluation.ccc import ccc_loss
@@ -102,7 +102,8 @@ class Trainer:
         """Train on every window once, and validate.
 
         Raises:
-            ConfigError: the loss stopped being finite; `state` is still that of the last epoch.
+            TrainingDivergedError: the loss stopped being finite; `state` is still that of the last
+                epoch.
         """
         state, epoch, started = self.state, self.state.epoch + 1, time.monotonic()
         loss, norms = self._train(epoch)
@@ -172,11 +173,13 @@ class Trainer:
             norms.append(norm.item())
         return total / len(self.windows), norms
 
-    def _diverged(self, epoch: int, step: int, loss: float, batch: Tensors) -> ConfigError:
+    def _diverged(
+        self, epoch: int, step: int, loss: float, batch: Tensors
+    ) -> TrainingDivergedError:
         rows = ", ".join(f"{w.video}[{w.start}:{w.stop}]" for w in batch.windows[:3])
         more = f" and {len(batch.windows) - 3} more" if len(batch.windows) > 3 else ""
         kept = f"; the run folder keeps the checkpoint of epoch {epoch - 1}" if epoch > 1 else ""
-        return ConfigError(
+        return TrainingDivergedError(
             f"training of the {self.name} network diverged: the loss is {loss} and its gradient "
             f"is not finite in epoch {epoch}, batch {step + 1} (windows {rows}{more}) at learning "
             f"rate {self.schedule.rate:.3g}; fit with a lower --learning-rate or more "

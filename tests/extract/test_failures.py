@@ -14,7 +14,8 @@ from unruly import Deeds, tries
 from vapipe.cache import CacheError, FeatureStore
 from vapipe.cache.verify import verify_cache
 from vapipe.cli import main
-from vapipe.extract.attempts import Policy, StoppedError
+from vapipe.errors import StoppedError
+from vapipe.extract.attempts import Policy
 from vapipe.extract.dataset import find_dataset
 from vapipe.extract.failures import read_failures
 from vapipe.extract.options import Options, StreamConfig

@@ -17,6 +17,7 @@ from fusion_caches import write_planted
 
 from vapipe.cache import ConfigError, FeatureStore
 from vapipe.cache.layout import write_labels
+from vapipe.errors import TrainingDivergedError
 from vapipe.fusion import Epoch, FitConfig, ccc, fit, load_run, resume
 
 PROGRAM = "from vapipe.cli import main; main()"
@@ -205,7 +206,7 @@ def test_a_configuration_that_fails_leaves_no_run(planted, small, tmp_path):
 def test_a_loss_that_is_not_finite_stops_with_the_batch_named(planted, small, tmp_path):
     config = dataclasses.replace(small, learning_rate=1e30, warmup_epochs=0)
     with pytest.raises(
-        ConfigError,
+        TrainingDivergedError,
         match=r"joint network diverged: .* in epoch \d+, batch \d+ \(windows video\d\[\d+:\d+\].*"
         r"learning rate 1e\+30; fit with a lower --learning-rate",
     ):
@@ -357,7 +358,9 @@ def test_a_fit_that_diverges_later_keeps_the_weights_of_the_epoch_before(planted
     path = folder / "config.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), "learning_rate": 1e30}))
     checkpoint = (folder / "checkpoint.safetensors").read_bytes()
-    with pytest.raises(ConfigError, match=r"in epoch 2, .*keeps the checkpoint of epoch 1"):
+    with pytest.raises(
+        TrainingDivergedError, match=r"in epoch 2, .*keeps the checkpoint of epoch 1"
+    ):
         resume(planted, folder)
     assert (folder / "checkpoint.safetensors").read_bytes() == checkpoint
     assert not (folder / "model.safetensors").exists()
