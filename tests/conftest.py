@@ -12,7 +12,27 @@ from PIL import Image
 # As vapipe does: threads that wait sleep. Here, since tests may import torch first.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
+MOST_WORKERS = 4  # each holds torch and networks, 1 to 2 GB
+
 REAL = Path(__file__).resolve().parents[2] / "shared" / "media"
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_cmdline_main(config: pytest.Config) -> None:
+    """Folders are run by one worker a core, of one thread each; files in this process, or `-n 0`.
+
+    Neighbours stay together, so that what they share is seldom made twice; who is done first takes
+    over half of what another has left.
+    """
+    option = config.option
+    if not config.pluginmanager.has_plugin("xdist") or hasattr(config, "workerinput"):
+        return
+    if option.numprocesses is None and any(Path(word).is_dir() for word in config.args):
+        cores = len(os.sched_getaffinity(0))
+        option.numprocesses = 0 if cores == 1 or option.usepdb else min(cores, MOST_WORKERS)
+    if option.numprocesses:
+        os.environ.setdefault("OMP_NUM_THREADS", "1")
+        option.dist = "worksteal" if option.dist == "no" else option.dist
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

@@ -38,6 +38,7 @@ def parts(videos, cache, words, folder):
 
 
 WAYS = [processes, dask, parts]
+slow = pytest.mark.slow  # test_run.py and test_dask.py have these, within one program
 
 
 @pytest.fixture(scope="module")
@@ -53,7 +54,9 @@ def reference(clips, tmp_path_factory):
     return folder / "cache"
 
 
-@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize(
+    "way", [parts, pytest.param(processes, marks=slow), pytest.param(dask, marks=slow)]
+)
 def test_every_way_writes_the_same_shards(way, clips, reference, tmp_path):
     for code, text in way(clips, tmp_path / "cache", ("--faces", "frame"), tmp_path):
         assert code == 0, text
@@ -62,7 +65,7 @@ def test_every_way_writes_the_same_shards(way, clips, reference, tmp_path):
     assert code == 0, text
 
 
-@pytest.mark.slow
+@slow
 def test_every_way_writes_the_same_shards_of_real_clips(real_clips, tmp_path):
     """Faces are searched: detection and following must not depend on the process either."""
     ((code, text),) = serial(real_clips, tmp_path / "reference", (), tmp_path)

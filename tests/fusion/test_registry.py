@@ -36,7 +36,7 @@ def options_of(name, variant):
 
 
 def cases(*, fewest_streams_only=False):
-    """Every head and variant with the fewest streams, one more, and the most it takes."""
+    """Every head and variant with the fewest streams, one more (slow), and the most it takes."""
     for name in list_heads():
         info = describe_head(name)
         low, high = info.min_streams, info.max_streams
@@ -44,8 +44,10 @@ def cases(*, fewest_streams_only=False):
             for number, options in enumerate(options_of(name, variant)):
                 few = fewest_streams_only or number > 0
                 for count in [low] if few else sorted({low, min(low + 1, high), high}):
-                    case = f"{name}-{variant}-{count}" + f"-options{number}" * (number > 0)
-                    yield pytest.param((name, variant, count, tuple(options.items())), id=case)
+                    label = f"{name}-{variant}-{count}" + f"-options{number}" * (number > 0)
+                    case = (name, variant, count, tuple(options.items()))
+                    slow = [pytest.mark.slow] * (low < count < high)
+                    yield pytest.param(case, id=label, marks=slow)
 
 
 every_head = pytest.mark.parametrize("case", list(cases()))
