@@ -124,7 +124,7 @@ def _describe_run(record: RunRecord, partition: str) -> dict[str, Any]:
         "published": record.published,
         "system": record.system,
         "metrics": describe_metrics(record.metrics),
-        "points": record.points,
+        "points": [{k: v for k, v in p.items() if k != "moments"} for p in record.points],
         "gates": gates and describe_gates(gates, config["head"], config.get("variant", ""), roles),
         "gatesCommand": gates_command(record),
         "provenance": {

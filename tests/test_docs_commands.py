@@ -29,6 +29,7 @@ NOT_RUN = {
     "vapipe extract --videos ./aff-wild2 --streams resnet50,vggish": "needs weights",
     "vapipe weights add": "needs a file of 100 MB; tests/extract/test_weights_command.py has one",
     "vapipe cache remove": "asks first; tests/test_cli.py has it",
+    "vapipe sweep --paper": "takes minutes; tests/fusion/test_papers.py has a little paper",
     "vapipe demo": "takes minutes; tests/demo/test_dataset.py makes its clips",
     "vapipe weights fetch": "needs the network",
 }

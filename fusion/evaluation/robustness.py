@@ -33,6 +33,7 @@ def record_points(path: Path, evaluations: Sequence[Evaluation]) -> Path:
     for evaluation in evaluations:
         record = evaluation.to_json()
         point = {key: record[key] for key in _KEPT if key in record}
+        point["moments"] = {name: sums.tolist() for name, sums in evaluation.moments.items()}
         points[_what(point)] = point
     write_json(curves_file(path, partition), {"points": list(points.values())})
     return curves_file(path, partition)
@@ -40,6 +41,8 @@ def record_points(path: Path, evaluations: Sequence[Evaluation]) -> Path:
 
 def read_points(path: Path, partition: str) -> list[dict[str, Any]]:
     """The points of a run: `corruption`, `ccc`, `ccc_interval`, `frames`, perhaps `smoothing`.
+
+    `moments` are those of `Evaluation.moments`; earlier versions did not write them.
 
     Raises:
         ConfigError: the file cannot be read.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import json
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -17,24 +16,12 @@ from ...cache.store import FeatureStore
 from ...errors import ConfigError, DiskFullError, VapipeError
 from ...executor import Cause, TaskFailed, run_tasks
 from ..acting import idle_options, own_options, require_acting, without
-from ..config import FitConfig, typed_option
+from ..config import FitConfig
 from ..data.plan import choose_streams, plan_fit
-from ..models.heads import describe_head
+from ..evaluation.corruption import Corruption
 from ..runs.folder import check_head, read_unfinished
 from ..training.fit import fit, resume
-
-
-@dataclass(frozen=True)
-class Row:
-    """One row of a sweep's table before it is fitted.
-
-    Attributes:
-        label: what the table calls it.
-        changes: options that make it, as `FitConfig.changed` takes them.
-    """
-
-    label: str
-    changes: Mapping[str, Any]
+from .rows import Row
 
 
 @dataclass(frozen=True)
@@ -50,6 +37,7 @@ class FitTask:
         cache: the feature cache.
         threads: of torch.
         videos: how many videos train and how many validate.
+        corruption: damage to what the trained model is fed; None for none.
     """
 
     label: str
@@ -60,6 +48,7 @@ class FitTask:
     cache: Path
     threads: int
     videos: tuple[int, int]
+    corruption: Corruption | None = None
 
 
 @dataclass(frozen=True)
@@ -83,63 +72,6 @@ class Result:
     earlier: bool = False
 
 
-def cross(heads: Sequence[str], grid: Mapping[str, Sequence[Any]]) -> list[Row]:
-    """Rows of every head with every combination of options.
-
-    Args:
-        heads: `NAME`, `NAME:VARIANT` or `NAME:PRESET`.
-        grid: option -> the values it takes, as in `FitConfig.changed`.
-
-    Raises:
-        ConfigError: no such head, variant or preset.
-    """
-    rows = []
-    for head in heads:
-        chosen = _name_head(head)
-        clash = sorted(chosen.keys() & grid.keys())
-        if clash:
-            raise ConfigError(f"{clash[0]} is varied, and set by the head `{head}`: drop one")
-        whole = [option for option in grid if option.partition(".")[0] in grid and "." in option]
-        if whole:
-            raise ConfigError(f"{whole[0]} is varied, and with it its whole option: drop one")
-        for values in itertools.product(*grid.values()):
-            varied = {
-                option: typed_option(chosen["head"], option, value)
-                for option, value in zip(grid, values, strict=True)
-            }
-            words = (f"{option} {_words(value)}" for option, value in varied.items())
-            rows.append(Row(", ".join([head, *words]), {**chosen, **varied}))
-    return rows
-
-
-def _name_head(text: str) -> dict[str, str]:
-    """`NAME[:VARIANT-or-PRESET]` as options."""
-    name, colon, which = text.partition(":")
-    info = describe_head(name)
-    if not colon:
-        return {"head": name}
-    if which in info.variants:
-        return {"head": name, "variant": which}
-    if which in info.presets:
-        return {"head": name, "head_options.preset": which}
-    presets = f", presets: {', '.join(info.presets)}" if info.presets else ""
-    raise ConfigError(
-        f"head {name} has no variant or preset `{which}`; variants: "
-        f"{', '.join(info.variants)}{presets}"
-    )
-
-
-def _words(value: Any) -> str:
-    """A value in a label: as it is typed, without quotation marks."""
-    if isinstance(value, Mapping):
-        return "{" + ", ".join(f"{name} = {_words(each)}" for name, each in value.items()) + "}"
-    if isinstance(value, (list, tuple)):
-        return f"[{', '.join(map(_words, value))}]"
-    if value is None or isinstance(value, bool):
-        return str(value).lower()
-    return str(value)
-
-
 def plan_sweep(
     store: FeatureStore,
     base: FitConfig,
@@ -152,7 +84,49 @@ def plan_sweep(
     devices: Sequence[str] = (),
     threads: int = 1,
 ) -> list[FitTask]:
-    """Lay out the fits, and check each against the cache before anything is trained.
+    """Lay out the fits of one table: those of `lay_out`, each of which must be another.
+
+    Raises:
+        ConfigError: a fit that cannot be, two that would be the same, or an option that does
+            nothing.
+    """
+    tasks, idle_in = lay_out(
+        store,
+        base,
+        rows,
+        out=out,
+        shared=shared,
+        folds=folds,
+        seeds=seeds,
+        devices=devices,
+        threads=threads,
+    )
+    found: dict[bytes, str] = {}
+    for task in tasks:
+        key = canonical_json({**task.config.to_json(), "device": ""})
+        if key in found:
+            raise ConfigError(
+                f"`{task.label}` and `{found[key]}` are the same fit (fold {task.fold}, seed "
+                f"{task.seed}); name every row, fold and seed once"
+            )
+        found[key] = task.label
+    require_used(idle_in)
+    return tasks
+
+
+def lay_out(
+    store: FeatureStore,
+    base: FitConfig,
+    rows: Sequence[Row],
+    *,
+    out: Path,
+    shared: Mapping[str, Any] | None = None,
+    folds: Sequence[int] = (),
+    seeds: Sequence[int] = (),
+    devices: Sequence[str] = (),
+    threads: int = 1,
+) -> tuple[list[FitTask], list[dict[str, str]]]:
+    """Lay out rows x folds x seeds, and check each against the cache before anything is trained.
 
     Args:
         store: the cache.
@@ -165,15 +139,16 @@ def plan_sweep(
         devices: where fits run, in turn; empty takes each row's.
         threads: of torch, per fit.
 
+    Returns:
+        The fits, and for every row the shared options that do nothing in it (for `require_used`).
+
     Raises:
-        ConfigError: a fit that cannot be, two that would be the same, or an option that does
-            nothing.
+        ConfigError: a fit that cannot be, or an option of a row that does nothing.
     """
     axes = {"fold": folds, "seed": seeds, "device": devices}
     taken = [name for name, values in axes.items() if len(values)]
     names = _folder_names([row.label for row in rows])
     tasks: list[FitTask] = []
-    found: dict[bytes, str] = {}
     idle_in = []
     for row in rows:
         twice = [name for name in taken if name in row.changes or name in (shared or {})]
@@ -187,21 +162,22 @@ def plan_sweep(
             for seed in seeds or [config.seed]:
                 device = devices[len(tasks) % len(devices)] if devices else config.device
                 own = plan.config.changed({"seed": seed, "device": device})
-                key = canonical_json({**own.to_json(), "device": ""})
-                if key in found:
-                    raise ConfigError(
-                        f"`{row.label}` and `{found[key]}` are the same fit (fold {fold}, seed "
-                        f"{seed}); name every row, fold and seed once"
-                    )
-                found[key] = row.label
                 folder = out / f"{names[row.label]}-fold{fold}-seed{seed}"
                 tasks.append(
                     FitTask(row.label, fold, seed, own, folder, store.root, threads, videos)
                 )
+    return tasks, idle_in
+
+
+def require_used(idle_in: Sequence[Mapping[str, str]]) -> None:
+    """Refuse an option that does nothing in any row; row by row, option -> where it would act.
+
+    Raises:
+        ConfigError: names it.
+    """
     for name, where in (idle_in[0] if idle_in else {}).items():
         if all(name in idle for idle in idle_in):
             raise ConfigError(f"{name} does nothing in any row: it acts only {where}. Leave it out")
-    return tasks
 
 
 def _folder_names(labels: Sequence[str]) -> dict[str, str]:
@@ -259,7 +235,7 @@ def run_sweep(
     results: dict[Path, Result] = {}
     waiting = []
     for task in tasks:
-        if _finished(task):
+        if is_finished(task):
             results[task.folder] = replace(_recorded(task), earlier=True)
             report(results[task.folder])
         else:
@@ -316,7 +292,7 @@ def write_results(out: Path, results: Sequence[Result]) -> None:
     )
 
 
-def _finished(task: FitTask) -> bool:
+def is_finished(task: FitTask) -> bool:
     """Whether the run is done, with this very configuration on whichever device.
 
     Raises:

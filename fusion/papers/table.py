@@ -127,7 +127,7 @@ def _summary(name: str, group: list[Result], base: list[Result], twin: str) -> S
         difference_interval=gain.interval,
         p=gain.p,
         p_holm=math.nan,
-        published=published(task.config, task.videos) if len(folds) == 1 else None,
+        published=_published(task) if len(folds) == 1 else None,
         videos=interval.videos,
         same_as="" if twin == name else twin,
     )
@@ -190,6 +190,10 @@ def _estimate(fits: Mapping[tuple[int, int], Sequence[Result]]) -> _Estimate:
     return _Estimate(value, (float(low), float(high)), t_test(value, error, count), videos)
 
 
+def _published(task: FitTask) -> tuple[float, float] | None:
+    return None if task.corruption else published(task.config, task.videos)
+
+
 def _model(task: FitTask, folds: Collection[int]) -> bytes:
     """What determines the numbers of a row; presets by what they set."""
     config = task.config
@@ -198,6 +202,7 @@ def _model(task: FitTask, folds: Collection[int]) -> bytes:
             **config.to_json(),
             "head_options": settle_options(config.head, config.head_options),
             "fold": sorted(folds),
+            "corruption": task.corruption and task.corruption.to_json(),
             **dict.fromkeys(("seed", "device")),
         }
     )
@@ -270,29 +275,31 @@ def to_csv(rows: Sequence[Summary]) -> str:
     writer = csv.writer(text, lineterminator="\n")
     measures = [f"{m} {what}" for m in _MEASURES for what in ("mean", "deviation")]
     bounds = ["interval low", "interval high", "difference", "difference low", "difference high"]
-    writer.writerow(["head", "fits", "failed", *measures, *bounds, "p", "p holm", "videos"])
+    further = ["p", "p holm", "videos", "published valence", "published arousal"]
+    writer.writerow(["head", "fits", "failed", *measures, *bounds, *further])
     for row in rows:
         numbers = [v for m in _MEASURES for v in (row.mean[m], row.deviation[m])]
         numbers += [*row.interval, row.difference, *row.difference_interval, row.p, row.p_holm]
         known = ("" if math.isnan(number) else repr(number) for number in numbers)
-        writer.writerow([row.label, row.fits, row.failed, *known, row.videos or ""])
+        last = row.videos or "", *(row.published or ("", ""))
+        writer.writerow([row.label, row.fits, row.failed, *known, *last])
     return text.getvalue()
 
 
-def to_markdown(rows: Sequence[Summary]) -> str:
-    """A table with its notes."""
+def to_markdown(rows: Sequence[Summary], remarks: Sequence[str] = ()) -> str:
+    """A table with its notes, and remarks before them."""
     lines = [f"| {' | '.join(HEADINGS)} |", "|---" * len(HEADINGS) + "|"]
     lines += [f"| {' | '.join(cells(row))} |" for row in rows]
-    return "\n".join([*lines, "", *notes(rows), ""])
+    return "\n".join([*lines, "", *remarks, *notes(rows), ""])
 
 
-def to_latex(rows: Sequence[Summary]) -> str:
+def to_latex(rows: Sequence[Summary], remarks: Sequence[str] = ()) -> str:
     """A tabular for \\input; needs the package booktabs."""
     special = str.maketrans({c: f"\\{c}" for c in "&%$#_{}"} | {"±": "$\\pm$", "<": "$<$"})
     body = [" & ".join(each.translate(special) for each in cells(row)) + " \\\\" for row in rows]
     return "\n".join(
         [
-            *(f"% {note}" for note in notes(rows)),
+            *(f"% {note}" for note in (*remarks, *notes(rows))),
             f"\\begin{{tabular}}{{l{'r' * (len(HEADINGS) - 1)}}}",
             "\\toprule",
             " & ".join(HEADINGS) + " \\\\",

@@ -106,7 +106,7 @@ class Trainer:
                 epoch.
         """
         state, epoch, started = self.state, self.state.epoch + 1, time.monotonic()
-        loss, norms = self._train(epoch)
+        loss, norms = self.train_epoch(epoch)
         validation = self.plan.validation
         agreement = score(
             self.loader.store,
@@ -140,7 +140,7 @@ class Trainer:
         self.network.load_state_dict(self.best_weights)
         self.state.finished.append(self.name)
 
-    def _train(self, epoch: int) -> tuple[float, list[float]]:
+    def train_epoch(self, epoch: int) -> tuple[float, list[float]]:
         """Take one step per batch; the mean loss over the windows, the gradient's norms."""
         config = self.config
         rng = np.random.default_rng([config.seed, epoch])

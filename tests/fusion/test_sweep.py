@@ -19,7 +19,8 @@ from vapipe.cli import main
 from vapipe.commands.sweep import lay_out
 from vapipe.fusion import FitConfig, ccc, fit, load_run
 from vapipe.fusion.evaluation.metrics import moments
-from vapipe.fusion.papers.sweep import Result, Row, cross, plan_sweep, run_sweep
+from vapipe.fusion.papers.rows import Row, cross
+from vapipe.fusion.papers.sweep import Result, plan_sweep, run_sweep
 from vapipe.fusion.papers.table import by_fold, tabulate, to_csv, to_latex, to_markdown
 
 

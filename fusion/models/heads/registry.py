@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import functools
 import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -130,6 +131,7 @@ def resolve_variant(name: str, variant: str) -> str:
     return variant
 
 
+@functools.cache
 def _parameters(head: type[Head]) -> dict[str, inspect.Parameter]:
     """What the constructor takes, also what it passes on to those of its bases; types resolved."""
     found: dict[str, inspect.Parameter] = {}
