@@ -77,20 +77,20 @@ class LogMelEncoder(AudioEncoder):
         Times in samples; outside a run of blocks the signal counts as silent, but is not covered.
         """
         half = self._span // 2
-        run: _Run | None = None
+        run: _SpectraRun | None = None
         for block in blocks:
             if run is not None and run.stop != block.start:
                 yield from self._spectra(run, run.stop + half)
                 run = None
             if run is None:
-                run = _Run(block.start)
+                run = _SpectraRun(block.start)
             run.append(block.samples)
             yield from self._spectra(run, run.stop - half)
         if run is not None:
             yield from self._spectra(run, run.stop + half)
 
     def _spectra(
-        self, run: _Run, until: int
+        self, run: _SpectraRun, until: int
     ) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
         """The spectra not yet taken whose centre is at or before `until` and in the run's reach."""
         hop, half = self._hop, self._span // 2
@@ -120,7 +120,7 @@ def _nearest(sample: int, hop: int) -> int:
     return (2 * sample + hop) // (2 * hop)
 
 
-class _Run:
+class _SpectraRun:
     """Successive samples with silence around; the part still needed is kept."""
 
     def __init__(self, start: int) -> None:

@@ -149,7 +149,7 @@ def cut_windows(blocks: Iterable[AudioBlock], steps: Steps, batch: int) -> Itera
 
     Where there is a hole a new run begins. A run that fits into one window is one, whole.
     """
-    run: _Run | None = None
+    run: _WindowRun | None = None
     for block in chain(blocks, [None]):
         if run is not None and (block is None or block.start != run.stop):
             yield run.last()
@@ -157,13 +157,13 @@ def cut_windows(blocks: Iterable[AudioBlock], steps: Steps, batch: int) -> Itera
         if block is None:
             return
         if run is None:
-            run = _Run(block.start, steps)
+            run = _WindowRun(block.start, steps)
         run.append(block.samples)
         while run.has(batch):
             yield run.full(batch)
 
 
-class _Run:
+class _WindowRun:
     """Sound without a hole; what windows still need of it is kept."""
 
     def __init__(self, start: int, steps: Steps) -> None:

@@ -56,7 +56,7 @@ def read_audio(info: MediaInfo) -> Iterator[AudioBlock]:
     Raises:
         MediaError: the file cannot be opened any more.
     """
-    run: _Run | None = None
+    run: _SampleRun | None = None
     heard: int | None = None  # end of what has been given out
     for time, rate, samples in _decode(info):
         if run is not None and not run.continues(time, rate):
@@ -66,7 +66,9 @@ def read_audio(info: MediaInfo) -> Iterator[AudioBlock]:
                 heard = block.stop
                 yield block
         if run is None:
-            run = _Run(rate, start=info.audio.start if time is None and info.audio else time or 0.0)
+            run = _SampleRun(
+                rate, start=info.audio.start if time is None and info.audio else time or 0.0
+            )
         run.push(time, samples)
         if run.pending >= _BLOCK and (block := run.take(heard, final=False)) is not None:
             heard = block.stop
@@ -75,7 +77,7 @@ def read_audio(info: MediaInfo) -> Iterator[AudioBlock]:
         yield block
 
 
-class _Run:
+class _SampleRun:
     """Sound without a hole, counted from its first timestamp."""
 
     def __init__(self, rate: int, *, start: float) -> None:
