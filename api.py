@@ -54,14 +54,26 @@ def extract_features(
 
     Args:
         videos: a folder, searched below, or one file.
+        cache: the cache folder; need not be there yet.
         streams: names of encoders, also as one string with commas; None takes those of `config`,
             or the embedded default.
+        config: TOML file of named streams.
+        faces: "detect", "frame", or the folder of face crops.
+        labels: folder of annotations; None looks beside the videos.
+        split: file of `video,partition` rows; None looks beside the videos.
+        ids: whether videos are named by file name or by path.
+        video_stream: index in the container, None for the default one.
+        audio_stream: likewise.
+        dtype: stored precision of all streams; None leaves the file's, or float16.
+        precision: of computing: "float32", "bfloat16" or "auto".
+        device: "auto", "cpu", "cuda" or "cuda:N".
+        jobs: processes; None takes as many as the length of the videos is worth.
+        partition: "I/N" takes part I of N.
+        scheduler: address of a Dask scheduler whose workers extract.
         policy: how failures are met; None is `Policy()`.
         warn: told what is odd about the streams.
         started: told what will be done, before the first video.
         progress: told of every video.
-        cache, config, faces, labels, split, ids, video_stream, audio_stream, dtype, precision,
-            device, jobs, partition, scheduler: as `extract.job.make_job` takes them.
 
     Returns:
         Counts, and the videos that could not be used.

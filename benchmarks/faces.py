@@ -23,7 +23,7 @@ from vapipe.extract.faces.cast import Cast
 from vapipe.extract.faces.crop_config import CropConfig
 from vapipe.extract.faces.detector import FaceDetector
 from vapipe.extract.faces.finder import FaceFinder
-from vapipe.extract.faces.follow import Place
+from vapipe.extract.faces.follow import FaceRow
 from vapipe.extract.media.frames import Frame, read_frames
 from vapipe.extract.media.probe import MediaInfo, probe
 
@@ -123,7 +123,7 @@ def sure(mtcnn: MTCNN, image: np.ndarray) -> np.ndarray:
 
 def follow(
     info: MediaInfo, frames: list[Frame], config: CropConfig
-) -> tuple[list[Place], float, float]:
+) -> tuple[list[FaceRow], float, float]:
     """Places of the main face, frames per second, share of frames searched as a whole."""
     detector = FaceDetector(min_face=config.min_face, thresholds=config.thresholds, device="cpu")
     finder = FaceFinder(
@@ -144,7 +144,7 @@ def follow(
     return places, len(frames) / seconds, finder.searches / len(frames)
 
 
-def compare(places: list[Place], reference: Reference) -> tuple[np.ndarray, int, int]:
+def compare(places: list[FaceRow], reference: Reference) -> tuple[np.ndarray, int, int]:
     """Overlaps with the nearest face where both see one; rows missed; rows with a face too many."""
     overlaps, missed, false = [], 0, 0
     for row, boxes in reference.boxes.items():

@@ -18,7 +18,7 @@ from .layout import PACK_PREFIX, feature_folder
 from .source import Source, is_plain, timeline_source
 
 
-class Place(NamedTuple):
+class RowRange(NamedTuple):
     """Rows [start, stop) of a shard and what must be known of them without opening it.
 
     `facts` are an item's facts for timelines and labels; for features, its `Source` as text.
@@ -34,7 +34,7 @@ class Place(NamedTuple):
         """Number of rows."""
         return self.stop - self.start
 
-    def stale_reason(self, timeline: Place | None, owner: str) -> str | None:
+    def stale_reason(self, timeline: RowRange | None, owner: str) -> str | None:
         """Why an owner's features cannot be served beside a timeline; None when they can."""
         if timeline is None:
             return "of a video no longer known"
@@ -105,13 +105,13 @@ class Folder:
 
 
 def item_facts(header: Header, item: Item) -> Any:
-    """What a listing keeps of an item's facts; see `Place`."""
+    """What a listing keeps of an item's facts; see `RowRange`."""
     if header.kind == "features":
         return str(Source.of(item.facts["source"]))
     return {name: value for name, value in item.facts.items() if name != "digests"}
 
 
-class Group(Mapping[str, Place]):
+class Group(Mapping[str, RowRange]):
     """The places of one folder by item id; looked up on demand."""
 
     def __init__(self, root: Path, folder: Folder) -> None:
@@ -119,12 +119,12 @@ class Group(Mapping[str, Place]):
         self.folder = folder
         self._entry = {item: entry for entry, item in enumerate(folder.ids)}
 
-    def __getitem__(self, item: str) -> Place:
+    def __getitem__(self, item: str) -> RowRange:
         entry = self._entry[item]
         folder = self.folder
         start = folder.start[entry]
         path = self._path / folder.shards[folder.shard[entry]]
-        return Place(path, start, start + folder.rows[entry], folder.facts[entry])
+        return RowRange(path, start, start + folder.rows[entry], folder.facts[entry])
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._entry)
@@ -143,8 +143,8 @@ class Catalog:
         features: (stream, key) -> item or video id -> place.
     """
 
-    timelines: Mapping[str, Place]
-    labels: Mapping[str, Place]
+    timelines: Mapping[str, RowRange]
+    labels: Mapping[str, RowRange]
     features: dict[tuple[str, str], Group]
 
     def __init__(self, root: Path, folders: list[Folder]) -> None:

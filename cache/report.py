@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..errors import CacheError
-from .catalog import Catalog, Folder, Group, Place
+from .catalog import Catalog, Folder, Group, RowRange
 from .durable import safe_name
 from .index import open_catalog
 from .layout import check_cache, feature_folder, read_current
@@ -208,7 +208,7 @@ def _streams(catalog: Catalog, current: Mapping[str, str]) -> tuple[list[StoredS
     return streams, older
 
 
-_Places = Callable[[Catalog], Mapping[str, Place]]
+_Places = Callable[[Catalog], Mapping[str, RowRange]]
 
 
 class _Reading:
@@ -220,8 +220,8 @@ class _Reading:
         self.damaged = damaged
 
     def rows(
-        self, places: Mapping[str, Place], among: _Places, name: str
-    ) -> Iterator[tuple[str, Place, np.ndarray | str]]:
+        self, places: Mapping[str, RowRange], among: _Places, name: str
+    ) -> Iterator[tuple[str, RowRange, np.ndarray | str]]:
         """Each id with its place and rows, or in their stead the reason why there are none.
 
         Args:
@@ -231,7 +231,7 @@ class _Reading:
         """
         for owner, place in places.items():
 
-            def find(catalog: Catalog, owner: str = owner) -> Place | None:
+            def find(catalog: Catalog, owner: str = owner) -> RowRange | None:
                 return among(catalog).get(owner)
 
             try:
@@ -242,7 +242,7 @@ class _Reading:
                 yield owner, place, reason
 
 
-def _video(video: str, place: Place, pts: np.ndarray | str) -> VideoFacts:
+def _video(video: str, place: RowRange, pts: np.ndarray | str) -> VideoFacts:
     facts = place.facts
     media = facts.get("media", {})
     odd: tuple[TimestampIssue, ...] = ()

@@ -10,14 +10,14 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import CacheError, FileGoneError
-from .catalog import Catalog, Place, item_facts, list_folder
+from .catalog import Catalog, RowRange, item_facts, list_folder
 from .reading import ShardReader
 
 KEPT = 4096  # mapped shards held at once; a process may map 65,530 regions
 _EXHAUSTED = (errno.EMFILE, errno.ENFILE, errno.ENOMEM)
 _TRIES = 5  # as often as a shard may vanish between looking it up and opening it
 
-Find = Callable[[Catalog], Place | None]
+Find = Callable[[Catalog], RowRange | None]
 
 
 class RowReader:
@@ -66,7 +66,7 @@ class RowReader:
             "work there: start again when it is done"
         )
 
-    def _read(self, place: Place, item: str, name: str) -> np.ndarray:
+    def _read(self, place: RowRange, item: str, name: str) -> np.ndarray:
         """The rows; FileGoneError where the shard does not hold them any more."""
         reader = self._readers.get(place.path)
         if reader is None:

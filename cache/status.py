@@ -10,7 +10,7 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
-from .catalog import Catalog, Group, Place
+from .catalog import Catalog, Group, RowRange
 from .index import open_catalog
 from .layout import check_cache, read_current
 from .verify import QUARANTINE
@@ -145,7 +145,7 @@ class OwnerState(NamedTuple):
 
     video: str
     owner: str
-    place: Place | None
+    place: RowRange | None
     stale_reason: str | None
 
     @property

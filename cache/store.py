@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import CacheError
-from .catalog import Catalog, Folder, Place
+from .catalog import Catalog, Folder, RowRange
 from .index import open_catalog
 from .layout import check_cache
 from .rows import KEPT, RowReader
@@ -198,7 +198,7 @@ class FeatureStore:
     def _folder(self, stream: str) -> Folder:
         return self._catalog.features[self._resolve(stream)].folder
 
-    def _place(self, video: str, stream: str) -> Place | None:
+    def _place(self, video: str, stream: str) -> RowRange | None:
         group = self._catalog.features[self._resolve(stream)]
         return group.get(self._owner(video, stream))
 
@@ -230,7 +230,7 @@ class FeatureStore:
             owner = self._owner(video, stream)
             unit = self._resolve(stream)
 
-            def find(catalog: Catalog) -> Place | None:
+            def find(catalog: Catalog) -> RowRange | None:
                 group = catalog.features.get(unit)
                 return group.get(owner) if group else None
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from ..cache.catalog import Catalog, Place
+from ..cache.catalog import Catalog, RowRange
 from ..cache.durable import digest_file
 from ..cache.labels import check_regular, fit_labels, read_label_file
 from ..cache.layout import write_labels
@@ -40,7 +40,7 @@ def take_labels(
 
 
 def _store_labels(
-    cache: Path, item: str, annotation: Annotation, rows: int, stored: Place | None
+    cache: Path, item: str, annotation: Annotation, rows: int, stored: RowRange | None
 ) -> str | None:
     """Write an item's labels unless they are there already; what the user should know of it."""
     if annotation == Annotation() and stored is None:

@@ -133,23 +133,7 @@ def make_job(
 ) -> Job:
     """Find the videos and work out the streams; loads no network.
 
-    Args:
-        videos: a folder, searched below, or one file.
-        cache: the cache folder; need not be there yet.
-        streams: comma-separated names of encoders; None takes those of `config`, or the default.
-        config: TOML file of named streams.
-        faces: "detect", "frame", or the folder of face crops.
-        labels: folder of annotations; None looks beside the videos.
-        split: file of `video,partition` rows; None looks beside the videos.
-        ids: whether videos are named by file name or by path.
-        video_stream: index in the container, None for the default one.
-        audio_stream: likewise.
-        dtype: stored precision of all streams; None leaves the file's, or float16.
-        precision: of computing: "float32", "bfloat16" or "auto".
-        device: "auto", "cpu", "cuda" or "cuda:N".
-        jobs: processes; None takes as many as the length of the videos is worth.
-        partition: "I/N" takes part I of N.
-        scheduler: address of a Dask scheduler.
+    Arguments as in `vapipe.extract_features`; streams with commas.
 
     Raises:
         ConfigError: unknown streams or options, no such folder or device.

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from ..cache.catalog import Catalog, Place
+from ..cache.catalog import Catalog, RowRange
 from ..cache.durable import digest_file
 from ..cache.source import Source
 from ..errors import ConfigError, MediaError
@@ -92,8 +92,8 @@ class _Stored:
     """
 
     spec: EncoderSpec
-    group: Mapping[str, Place]
-    others: tuple[tuple[Mapping[str, Place], str], ...]
+    group: Mapping[str, RowRange]
+    others: tuple[tuple[Mapping[str, RowRange], str], ...]
 
     @staticmethod
     def of(spec: EncoderSpec, catalog: Catalog) -> _Stored:
@@ -143,7 +143,7 @@ def _plan_video(
 class _Sources:
     """What the rows of one video are to be made of, as far as its timeline tells."""
 
-    def __init__(self, video: Video, timeline: Place | None, settings: Settings) -> None:
+    def __init__(self, video: Video, timeline: RowRange | None, settings: Settings) -> None:
         self._timeline, self._settings = timeline, settings
         self._facts = timeline.facts if timeline else {}
         known = timeline is not None and unchanged(video.path, self._facts["source"])
@@ -171,7 +171,7 @@ class _Sources:
         )
 
     def stale_reason(
-        self, place: Place, spec: EncoderSpec, owner: str, side: str | None
+        self, place: RowRange, spec: EncoderSpec, owner: str, side: str | None
     ) -> str | None:
         """Why rows that are there are not those asked for; None where they are."""
         if self._timeline is None:

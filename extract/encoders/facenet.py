@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ..weights.files import WeightFile
+from ..weights.table import WeightFile
 from .base import Encoder, EncoderOptions, check_precision
 from .image_input import ImageInput
 from .pretrained import open_weights

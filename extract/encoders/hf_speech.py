@@ -12,7 +12,7 @@ from typing import Any
 from ...cache.durable import digest_file
 from ...errors import ConfigError, WeightsError
 from ..media import RATE
-from ..weights.files import WeightFile
+from ..weights.table import WeightFile
 from .base import Encoder, EncoderOptions, check_precision
 from .registry import register_family
 from .waveform import choose_layers, cut_steps

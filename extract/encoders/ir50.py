@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ...errors import ConfigError
-from ..weights.files import WeightFile
+from ..weights.table import WeightFile
 from .base import Encoder, EncoderOptions, check_precision
 from .image_input import ImageInput, check_side
 from .pretrained import open_weights

@@ -7,7 +7,8 @@ from pathlib import Path
 
 from ...cache.durable import digest_file
 from ...errors import ConfigError, WeightsError
-from ..weights.files import WeightFile, find_weights
+from ..weights.files import find_weights
+from ..weights.table import WeightFile
 
 
 def open_weights(weights: str | PathLike[str], architecture: str, *, encoder: str) -> WeightFile:

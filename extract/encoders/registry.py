@@ -11,7 +11,8 @@ from typing import Any, ClassVar, TypeVar
 from ...device import choose_device
 from ...errors import ConfigError
 from ...plugins import load_plugins
-from ..weights.files import WeightFile, find_weights
+from ..weights.files import find_weights
+from ..weights.table import WeightFile
 from .base import Encoder, EncoderOptions
 from .pretrained import is_path, open_file
 

@@ -8,7 +8,7 @@ from os import PathLike
 from typing import TYPE_CHECKING, Any
 
 from ...errors import ConfigError, WeightsError
-from ..weights.files import WeightFile
+from ..weights.table import WeightFile
 from .base import Encoder, EncoderOptions, check_precision
 from .image_input import ImageInput, check_side
 from .pretrained import open_file

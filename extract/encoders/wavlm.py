@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from ...errors import ConfigError
-from ..weights.files import WeightFile
+from ..weights.table import WeightFile
 from .base import Encoder, EncoderOptions, check_precision
 from .pretrained import open_weights
 from .registry import register_encoder

@@ -21,7 +21,7 @@ from .crop_config import CropConfig
 from .crop_geometry import cut_aligned, cut_centre, cut_face
 from .detector import FaceDetector
 from .finder import FaceFinder
-from .follow import Place
+from .follow import FaceRow
 from .official import OfficialCrops
 from .subject_tracks import SubjectTracks
 
@@ -182,7 +182,7 @@ def _read_faces(
         yield item, *_crop(images[place.row], place, config)
 
 
-def _crop(image: np.ndarray | None, place: Place, config: CropConfig) -> tuple[np.ndarray, Valid]:
+def _crop(image: np.ndarray | None, place: FaceRow, config: CropConfig) -> tuple[np.ndarray, Valid]:
     empty = np.zeros((config.size, config.size, 3), np.uint8)
     if image is None:
         return empty, Valid.DECODE_ERROR

@@ -23,7 +23,7 @@ _MAX_WAITING = 32  # rows whose images may be held while a face is out of sight
 
 
 @dataclass(frozen=True, eq=False)
-class Place:
+class FaceRow:
     """Where the followed face is in one row.
 
     Attributes:
@@ -166,7 +166,7 @@ class Tracker:
         self.subject: int | None = None
         self.rival: Tracker | None = None  # who follows the other side, if anyone
 
-    def push(self, row: _Row) -> list[Place]:
+    def push(self, row: _Row) -> list[FaceRow]:
         """Add the next row; return the places decided by it, in order."""
         if row.shot == self._shot:
             return self._push(row)
@@ -176,11 +176,11 @@ class Tracker:
             self.subject = None
         return [*before, *self._push(row)]
 
-    def _push(self, row: _Row) -> list[Place]:
+    def _push(self, row: _Row) -> list[FaceRow]:
         if self.subject is None:
             self.subject = self._choose([row])
             if self.subject is None:
-                return [Place(row.row, None, Valid.NO_FACE)]
+                return [FaceRow(row.row, None, Valid.NO_FACE)]
         if self.subject in row.boxes:
             places = self._seen(row)
             self._yield_role(row)
@@ -191,14 +191,14 @@ class Tracker:
             return []
         return self._give_up()
 
-    def finish(self) -> list[Place]:
+    def finish(self) -> list[FaceRow]:
         """Decide the rows that still wait when the video ends."""
         places = []
         while self._waiting:
             places += self._give_up()
         return places
 
-    def _seen(self, row: _Row) -> list[Place]:
+    def _seen(self, row: _Row) -> list[FaceRow]:
         assert self.subject is not None
         box = row.boxes[self.subject]
         places = []
@@ -207,10 +207,10 @@ class Tracker:
             time, last = self._last
             share = (between.time - time) / (row.time - time) if row.time > time else 1.0
             path = (self.subject, between.shot)
-            places.append(Place(between.row, last + share * (box - last), Valid.TRACKED, path))
+            places.append(FaceRow(between.row, last + share * (box - last), Valid.TRACKED, path))
         self._waiting = []
         self._last = (row.time, box)
-        return [*places, Place(row.row, box, row.code, (self.subject, row.shot))]
+        return [*places, FaceRow(row.row, box, row.code, (self.subject, row.shot))]
 
     def _yield_role(self, row: _Row) -> None:
         """Let a face that has long been much more prominent take over from the next row on."""
@@ -221,7 +221,7 @@ class Tracker:
             self.subject = rival
             self._last = (row.time, row.boxes[rival])
 
-    def _give_up(self) -> list[Place]:
+    def _give_up(self) -> list[FaceRow]:
         """The subject is lost: choose another among the waiting rows and start again there."""
         rows, self._waiting = self._waiting, []
         self._last = None
@@ -229,7 +229,7 @@ class Tracker:
         places = []
         for row in rows:
             if self._last is None and self.subject not in row.boxes:
-                places.append(Place(row.row, None, Valid.NO_FACE))
+                places.append(FaceRow(row.row, None, Valid.NO_FACE))
             elif self.subject in row.boxes:
                 places += self._seen(row)
             else:

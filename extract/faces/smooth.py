@@ -10,7 +10,7 @@ from itertools import pairwise
 import numpy as np
 
 from .boxes import overlap
-from .follow import Place
+from .follow import FaceRow
 
 _REACH = 2.5  # neighbours count up to so many widths away ...
 _MAX_ROWS = 16  # ... and up to so many rows, whose images wait meanwhile
@@ -32,10 +32,10 @@ class Smoother:
             width: standard deviation of the weights in seconds; 0 leaves boxes as they are.
         """
         self._width = width
-        self._past: deque[tuple[float, Place]] = deque(maxlen=_MAX_ROWS)
-        self._waiting: deque[tuple[float, Place]] = deque()
+        self._past: deque[tuple[float, FaceRow]] = deque(maxlen=_MAX_ROWS)
+        self._waiting: deque[tuple[float, FaceRow]] = deque()
 
-    def push(self, place: Place, time: float) -> Iterator[Place]:
+    def push(self, place: FaceRow, time: float) -> Iterator[FaceRow]:
         """Add the next row's place and its time in seconds; give what is decided by it."""
         self._waiting.append((time, place))
         reach = _REACH * self._width
@@ -44,12 +44,12 @@ class Smoother:
             if not self._waiting:
                 return
 
-    def finish(self) -> Iterator[Place]:
+    def finish(self) -> Iterator[FaceRow]:
         """The rows that still wait at the end."""
         while self._waiting:
             yield self._decide()
 
-    def _decide(self) -> Place:
+    def _decide(self) -> FaceRow:
         time, place = self._waiting.popleft()
         before = self._steady([(time, place), *reversed(self._past)])
         after = self._steady([(time, place), *self._waiting])
@@ -59,7 +59,7 @@ class Smoother:
         near = [*before, *after[1:]]
         return replace(place, box=_line(near, time, self._width))
 
-    def _steady(self, chain: list[tuple[float, Place]]) -> list[tuple[float, np.ndarray]]:
+    def _steady(self, chain: list[tuple[float, FaceRow]]) -> list[tuple[float, np.ndarray]]:
         """Times and boxes from the first place on, as far as it moves on steadily."""
         (start, first), *_ = chain
         if first.box is None:

@@ -8,7 +8,7 @@ from ..dataset import Subject
 from ..media.frames import Frame
 from ..media.probe import MediaInfo
 from .finder import FaceFinder, Seen
-from .follow import FaceLinker, Place, Side, Tracker
+from .follow import FaceLinker, FaceRow, Side, Tracker
 from .smooth import Smoother
 
 
@@ -56,11 +56,11 @@ class SubjectTracks:
         """All rows before this one have a place for everyone."""
         return min(self._placed.values())
 
-    def push(self, frame: Frame) -> Iterator[tuple[str, Place]]:
+    def push(self, frame: Frame) -> Iterator[tuple[str, FaceRow]]:
         """Add the next frame; give items and places decided by it, rows of an item in order."""
         yield from self._follow(self._finder.push(frame, float(self._pts[frame.row])))
 
-    def finish(self) -> Iterator[tuple[str, Place]]:
+    def finish(self) -> Iterator[tuple[str, FaceRow]]:
         """The places of the rows that still wait at the end."""
         yield from self._follow(self._finder.finish())
         yield from self._smooth({side: f.finish() for side, f in self._trackers.items()})
@@ -69,7 +69,7 @@ class SubjectTracks:
                 self._placed[item] += 1
                 yield item, place
 
-    def _follow(self, rows: Sequence[Seen]) -> Iterator[tuple[str, Place]]:
+    def _follow(self, rows: Sequence[Seen]) -> Iterator[tuple[str, FaceRow]]:
         for seen in rows:
             row = self._linker.push(
                 seen.row,
@@ -82,7 +82,7 @@ class SubjectTracks:
             )
             yield from self._smooth({side: f.push(row) for side, f in self._trackers.items()})
 
-    def _smooth(self, places: Mapping[Side | None, list[Place]]) -> Iterator[tuple[str, Place]]:
+    def _smooth(self, places: Mapping[Side | None, list[FaceRow]]) -> Iterator[tuple[str, FaceRow]]:
         for item, side in self._items.items():
             for raw in places[side]:
                 for place in self._smoothers[item].push(raw, float(self._pts[raw.row])):

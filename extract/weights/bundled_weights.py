@@ -8,7 +8,7 @@ from pathlib import Path
 
 from ...cache.durable import digest_file
 from ...errors import ConfigError
-from .files import WeightFile
+from .table import WeightFile
 
 
 @functools.cache

@@ -21,7 +21,7 @@ from ...errors import WeightsError
 from ..networks.architectures import blueprint
 from ..networks.ir50 import ir50_spatial, map_side
 from .checkpoint_names import State, recognise, rename
-from .files import WeightFile
+from .table import WeightFile
 
 _WRAPPERS = ("state_dict", "model_state_dict", "model", "backbone", "network", "net", "weights")
 _LINEAR = "output_layer.3.weight"  # of IR-50; its width tells the size of the map before it

@@ -18,30 +18,11 @@ from pathlib import Path
 from ...cache.durable import atomic_file, digest_file, wrap_io_errors, write_json
 from ...cache.locks import locked_file
 from ...errors import WeightsError
-from .table import WEIGHT_TABLE, WeightEntry
+from .table import WEIGHT_TABLE, WeightEntry, WeightFile
 
 FOLDER_VARIABLE = "VAPIPE_WEIGHTS"
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 _PIN_SUFFIX = ".pin.json"
-
-
-@dataclass(frozen=True)
-class WeightFile:
-    """A file of weights that has been checked.
-
-    Attributes:
-        name: as in the table, or given by the user.
-        architecture: the network it fits.
-        path: where it lies.
-        sha256: of the whole file; part of the key of what is extracted with it.
-        nbytes: its size.
-    """
-
-    name: str
-    architecture: str
-    path: Path
-    sha256: str
-    nbytes: int
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ Facts only; finding, checking and fetching the files is for `files.py` and `fetc
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 _TORCHVISION = "https://download.pytorch.org/models/"
 _TORCHAUDIO = "https://download.pytorch.org/torchaudio/models/"
@@ -18,6 +19,25 @@ _MIT_FACENET = "MIT as facenet-pytorch; not stated whether it covers the weights
 _APACHE_VGGISH = "Apache-2.0 as torchvggish; not stated whether it covers the weights"
 _MIT_WAVLM = "MIT as torchaudio states; the authors' model cards link CC BY-SA 3.0"
 _CC_WAVLM = "CC BY-SA 3.0 as the model card links; MIT as the authors' repository states"
+
+
+@dataclass(frozen=True)
+class WeightFile:
+    """A file of weights that has been checked.
+
+    Attributes:
+        name: as in the table, or given by the user.
+        architecture: the network it fits.
+        path: where it lies.
+        sha256: of the whole file; part of the key of what is extracted with it.
+        nbytes: its size.
+    """
+
+    name: str
+    architecture: str
+    path: Path
+    sha256: str
+    nbytes: int
 
 
 @dataclass(frozen=True)

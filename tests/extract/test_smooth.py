@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from vapipe.cache import Valid
-from vapipe.extract.faces.follow import Place
+from vapipe.extract.faces.follow import FaceRow
 from vapipe.extract.faces.smooth import Smoother
 
 
@@ -13,7 +13,7 @@ def smooth(boxes, times, *, width=0.04, paths=None):
     for row, (box, time) in enumerate(zip(boxes, times, strict=True)):
         path = None if box is None else (0, 0) if paths is None else paths[row]
         code = Valid.NO_FACE if box is None else Valid.DETECTED
-        done += smoother.push(Place(row, box, code, path), time)
+        done += smoother.push(FaceRow(row, box, code, path), time)
     done += smoother.finish()
     assert [place.row for place in done] == list(range(len(boxes)))
     assert [place.box is None for place in done] == [box is None for box in boxes]
@@ -81,5 +81,5 @@ def test_few_rows_wait_however_many_there_are_per_second():
     box = np.array([0.1, 0.1, 0.6, 0.6])
     out = 0
     for row in range(100):
-        out += len(list(smoother.push(Place(row, box, Valid.DETECTED, (0, 0)), row / 240)))
+        out += len(list(smoother.push(FaceRow(row, box, Valid.DETECTED, (0, 0)), row / 240)))
         assert row + 1 - out <= 16

@@ -2,7 +2,7 @@
 
 import torch
 
-from vapipe.extract.weights.files import WeightFile
+from vapipe.extract.weights.table import WeightFile
 
 
 def weights(path, architecture):
