@@ -231,7 +231,7 @@ def test_the_command_tells_and_ends_with_3(videos, tmp_path, monkeypatch):
         (spec,) = settings(tmp_path, deeds).specs
         stream = StreamConfig(spec.stream, spec.encoder, spec.options)
         chosen = Options((stream,), FRAME, "as the test wants it")
-        monkeypatch.setattr("vapipe.extract.options.choose_options", lambda *_: chosen)
+        monkeypatch.setattr("vapipe.extract.job.choose_options", lambda *_: chosen)
 
     use("3=raise,4=raise")
     stopped = command("--max-failures", 0)

@@ -252,7 +252,7 @@ def test_a_video_that_kills_its_process_is_listed_and_the_others_go_on(
     """A real fault: the process of the one video gets SIGSEGV, also in the second try, alone."""
     load_streams.cache_clear()
     options = deadly_options(ROWS + 1, 11, tmp_path)
-    monkeypatch.setattr("vapipe.extract.options.choose_options", lambda *_: options)
+    monkeypatch.setattr("vapipe.extract.job.choose_options", lambda *_: options)
     cache = tmp_path / "cache"
     words = ["extract", "--videos", videos, "--cache", cache, "--faces", "frame", "--jobs", 2]
     result = CliRunner().invoke(main, [str(word) for word in words])

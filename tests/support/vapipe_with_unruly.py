@@ -13,7 +13,7 @@ from typing import Any
 from unruly import Deeds
 
 from vapipe.cli import main
-from vapipe.extract import attempts, options
+from vapipe.extract import attempts, job, options
 
 _choose = options.choose_options
 
@@ -31,7 +31,7 @@ def _with_deeds(*arguments: Any) -> options.Options:
 
 
 if __name__ == "__main__":
-    options.choose_options = _with_deeds
+    job.choose_options = _with_deeds
     if "VAPIPE_GRACE" in os.environ:
         grace = float(os.environ["VAPIPE_GRACE"])
         attempts.Policy = functools.partial(attempts.Policy, grace=grace)
