@@ -43,6 +43,16 @@ class MediaError(VapipeError):
     """A media file cannot be used."""
 
 
+class FileChangedError(MediaError):
+    """A media file changed while it was read."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(
+            f"{path}: changed while it was read; nothing made of it was stored. Extract again when "
+            "it is complete"
+        )
+
+
 class LabelError(VapipeError):
     """An annotation or split file cannot be used."""
 

@@ -160,6 +160,9 @@ def check_facts(kind: str, facts: Any) -> None:
             _expect(type(source.get(name)) is int, f"`{name}` of the source is no number")
         sides = facts.get("sides", {})
         _expect(isinstance(sides, dict), "`sides` is no object")
+        sides = facts.get("sides", {})
+        sided = isinstance(sides, dict) and all(isinstance(each, str) for each in sides.values())
+        _expect(sided, "`sides` are no texts by item")
         _check_media(facts.get("media", {}))
 
 
@@ -206,8 +209,9 @@ def _check_media(media: Any) -> None:
     """Facts for people; those that code looks at must be what it expects."""
     _expect(isinstance(media, dict), "`media` is no object")
     _expect(isinstance(media.get("default", {}), dict), "`default` of the media is no object")
-    for name in ("video", "audio"):
-        _expect(isinstance(media.get(name), dict | None), f"`{name}` of the media is no object")
+    for name in ("video", "audio", "default"):
+        _expect(isinstance(media.get(name, {}), dict | None), f"`{name}` of the media is odd")
+    _expect(media.get("default", {}) is not None, "`default` of the media is no object")
     rate = (media.get("video") or {}).get("nominal_fps")
     _expect(rate is None or type(rate) in (int, float), "the nominal rate is no number")
     damage = media.get("damage", [])

@@ -6,7 +6,14 @@ import re
 from dataclasses import dataclass
 
 from ..cache.catalog import Catalog
-from ..errors import DiskFullError, MediaError, StoppedError, VapipeError, WriteVerificationError
+from ..errors import (
+    DiskFullError,
+    FileChangedError,
+    MediaError,
+    StoppedError,
+    VapipeError,
+    WriteVerificationError,
+)
 from ..executor import Cause, Limits, TaskFailed
 from .plan import length_of
 from .runlog import Write
@@ -53,7 +60,8 @@ def limits_of(policy: Policy, catalog: Catalog) -> Limits:
 
 def may_pass(failure: TaskFailed) -> bool:
     """Whether another try may get through: the file itself is not at fault."""
-    return not isinstance(failure.error, MediaError)
+    changed = isinstance(failure.error, FileChangedError)
+    return changed or not isinstance(failure.error, MediaError)
 
 
 def outcome_of(task: Task, answer: Outcome | TaskFailed) -> Outcome:
@@ -63,7 +71,9 @@ def outcome_of(task: Task, answer: Outcome | TaskFailed) -> Outcome:
     reason, trace, fault = _explain(task, answer), answer.trace, "death"
     if answer.cause == Cause.ERROR:
         reason, trace, fault = str(answer.error), "", "set-up"
-        if isinstance(answer.error, MediaError):
+        if isinstance(answer.error, FileChangedError):
+            fault = "changed"
+        elif isinstance(answer.error, MediaError):
             fault = "media"
         elif isinstance(answer.error, WriteVerificationError):
             fault = "unexpected"
@@ -112,7 +122,7 @@ class Attempts:
         self._succeeded |= outcome.status == "extracted"
         if attempt == 1 and outcome.status == "failed":
             self._failed += 1
-            if outcome.fault != "media":
+            if outcome.fault not in ("media", "changed"):
                 self._suspects.append((task, outcome))
                 self._check_set_up()
                 self.check_number()

@@ -6,6 +6,7 @@ import heapq
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -137,31 +138,41 @@ def _plan_video(
         if lacking:
             missing[spec.stream] = tuple(lacking)
     fits = sources.timeline_fits(subjects, sides) and not stale
-    return Task(video, missing, timeline=not fits, stale=tuple(stale))
+    sha256 = timeline.facts["source"]["sha256"] if timeline else ""
+    return Task(video, missing, timeline=not fits, stale=tuple(stale), sha256=sha256)
 
 
 class _Sources:
     """What the rows of one video are to be made of, as far as its timeline tells."""
 
     def __init__(self, video: Video, timeline: RowRange | None, settings: Settings) -> None:
-        self._timeline, self._settings = timeline, settings
+        self._video, self._timeline, self._settings = video, timeline, settings
         self._facts = timeline.facts if timeline else {}
-        known = timeline is not None and unchanged(video.path, self._facts["source"])
-        default = self._facts.get("media", {}).get("default", {})
-        chosen = settings.video_stream, settings.audio_stream
-        video_stream, audio_stream = (
-            default.get(kind) if index is None else index
-            for kind, index in zip(("video", "audio"), chosen, strict=True)
-        )
-        self._source = Source(
-            self._facts["source"]["sha256"] if known else "",
-            video_stream="" if video_stream is None else str(video_stream),
-            audio_stream="none" if audio_stream is None else str(audio_stream),
+
+    @cached_property
+    def _source(self) -> Source:
+        """The file as it is now, with the streams to be read; no digest where it is another file.
+
+        Where the timeline was lost the file itself is read, so that rows made of it still count.
+        """
+        if self._timeline is None:
+            digest, default = digest_file(self._video.path), {"video": "", "audio": ""}
+        else:
+            same = unchanged(self._video.path, self._facts["source"])
+            digest = self._facts["source"]["sha256"] if same else ""
+            default = {"video": "", **self._facts.get("media", {}).get("default", {})}
+        chosen = {"video": self._settings.video_stream, "audio": self._settings.audio_stream}
+        read = default | {kind: index for kind, index in chosen.items() if index is not None}
+        audio = read.get("audio")
+        return Source(
+            digest,
+            video_stream=str(read["video"]),
+            audio_stream="none" if audio is None else str(audio),
         )
 
     def timeline_fits(self, subjects: Sequence[str], sides: Mapping[str, str]) -> bool:
         """Whether the timeline is of this file, this stream of it and these subjects."""
-        if not self._source.sha256:
+        if self._timeline is None or not self._source.sha256:
             return False
         noted = Source.of(self._facts["source"]).video_stream
         return (
@@ -174,13 +185,11 @@ class _Sources:
         self, place: RowRange, spec: EncoderSpec, owner: str, side: str | None
     ) -> str | None:
         """Why rows that are there are not those asked for; None where they are."""
-        if self._timeline is None:
-            return "of a video no longer known"
         if not self._source.sha256:
             return "made from an earlier version of the video file"
         stored = Source.parse(place.facts)
         reason = stored.stale_reason(self._wanted(spec, owner, side, stored))
-        if reason is None and place.rows != self._timeline.rows:
+        if reason is None and self._timeline and place.rows != self._timeline.rows:
             return f"made for {place.rows} frames, the timeline has {self._timeline.rows}"
         return reason
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import resource
 import socket
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import replace
 from functools import lru_cache, partial
@@ -17,11 +17,14 @@ from typing import Any
 
 import torch
 
+from ..cache.catalog import Catalog, RowRange
 from ..cache.durable import dead_partials
 from ..cache.index import open_catalog, write_index
-from ..cache.layout import create_cache, write_current
+from ..cache.layout import create_cache, write_current, write_timeline
 from ..cache.locks import writing
 from ..cache.pack import LOOSE, pack_cache
+from ..cache.rows import RowReader
+from ..cache.timeline import Timeline
 from ..errors import CacheBusyError, CacheError, ConfigError, DiskFullError, StoppedError
 from ..executor import Limits, TaskFailed, crashed, run_tasks
 from .annotate import take_labels
@@ -121,6 +124,7 @@ def _run(
         tasks = plan(dataset, settings, catalog)
         given_up = {} if policy.retry_failed else passed_over(failures, tasks, settings)
         todo = []
+        note_times(tasks, settings.cache, catalog)
         for task in tasks:
             video = task.video
             if not task.incomplete:
@@ -176,6 +180,36 @@ def _pack(cache: Path, warn: Callable[[str], None]) -> None:
         write_index(cache)
 
 
+def note_times(tasks: Sequence[Task], cache: Path, catalog: Catalog) -> None:
+    """Note the new times of files that were touched or copied, so that none is read every run.
+
+    Raises:
+        CacheError: the disk refuses.
+    """
+    rows = RowReader(cache, catalog)
+    for task in tasks:
+        if task.timeline:
+            continue
+        video, facts = task.video.id, catalog.timelines[task.video.id].facts
+        modified_ns = task.video.path.stat().st_mtime_ns
+        if facts["source"]["modified_ns"] == modified_ns:
+            continue
+
+        def find(catalog: Catalog, video: str = video) -> RowRange | None:
+            return catalog.timelines.get(video)
+
+        pts = rows.read(find, video, "pts")
+        write_timeline(
+            cache,
+            video,
+            Timeline(pts, facts["fps"]),
+            subjects=facts["subjects"],
+            source={**facts["source"], "modified_ns": modified_ns},
+            sides=facts.get("sides"),
+            media=facts.get("media"),
+        )
+
+
 def _note(
     task: Task,
     outcome: Outcome,
@@ -187,7 +221,9 @@ def _note(
     What the cache refuses (a full disk) is no failure of the video.
     """
     video = task.video
-    if outcome.status == "failed" and outcome.fault != "set-up" and video.path.exists():
+    lost = outcome.status == "extracted" and outcome.problems  # single streams of it
+    failed = outcome.status == "failed" and outcome.fault not in ("set-up", "changed")
+    if (failed or lost) and video.path.exists():
         failure = Failure(
             video=video.id,
             path=str(video.path),

@@ -57,12 +57,14 @@ class Task:
         streams: stream name -> owners (item or video ids) whose rows are missing or stale.
         timeline: whether the timeline must be written.
         stale: why rows that are there are made anew.
+        sha256: of the file that the timeline in the cache is of; empty where there is none.
     """
 
     video: Video
     streams: Mapping[str, tuple[str, ...]]
     timeline: bool
     stale: tuple[Stale, ...] = ()
+    sha256: str = ""
 
     @property
     def incomplete(self) -> bool:
@@ -81,8 +83,8 @@ class Outcome:
         notes: what the user should know of it.
         problems: what could not be done, and why.
         trace: traceback of an error that vapipe does not expect.
-        fault: of what fails: "media" (the file), "set-up" (cache, options, weights), "unexpected"
-            or "death" (of the worker process).
+        fault: of what fails: "media" (the file), "changed" (the file, while it was read), "set-up"
+            (cache, options, weights), "unexpected" or "death" (of the worker process).
         rows: frames T; 0 when unknown.
         duration: seconds of video.
         units: shards written.

@@ -18,10 +18,12 @@ from ..cache.durable import digest_file
 from ..cache.layout import write_features, write_timeline
 from ..cache.shard import ShardWriter
 from ..cache.timeline import Valid, usable
+from ..errors import FileChangedError, PrecisionError
 from .dataset import Subject
 from .encoders import AudioEncoder, Encoder, VisualEncoder
 from .faces.crop_config import CropConfig
 from .faces.crops import describe_crop_files, read_crops
+from .faces.official import quick_digest
 from .media.audio import read_audio
 from .media.probe import MediaInfo, probe
 from .prefetch import prefetch
@@ -35,6 +37,7 @@ _REASONS = {
     Valid.NO_AUDIO: "without audio",
     Valid.DECODE_ERROR: "that could not be decoded",
 }
+_COARSE_NS = 2_000_000_000  # file systems may give changes within this time the same time stamp
 _VERSIONED = ("vapipe", "torch", "torchaudio", "torchvision", "facenet-pytorch", "av", "numpy")
 
 
@@ -51,13 +54,16 @@ def extract_video(task: Task, settings: Settings, streams: Sequence[Stream]) -> 
 
     Raises:
         MediaError: the file cannot be used.
-        CacheError: the cache cannot be written, or a stream's values do not fit its precision.
+        FileChangedError: it changes while it is read.
+        CacheError: the cache cannot be written.
     """
     began = time.perf_counter()
     path = task.video.path
+    watch = _Watch(path)
     info = probe(path, video_stream=settings.video_stream, audio_stream=settings.audio_stream)
-    source = {**describe_source(path), "video_stream": str(info.index)}
-    if task.timeline:
+    source = {**watch.source, "video_stream": str(info.index)}
+    watch.check()
+    if task.timeline or source["sha256"] != task.sha256:  # of a file that hides its change
         write_timeline(
             settings.cache,
             task.video.id,
@@ -67,26 +73,30 @@ def extract_video(task: Task, settings: Settings, streams: Sequence[Stream]) -> 
             source=source,
             media=info.facts(),
         )
-    notes = [*info.damage, *(str(each) for each in task.stale)]
+    notes, problems = [*info.damage, *(str(each) for each in task.stale)], list[str]()
     lacking = [stream for stream in streams if stream.spec.stream in task.streams]
     for crops in dict.fromkeys(stream.spec.crops for stream in lacking):
         group = [stream for stream in lacking if stream.spec.crops == crops]
         if crops is None:
             owners = {task.video.id: _heard(info)}
-            blocks = _audio_blocks(task, group, info)
+            blocks = watch.all_of(_audio_blocks(task, group, info))
         else:
             subjects = _subjects(task, group)
             owners, surplus = _seen(info, crops, subjects, settings.crops_dir)
             notes += surplus
-            blocks = _visual_blocks(task, settings, group, crops, info)
-        notes += _write(task, settings, group, info, source, owners, blocks)
+            blocks = watch.all_of(_visual_blocks(task, settings, group, crops, info))
+            if settings.crops_dir is not None:
+                blocks = _checked_crops(blocks, settings.crops_dir, owners)
+        said, lost = _write(task, settings, group, info, source, owners, blocks)
+        notes, problems = [*notes, *said], [*problems, *lost]
     return Outcome(
         video=task.video.id,
         status="extracted",
         notes=tuple(dict.fromkeys(notes)),
+        problems=tuple(problems),
         rows=len(info.timeline),
         duration=len(info.timeline) / info.timeline.fps,
-        units=sum(len(owners) for owners in task.streams.values()),
+        units=sum(len(owners) for owners in task.streams.values()) - len(problems),
         seconds=time.perf_counter() - began,
     )
 
@@ -100,6 +110,58 @@ def describe_source(path: Path) -> dict[str, Any]:
         "modified_ns": facts.st_mtime_ns,
         "sha256": digest_file(path),
     }
+
+
+_Block = tuple[str, str, np.ndarray, np.ndarray]  # stream, owner, features [n, D], codes [n]
+
+
+class _Watch:
+    """Sees to it that what is stored was made of the file whose digest stands beside it."""
+
+    def __init__(self, path: Path) -> None:
+        """Read the file once."""
+        self._path, self._before, self._began_ns = path, _state(path), time.time_ns()
+        self.source = describe_source(path)
+
+    def all_of(self, blocks: Iterator[_Block]) -> Iterator[_Block]:
+        """Pass the blocks that are made of the file; at the end it must be as it was."""
+        yield from blocks
+        self.check()
+
+    def check(self) -> None:
+        """Compare the file with what it was.
+
+        Its digest is only made again where anything of it differs, or where it was so new that a
+        coarse file system could not tell a change.
+
+        Raises:
+            FileChangedError: it has changed.
+        """
+        recent = self._began_ns - self._before[2] < _COARSE_NS
+        try:
+            if _state(self._path) == self._before and not recent:
+                return
+            same = digest_file(self._path) == self.source["sha256"]
+        except FileNotFoundError:
+            same = False
+        if not same:
+            raise FileChangedError(self._path)
+
+
+def _checked_crops(
+    blocks: Iterator[_Block], folder: Path, owners: Mapping[str, Mapping[str, str]]
+) -> Iterator[_Block]:
+    """The same for the crop files of the owners."""
+    yield from blocks
+    for owner, facts in owners.items():
+        if quick_digest(folder / owner) != facts.get("crop_files"):
+            raise FileChangedError(folder / owner)
+
+
+def _state(path: Path) -> tuple[int, int, int, int]:
+    """What changes when a file is written to or replaced."""
+    facts = path.stat()
+    return facts.st_ino, facts.st_size, facts.st_mtime_ns, facts.st_ctime_ns
 
 
 @cache
@@ -116,8 +178,12 @@ def _write(
     source: Mapping[str, Any],
     owners: Mapping[str, Mapping[str, str]],
     blocks: Iterator[_Block],
-) -> list[str]:
-    """Write blocks of rows to the shards of their units; notes on unusable rows."""
+) -> tuple[list[str], list[str]]:
+    """Write blocks of rows to the shards of their units.
+
+    Returns:
+        Notes on unusable rows, and why units could not be stored; the others are there.
+    """
     with ExitStack() as stack:
         units = {
             (stream.spec.stream, owner): _Rows(
@@ -128,7 +194,10 @@ def _write(
         }
         for name, owner, features, codes in blocks:
             units[name, owner].append(features, codes)
-    return [note for unit in units.values() for note in unit.notes()]
+    return (
+        [note for unit in units.values() for note in unit.notes()],
+        [unit.problem for unit in units.values() if unit.problem],
+    )
 
 
 class _Rows:
@@ -146,7 +215,9 @@ class _Rows:
         spec = stream.spec
         self._label = f"{owner}: {spec.stream}"
         self._codes: Counter[int] = Counter()
-        self._writer: ShardWriter = stack.enter_context(
+        self.problem = ""
+        self._shard = stack.enter_context(ExitStack())
+        self._writer: ShardWriter = self._shard.enter_context(
             write_features(
                 settings.cache,
                 owner,
@@ -163,12 +234,21 @@ class _Rows:
         )
 
     def append(self, features: np.ndarray, codes: np.ndarray) -> None:
+        """Store rows; where they do not fit the precision the unit is given up, it alone."""
+        if self.problem:
+            return
         self._codes.update(codes.tolist())
-        self._writer.append(features=features, valid=codes)
+        try:
+            self._writer.append(features=features, valid=codes)
+        except PrecisionError as error:
+            self.problem = str(error)
+            self._shard.__exit__(type(error), error, error.__traceback__)
 
     def notes(self) -> list[str]:
         """What the user should know: how many rows are unusable, and why."""
         rows = self._codes.total()
+        if self.problem:
+            return []
         return [
             f"{self._label}: {count if count < rows else 'all'} of {rows} rows "
             f"{_REASONS[Valid(code)]}"
@@ -191,9 +271,6 @@ def _seen(
     if crops.source == "frame":  # all subjects see the same
         return {subject.id: {} for subject in subjects}, []
     return {subject.id: {"subject": subject.side or "main"} for subject in subjects}, []
-
-
-_Block = tuple[str, str, np.ndarray, np.ndarray]  # stream, owner, features [n, D], codes [n]
 
 
 def _visual_blocks(
