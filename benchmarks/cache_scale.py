@@ -85,7 +85,7 @@ resource.setrlimit(resource.RLIMIT_NOFILE, (1024, 1024))
 process = subprocess.Popen(sys.argv[1:], stdout=subprocess.DEVNULL)
 _, status, usage = os.wait4(process.pid, 0)
 print(usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024)
-sys.exit(status)
+sys.exit(status != 0)
 """
 
 
