@@ -58,7 +58,11 @@ def complete(config, head, variant, **changes):
     """A complete model of any head, with as many streams as it needs, and its inputs."""
     roles = list(ROLES)[: max(2, describe_head(head).min_streams)]
     dims = {role: (10, 6, 5)[i] for i, role in enumerate(roles)}
-    changes = {"tcn_channels": dict.fromkeys(roles, (8,)), "head_options": {}} | changes
+    changes = {
+        "streams": {role: role for role in roles},
+        "tcn_channels": dict.fromkeys(roles, (8,)),
+        "head_options": {},
+    } | changes
     torch.manual_seed(0)
     model = Model(
         config=dataclasses.replace(config, head=head, variant=variant, **changes), dims=dims
