@@ -18,7 +18,7 @@ from .durable import atomic_file, canonical_json, wrap_io_errors
 from .judge import check_listing
 
 INDEX = "index.json"
-_FORMAT = 2
+FORMAT = 3  # raised when a listing means something else
 _COARSE_NS = 3_000_000_000  # file systems may give changes within this time the same time stamp
 _FIELDS = {field.name for field in fields(Folder)}
 
@@ -71,7 +71,7 @@ def write_index(root: Path) -> None:
 
 
 def _preamble(folders: bytes) -> bytes:
-    return f"vapipe-index {_FORMAT} {hashlib.sha256(folders).hexdigest()}\n".encode()
+    return f"vapipe-index {FORMAT} {hashlib.sha256(folders).hexdigest()}\n".encode()
 
 
 def _load(path: Path) -> dict[str, Folder]:

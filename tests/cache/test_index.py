@@ -50,7 +50,7 @@ def test_only_changed_folders_are_listed_anew(root, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    "content", ["", "{", "vapipe-index 2 00\n[]", "vapipe-index 1 00\n[]", '{"format": 1}']
+    "content", ["", "{", "vapipe-index 3 00\n[]", "vapipe-index 1 00\n[]", '{"format": 1}']
 )
 def test_a_broken_or_foreign_index_is_passed_over(root, content):
     before = listing(root)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from vapipe.cache.header import PREAMBLE_BYTES
-from vapipe.cache.index import INDEX
+from vapipe.cache.index import FORMAT, INDEX
 
 DEEP = "\0deep\0"  # stands for lists in lists in lists
 ODD = (None, True, -1, 0, 1, 2**70, 0.5, float("nan"), float("inf"), "", "x", "\ud800", "../../x",
@@ -51,7 +51,7 @@ def reseal_index(root: Path, folders: Any) -> None:
     """Write another index, with the digest that fits it."""
     body = encode(folders)
     digest = hashlib.sha256(body).hexdigest()
-    (root / INDEX).write_bytes(f"vapipe-index 2 {digest}\n".encode() + body)
+    (root / INDEX).write_bytes(f"vapipe-index {FORMAT} {digest}\n".encode() + body)
 
 
 def variants(value: Any) -> Iterator[tuple[str, Any]]:
