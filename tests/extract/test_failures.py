@@ -235,7 +235,7 @@ def test_the_command_tells_and_ends_with_3(videos, tmp_path, monkeypatch):
 
     use("3=raise,4=raise")
     stopped = command("--max-failures", 0)
-    assert stopped.exit_code == 3
+    assert stopped.exit_code == 3, stopped.output
     assert "error: stopped: 1 video(s) failed, and --max-failures allows 0" in stopped.stderr
     assert "3 video(s) extracted" in stopped.stdout
     failed = command("--retries", 0)
