@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import cache
+from itertools import tee
 from pathlib import Path
 from typing import Any
 
@@ -303,8 +304,20 @@ def _subjects(task: Task, streams: Sequence[Stream]) -> list[Subject]:
 
 
 def _audio_blocks(task: Task, streams: Sequence[Stream], info: MediaInfo) -> Iterator[_Block]:
-    """Decode the audio once per stream; its rows belong to the video, not to a subject."""
+    """Decode the audio once for all streams; its rows belong to the video, not to a subject."""
     encoders = {s.spec.stream: s.encoder for s in streams if isinstance(s.encoder, AudioEncoder)}
-    for name, encoder in encoders.items():
-        for features, codes in encoder.encode(read_audio(info), info.timeline):
-            yield name, task.video.id, features, codes
+    copies = tee(read_audio(info), len(encoders))
+    running = {
+        name: encoder.encode(blocks, info.timeline)
+        for (name, encoder), blocks in zip(encoders.items(), copies, strict=True)
+    }
+    rows = dict.fromkeys(running, 0)
+    while rows:
+        name = min(rows, key=rows.__getitem__)  # farthest behind, so that few blocks wait for it
+        part = next(running[name], None)
+        if part is None:
+            del rows[name]
+            continue
+        features, codes = part
+        rows[name] += len(codes)
+        yield name, task.video.id, features, codes

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 
 import numpy as np
 import torch
-from torchaudio.functional import melscale_fbanks
+from librosa.filters import mel
 
 from ...cache.timeline import Timeline, Valid
 from ...errors import ConfigError
@@ -33,23 +33,21 @@ class LogMelEncoder(AudioEncoder):
         self._n_fft, self._eps = options.n_fft, options.eps
         self._device = torch.device(device)
         self._window = torch.hann_window(options.window, device=self._device)
-        with warnings.catch_warnings():  # torchaudio warns of what is refused below
+        with warnings.catch_warnings():  # librosa warns of what is refused below
             warnings.simplefilter("ignore", UserWarning)
-            filters = melscale_fbanks(
-                options.n_fft // 2 + 1,
-                options.f_min,
-                options.f_max,
-                options.bands,
-                RATE,
-                norm="slaney",
-                mel_scale="slaney",
+            filters = mel(
+                sr=RATE,
+                n_fft=options.n_fft,
+                n_mels=options.bands,
+                fmin=options.f_min,
+                fmax=options.f_max,
             )
-        if empty := int((filters.sum(dim=0) == 0).sum()):
+        if empty := int((filters.sum(axis=1) == 0).sum()):
             raise ConfigError(
                 f"logmel: {empty} of {options.bands} bands hold no bin of an n_fft of "
                 f"{options.n_fft}; raise n_fft or lower bands"
             )
-        self._filters = filters.to(self._device)
+        self._filters = torch.from_numpy(filters.T.copy()).to(self._device)
 
     def encode(
         self, blocks: Iterable[AudioBlock], timeline: Timeline
