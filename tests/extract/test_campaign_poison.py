@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import time
 from pathlib import Path
 
@@ -29,19 +30,24 @@ def clips(tmp_path_factory):
     return write_videos(tmp_path_factory.mktemp("clips"), range(FIRST, FIRST + 25))
 
 
-def extract(clips, folder, deeds, *words):
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """One for all runs, since its name is part of the key; it holds the cache of the last."""
+    return tmp_path_factory.mktemp("runs")
+
+
+def extract(clips, folder, plan, *words):
+    shutil.rmtree(folder / "cache", ignore_errors=True)
+    (folder / "plan").write_text(plan)
     config = folder / "streams.toml"
-    config.write_text(
-        f'[streams.logmel]\n[streams.bad]\nencoder = "unruly"\ndeeds = "{deeds}@{folder}"\n'
-    )
+    config.write_text(f'[streams.logmel]\n[streams.bad]\nencoder = "unruly"\ndeeds = "@{folder}"\n')
     given = ("--videos", clips, "--cache", folder / "cache", "--config", config)
     return run("extract", *given, "--time-limit", 1, "--memory-limit", 1.5, *words)
 
 
 @pytest.fixture(scope="module")
-def reference(clips, tmp_path_factory):
+def reference(clips, folder):
     """The shards of all videos, none of them bad."""
-    folder = tmp_path_factory.mktemp("reference")
     code, text = extract(clips, folder, "", "--jobs", 2)
     assert code == 0, text
     return shards(folder / "cache")
@@ -50,21 +56,21 @@ def reference(clips, tmp_path_factory):
 @pytest.mark.slow
 @pytest.mark.parametrize("engine", ["local", "dask"])
 def test_the_good_are_extracted_and_the_bad_have_their_reasons(
-    engine, clips, reference, tmp_path, monkeypatch
+    engine, clips, reference, folder, tmp_path, monkeypatch
 ):
     monkeypatch.setitem(__import__("cluster").ENVIRONMENT, "VAPIPE_GRACE", str(LIMIT_S))
     deeds = ",".join(f"{FIRST + int(v[1:])}={deed}" for v, (deed, _) in POISON.items())
     began = time.monotonic()
     if engine == "local":
-        code, text = extract(clips, tmp_path, deeds, "--jobs", 2)
+        code, text = extract(clips, folder, deeds, "--jobs", 2)
     else:
         with dask_cluster(tmp_path, workers=2) as cluster:
             words = ("--scheduler", cluster.address)
-            code, text = extract(clips, tmp_path, deeds, *words)
+            code, text = extract(clips, folder, deeds, *words)
     took = time.monotonic() - began
     print(f"\n{engine}: {took:.0f} s\n{text}")
     assert code == 3, text
-    cache = tmp_path / "cache"
+    cache = folder / "cache"
     check_sound(cache)
     store = FeatureStore.open(cache)
     done = {video for video in store.videos() if store.has(video, "bad")}
