@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
-from scipy.optimize import minimize
 
 from ...cache.store import FeatureStore
 from ...errors import CacheError, ConfigError
@@ -94,6 +93,8 @@ def highest_ccc(predictions: np.ndarray, truth: np.ndarray) -> np.ndarray | None
         below = weights @ within @ weights + covariance[-1, -1] + (weights @ bias) ** 2
         slope = 2 * (within @ weights + weights @ bias * bias)
         return -above / below, -(2 * across - above / below * slope) / below
+
+    from scipy.optimize import minimize  # a third of a second, which other commands need not
 
     corners = np.eye(len(across))
     found = minimize(

@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Sequence
 
 import numpy as np
-from scipy import stats
+from scipy import special
 
 from .ccc import Series, valid_pairs
 
@@ -99,7 +99,7 @@ def t_interval(value: np.ndarray, error: np.ndarray, count: int) -> np.ndarray:
     """Student's interval at `LEVEL` of an estimate from `count` parts: [...] -> [..., 2]."""
     if count < 2:
         return np.full((*np.shape(value), 2), np.nan)
-    half = stats.t.ppf((1 + LEVEL) / 2, count - 1) * np.asarray(error)
+    half = special.stdtrit(count - 1, (1 + LEVEL) / 2) * np.asarray(error)
     return np.stack([value - half, value + half], axis=-1)
 
 
@@ -107,7 +107,7 @@ def t_test(value: float, error: float, count: int) -> float:
     """The two-sided p of an estimate from `count` parts being zero; NaN where nothing varies."""
     if count < 2 or not error > 0:
         return math.nan
-    return float(2 * stats.t.sf(abs(value) / error, count - 1))
+    return float(2 * special.stdtr(count - 1, -abs(value) / error))
 
 
 def holm(ps: Sequence[float]) -> list[float]:
