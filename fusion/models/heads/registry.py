@@ -95,7 +95,7 @@ def describe_head(name: str) -> HeadInfo:
         ConfigError: no such head.
     """
     head = _find(name)
-    parameters = _parameters(head)
+    parameters = _parameters(head)  # type: ignore[arg-type]  # classes can be hashed
     text = inspect.getdoc(head) or ""
     return HeadInfo(
         name=name,
