@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from .fusion.training.fit import FitResult
     from .fusion.training.trainer import Epoch
     from .prediction import Predictions
-    from .reports.run_report import Written
+    from .reports.run_report import WrittenReport
 
 AnyPath = str | PathLike[str]
 CACHE = "vapipe-cache"
@@ -282,7 +282,7 @@ def report(
     partition: str = "validation",
     media: AnyPath | None = None,
     cache: AnyPath | None = None,
-) -> Written:
+) -> WrittenReport:
     """Write a page about a run, or one that compares runs, to be opened in a browser.
 
     Args:
