@@ -79,7 +79,7 @@ class HFSpeechOptions(EncoderOptions):
 
     def load(self, device: str) -> Encoder:
         """Load the network."""
-        from ..networks.hf_speech import HiddenStates, load_hf_network
+        from .hf_speech_network import HiddenStates, load_hf_network
         from .speech import SpeechEncoder
 
         transformers = _package(self.name)

@@ -15,7 +15,7 @@ MAY_IMPORT = {
     "networks": set(),
     "weights": {"networks"},
     "encoders": {"media", "networks", "weights"},
-    "faces": {"dataset", "media", "weights"},
+    "faces": {"dataset", "media"},
 }
 
 
