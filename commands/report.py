@@ -45,10 +45,8 @@ def report(
     One HTML file that needs no network: scores, learning curves, every video's trajectories with
     the gates of the head and what was missing, densities, robustness, provenance.
     """
-    from ..reports.run_report import write_report
+    from ..api import report as write_report
 
-    if out is None:
-        out = runs[0] / "report.html" if len(runs) == 1 else Path("vapipe-report.html")
     show_report(write_report(runs, out, partition=partition, media=media, cache=cache))
 
 
