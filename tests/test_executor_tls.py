@@ -14,10 +14,10 @@ WORK = """
 import sys
 from math import sqrt
 from vapipe.executor import run_tasks
-from vapipe.errors import ConfigError
+from vapipe.errors import SchedulerLostError
 try:
     print(sorted(root for _, root in run_tasks(sqrt, [1, 4, 9], scheduler=sys.argv[1])))
-except ConfigError as error:
+except SchedulerLostError as error:
     print(error)
 """
 PREFIX = "DASK_DISTRIBUTED__COMM__TLS__"
