@@ -9,6 +9,7 @@ import click
 
 if TYPE_CHECKING:
     from ..fusion.models.heads import HeadInfo
+    from ..fusion.recipes import Stated
 
 _WIDTHS = {"video": 256, "audio": 128, "audio2": 128}  # published widths behind the TCNs
 _LENGTH = 300
@@ -65,29 +66,43 @@ def _explain(info: HeadInfo) -> None:
 
 
 def _show_recipes(info: HeadInfo) -> None:
-    """Print every option of the recipes side by side, with the source of each value."""
+    """Print what the recipes say, each value with the number of its source, and the sources."""
     from ..fusion.config import recipe_of
+    from ..fusion.recipes import STRUCTURE
 
-    default = recipe_of(info.name, "default")
-    click.echo(f"\n{'--recipe':20}{'default':24}published")
-    for option, ours in default.items():
-        theirs = info.published.get(option)
-        for entry, value in _entries(option, ours.value).items():
-            stated = dict(_entries(option, theirs.value)).get(entry) if theirs else None
-            click.echo(f"{entry:20}{value:23} {stated or 'not stated; ours'}")
-        sources = [f"default: {ours.source}"]
-        if theirs and theirs != ours:
-            sources.append(f"published: {theirs.source}")
-        click.echo(click.wrap_text("; ".join(sources), 79, " " * 4, " " * 4))
+    default, sources = recipe_of(info.name, "default"), list[str]()
+
+    def cell(stated: Stated | None) -> str:
+        if stated is None:
+            return "-"
+        if stated.source not in sources:
+            sources.append(stated.source)
+        return f"{_words(stated.value)} [{sources.index(stated.source) + 1}]"
+
+    click.echo("\nbuilt, by either recipe")
+    for option in filter(default.__contains__, STRUCTURE):
+        lines = f"{option:18}{cell(default[option])}"
+        click.echo(click.wrap_text(lines, 79, subsequent_indent=" " * 18))
+    click.echo(f"\n{'trained, --recipe':18}{'default':18}published")
+    for option in (each for each in default if each not in STRUCTURE):
+        click.echo(f"{option:18}{cell(default[option]):18}{cell(info.published.get(option))}")
+    click.echo("\n-: not published; the default stands")
+    for number, source in enumerate(sources, start=1):
+        click.echo(click.wrap_text(f"[{number}] {source}", 79, subsequent_indent=" " * 4))
 
 
-def _entries(option: str, value: Any) -> dict[str, str]:
-    """Rows of a value of an option, as short as it can be typed; channels by role."""
+def _words(value: Any) -> str:
+    """A value as short as it can be typed; of a mapping the entries, those alike together."""
     if isinstance(value, Mapping):
-        return {f"{option}.{role}": _entries("", value[role])[""] for role in _WIDTHS}
+        roles: dict[str, list[str]] = {}
+        for role, own in value.items():
+            roles.setdefault(_words(own), []).append(role)
+        if len(roles) == 1:
+            return next(iter(roles))
+        return "; ".join(f"{', '.join(names)} {own}" for own, names in roles.items())
     if isinstance(value, tuple):
-        return {option: ",".join(map(str, value)) or "none"}
-    return {option: f"{value:g}" if isinstance(value, float) else str(value)}
+        return ",".join(map(str, value)) or "none"
+    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def _streams(info: HeadInfo) -> str:

@@ -35,13 +35,14 @@ STRUCTURE = ("recursions", "tcn_channels", "tcn_kernels", "tcn_norm", "regressor
 
 _PROTOCOL = "the papers' protocol on Aff-Wild2"
 _OURS = "ours"
+_AS_GRJCA = "as GRJCA, HGRJCA and TAGF"
 
 DEFAULTS: dict[str, Stated] = {
-    "tcn_channels": Stated(TCN_CHANNELS, "GRJCA, HGRJCA and TAGF; other streams as audio: ours"),
-    "tcn_kernels": Stated((5,), "GRJCA, HGRJCA and TAGF"),
-    "regressor": Stated("mlp", "GRJCA, HGRJCA and TAGF"),
-    "hidden": Stated(256, "GRJCA, HGRJCA and TAGF"),
-    "tcn_norm": Stated(False, "GRJCA, HGRJCA and TAGF"),
+    "tcn_channels": Stated(TCN_CHANNELS, "as GRJCA, HGRJCA and TAGF; other streams as audio: ours"),
+    "tcn_kernels": Stated((5,), _AS_GRJCA),
+    "regressor": Stated("mlp", _AS_GRJCA),
+    "hidden": Stated(256, _AS_GRJCA),
+    "tcn_norm": Stated(False, _AS_GRJCA),
     "missing": Stated("token", _OURS),
     "targets": Stated("per_target", _PROTOCOL),
     "batch": Stated(12, _PROTOCOL),
@@ -59,6 +60,15 @@ DEFAULTS: dict[str, Stated] = {
     "restore_best": Stated("at_end", _OURS),
     "clip_norm": Stated(1.0, _OURS),
     "loss_ddof": Stated(0, "the challenge's measure"),
+}
+
+# GRJCA, HGRJCA and TAGF are what the default takes its structure from.
+RELEASED_MODEL: Mapping[str, Stated] = {
+    "tcn_channels": Stated(TCN_CHANNELS, "released code; other streams as audio: ours"),
+    **{
+        name: Stated(DEFAULTS[name].value, "released code")
+        for name in ("tcn_kernels", "regressor", "hidden", "tcn_norm")
+    },
 }
 
 _FRAMEWORK = "released code, in the framework of LFAN and RJCMA"

@@ -2,14 +2,17 @@
 
 import dataclasses
 import json
+import re
 
 import pytest
+from terminal import vapipe_
 
 from vapipe.errors import ConfigError
 from vapipe.fusion import FitConfig, describe_head, fit, list_heads
-from vapipe.fusion.config import OPEN, recipe_of
+from vapipe.fusion.config import OPEN, recipe_of, typed_option
 from vapipe.fusion.recipes import DEFAULTS, STRUCTURE
 from vapipe.fusion.runs.listing import summarise_run
+from vapipe.fusion.typed import read_value
 
 TRAINED = [head for head in list_heads() if set(describe_head(head).published) - set(STRUCTURE)]
 
@@ -18,6 +21,37 @@ def test_every_value_of_every_recipe_names_its_source():
     for head in list_heads():
         for stated in recipe_of(head, "published" if head in TRAINED else "default").values():
             assert stated.source
+
+
+@pytest.mark.parametrize("head", list_heads())
+def test_the_table_of_a_head_shows_every_value_with_its_own_source(head):
+    text = vapipe_("heads", head).stdout.partition("\nbuilt, ")[2]
+    table, _, listed = re.sub(r"\n  +", " ", text).partition("\n-: ")  # long lines are wrapped
+    sources = re.findall(r"^\[\d+\] (.+)$", listed, re.M)
+    rows = dict(line.split(maxsplit=1) for line in table.splitlines() if "[" in line)
+    default, published = recipe_of(head, "default"), describe_head(head).published
+    assert {*rows} == {*default}
+    for option, row in rows.items():
+        both = [default[option]]
+        if option not in STRUCTURE:
+            both += [published[option]] if option in published else []
+            assert row.endswith(" -") == (option not in published)
+        cells = re.findall(r"(.+?) \[(\d+)\]", row)
+        told = [(value.strip(), sources[int(number) - 1]) for value, number in cells]
+        assert [source for _, source in told] == [each.source for each in both]
+        for (value, _), each in zip(told, both, strict=True):
+            if option != "tcn_channels":
+                typed = f"[{value}]" if isinstance(each.value, tuple) else value
+                assert typed_option(head, option, read_value(typed)) == each.value
+
+
+def test_what_the_default_takes_from_a_paper_is_that_papers():
+    """No value of the structure may be the paper's in the default and nobody's in the paper."""
+    for head in ("grjca", "hgrjca", "tagf"):
+        for name in ("tcn_channels", "tcn_kernels", "regressor", "hidden", "tcn_norm"):
+            stated = recipe_of(head, "published")[name]
+            assert stated.value == DEFAULTS[name].value
+            assert stated.source.startswith("released code")
 
 
 def test_the_systems_with_a_paper_of_their_own_have_a_published_recipe():

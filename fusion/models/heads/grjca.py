@@ -8,7 +8,7 @@ from typing import ClassVar, Unpack
 import torch
 from torch import Tensor
 
-from ...recipes import RELEASED_FRAMEWORK, Stated
+from ...recipes import RELEASED_FRAMEWORK, RELEASED_MODEL, Stated
 from .base import Streams, init_linears
 from .recursive import (
     TEMPERATURE,
@@ -45,6 +45,7 @@ class GRJCA(RecursiveHead):
         "released code"
     )
     published: ClassVar[Mapping[str, Stated]] = {
+        **RELEASED_MODEL,
         **RELEASED_FRAMEWORK,
         "recursions": Stated(2, "released code; the paper reports 3 as best"),
     }

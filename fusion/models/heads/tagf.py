@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from ....errors import ConfigError
-from ...recipes import RELEASED_FRAMEWORK, Stated
+from ...recipes import RELEASED_FRAMEWORK, RELEASED_MODEL, Stated
 from .base import Streams, init_linears
 from .lstm import BiLSTM, ResidualBiLSTM
 from .recursive import (
@@ -50,6 +50,7 @@ class TAGF(RecursiveHead):
 
     source = "Lee et al., TAGF: time-aware gated fusion (arXiv:2507.02080, 2025); released code"
     published: ClassVar[Mapping[str, Stated]] = {
+        **RELEASED_MODEL,
         **RELEASED_FRAMEWORK,
         "learning_rate": Stated(1e-5, "paper"),
         "batch": Stated(6, "paper"),
