@@ -46,6 +46,8 @@ def heads(name: str | None) -> None:
 
 
 def _explain(info: HeadInfo) -> None:
+    from ..fusion.models.heads import digest_head
+
     click.echo(info.equations)
     click.echo(f"\nsource: {info.source}")
     click.echo(f"variants: {', '.join(info.variants)} (default: {info.variants[0]})")
@@ -54,8 +56,9 @@ def _explain(info: HeadInfo) -> None:
         click.echo(f"recursions: {info.recursions} (--recursions)")
     for option, default in info.options.items():
         click.echo(f"option {option} = {default!r}")
+    models = {p: digest_head(info.name, _WIDTHS, preset=p) for p in info.presets}
     for preset, options in info.presets.items():
-        twins = [n for n, other in info.presets.items() if n != preset and other == options]
+        twins = [p for p in models if p != preset and models[p] == models[preset]]
         same = f" (the same model as {', '.join(twins)})" if twins else ""
         click.echo(f"preset {preset}: {', '.join(f'{k}={v!r}' for k, v in options.items())}{same}")
     if info.options:

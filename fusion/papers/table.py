@@ -14,7 +14,7 @@ from ...cache.durable import canonical_json
 from ...errors import ConfigError
 from ..config import TARGETS
 from ..evaluation.metrics import FEW_VIDEOS, holm, over_videos, t_interval, t_test, with_mean
-from ..models.heads import settle_options
+from ..models.heads import digest_head
 from .published import NOTE, published
 from .sweep import FitTask, Result
 
@@ -195,15 +195,16 @@ def _published(task: FitTask) -> tuple[float, float] | None:
 
 
 def _model(task: FitTask, folds: Collection[int]) -> bytes:
-    """What determines the numbers of a row; presets by what they set."""
+    """What determines the numbers of a row: the head by what it computes, not by its name."""
     config = task.config
+    made = {"variant": config.variant, "recursions": config.recursions, **config.head_options}
+    named = ("head", "recipe", *made, "head_options", "seed", "device")
     return canonical_json(
         {
-            **config.to_json(),
-            "head_options": settle_options(config.head, config.head_options),
+            **{name: value for name, value in config.to_json().items() if name not in named},
+            "head": digest_head(config.head, config.streams, **made),
             "fold": sorted(folds),
             "corruption": task.corruption and task.corruption.to_json(),
-            **dict.fromkeys(("seed", "device")),
         }
     )
 

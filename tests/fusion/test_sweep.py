@@ -232,6 +232,34 @@ def test_presets_that_are_one_model_say_so(planted, small, tmp_path):
     assert "transformer:netease-fuxi is the same model as transformer: they differ by" in text
 
 
+SAME = [
+    ("grjca", "hgrjca", {"recursions": 1}),
+    ("grjca:paper", "hgrjca:paper", {"recursions": 1, "head_options.gate": "uniform"}),
+    ("grjca:paper", "dca:paper", {"recursions": 1, "regressor": "mlp"}),
+]
+OTHER = [
+    ("grjca", "hgrjca", {"recursions": 2}),
+    ("grjca", "grjca:paper", {"recursions": 1}),
+    ("grjca", "tagf", {"recursions": 1, "head_options.gate": "uniform"}),
+    ("grjca:paper", "dca:paper", {"recursions": 2, "regressor": "mlp"}),
+    ("grjca", "dca", {"recursions": 1}),
+    ("rjca", "grjca", {"recursions": 1, "head_options.normalize": True}),
+]
+
+
+@pytest.mark.parametrize(("one", "two", "options"), [*SAME, *OTHER])
+def test_rows_are_the_same_model_where_they_train_to_the_same_numbers(
+    planted, small, tmp_path, one, two, options
+):
+    grid = {name: [value] for name, value in options.items()}
+    tasks = plan(planted, small, tmp_path, (one, two), seeds=(0,), grid=grid)
+    results, _ = sweep(tasks)
+    assert results[0].ccc is not None
+    same = [row.same_as for row in tabulate(results, results[0].task.label)][1]
+    assert same == (results[0].task.label if (one, two, options) in SAME else "")
+    assert (results[0].ccc == results[1].ccc) == bool(same)
+
+
 def test_the_tables_hold_the_same_numbers(planted, small, tmp_path):
     tasks = plan(planted, small, tmp_path, heads=("concat", "grjca"))
     rows = tabulate(results_of(tasks, [(0.1, 0.2), (0.3, 0.4), (0.5, 0.6), (0.7, 0.9)]), "concat")

@@ -7,10 +7,10 @@ from .registry import (
     check_options,
     create_head,
     describe_head,
+    digest_head,
     list_heads,
     register_head,
     resolve_variant,
-    settle_options,
 )
 
 __all__ = [
@@ -22,6 +22,7 @@ __all__ = [
     "create_head",
     "dca",
     "describe_head",
+    "digest_head",
     "grjca",
     "hgrjca",
     "jca",
@@ -32,7 +33,6 @@ __all__ = [
     "resolve_variant",
     "rjca",
     "sage",
-    "settle_options",
     "tagf",
     "transformer",
 ]

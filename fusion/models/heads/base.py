@@ -73,11 +73,6 @@ class Head(nn.Module):
         super().__init__()
         self.dims = {role: dims[role] for role in ROLES if role in dims}
 
-    @classmethod
-    def settle(cls, options: Mapping[str, Any]) -> dict[str, Any]:
-        """What options and defaults come to; options that come to the same make the same model."""
-        return dict(options)
-
     def forward(
         self,
         streams: Streams,

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import difflib
 import functools
+import hashlib
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
+
+import torch
 
 from ....errors import ConfigError
 from ....plugins import load_plugins
@@ -211,9 +214,28 @@ def check_options(name: str, options: Mapping[str, Any]) -> dict[str, Any]:
     return {k: conform(f"head_options.{k}", v, info.types[k]) for k, v in options.items()}
 
 
-def settle_options(name: str, options: Mapping[str, Any]) -> dict[str, Any]:
-    """What the options of a head come to with its presets and defaults, see `Head.settle`."""
-    return _find(name).settle({**describe_head(name).options, **options})
+def digest_head(name: str, roles: Iterable[str], **made: Any) -> str:
+    """SHA-256 of what a head computes: one for two heads that are the same model by two names.
+
+    Equal seeds draw the weights and the dropout of a training step on small windows, so heads that
+    agree here to the last bit train to the same numbers.
+
+    Args:
+        name: of the head.
+        roles: of its streams.
+        **made: variant, recursions and options, as in `create_head`.
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        head = create_head(name, dict.fromkeys(roles, 8), length=7, **made)
+        torch.manual_seed(1)
+        streams = {role: torch.randn(3, 7, 8, requires_grad=True) for role in head.dims}
+        out = head(streams, torch.arange(7) < torch.tensor([[7], [5], [2]]))
+        out.square().sum().backward()
+    digest = hashlib.sha256(out.detach().numpy().tobytes())
+    for tensor in (*streams.values(), *head.parameters()):
+        digest.update(b"" if tensor.grad is None else tensor.grad.numpy().tobytes())
+    return digest.hexdigest()
 
 
 def _check_dims(info: HeadInfo, dims: Mapping[str, int]) -> None:

@@ -89,16 +89,15 @@ class Transformer(Head):
             raise ConfigError(
                 f"head transformer has no preset {preset!r}; there are: {', '.join(_PRESETS)}"
             )
-        chosen = self.settle(
-            {
-                "preset": preset,
-                "temporal": temporal,
-                "width": width,
-                "layers": layers,
-                "heads": heads,
-                "dropout": dropout,
-            }
-        )
+        given = {
+            "temporal": temporal,
+            "width": width,
+            "layers": layers,
+            "heads": heads,
+            "dropout": dropout,
+        }
+        chosen = _DEFAULTS | (_PRESETS[preset] if preset else {})
+        chosen |= {name: value for name, value in given.items() if value is not None}
         if chosen["temporal"] not in _TEMPORAL:
             raise ConfigError(
                 f"head transformer: temporal may be {', '.join(_TEMPORAL)}, "
@@ -125,13 +124,6 @@ class Transformer(Head):
             dropout=chosen["dropout"],
         )
         init_linears(self)
-
-    @classmethod
-    def settle(cls, options: Mapping[str, Any]) -> dict[str, Any]:
-        """Defaults, then what the preset sets, then what is given; no heads without layers."""
-        given = {name: value for name, value in options.items() if value is not None}
-        chosen = {**_DEFAULTS, **_PRESETS.get(given.pop("preset", ""), {}), **given}
-        return chosen if chosen["layers"] else {**chosen, "heads": _DEFAULTS["heads"]}
 
     def fuse(self, x: Streams, mask: Tensor | None, gates: dict[str, Tensor] | None) -> Tensor:
         """Compute [B, L, width]; gates layer1, layer2 ...: weights [B, L, heads, L]."""
