@@ -42,7 +42,7 @@ def choose_device(name: str | torch.device) -> torch.device:
         seen = {0: "no CUDA device", 1: "one CUDA device"}.get(count, f"{count} CUDA devices")
         raise ConfigError(
             f"device {device} was asked for, but torch {torch.__version__} sees {seen}; "
-            "use --device cpu, or --device auto to take what there is"
+            "take device cpu, or auto for what there is"
         )
     return device
 

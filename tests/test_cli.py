@@ -190,7 +190,7 @@ def test_an_absent_gpu_is_not_replaced(videos, tmp_path):
         pytest.skip("there is a GPU")
     result = vapipe_("extract", "--videos", videos, "--cache", tmp_path / "c", "--device", "cuda")
     assert result.exit_code == 1
-    assert "sees no CUDA device; use --device cpu" in result.stderr
+    assert "sees no CUDA device; take device cpu" in result.stderr
 
 
 def test_two_streams_of_the_same_values_give_a_warning(videos, tmp_path):

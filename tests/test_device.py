@@ -45,7 +45,7 @@ def test_the_device_is_what_was_asked_for(machine, count, name, chosen):
 )
 def test_what_is_not_there_is_never_replaced(machine, count, name, seen):
     machine(count)
-    with pytest.raises(ConfigError, match=rf"device {name} was .* sees {seen}; use --device cpu, "):
+    with pytest.raises(ConfigError, match=rf"device {name} was .* sees {seen}; take device cpu"):
         choose_device(name)
 
 

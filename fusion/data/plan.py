@@ -83,7 +83,7 @@ def plan_fit(store: FeatureStore, config: FitConfig) -> Plan:
     if config.precision == "bfloat16" and not bfloat16_is_fast(choose_device(config.device)):
         notes.append(
             "this device has no bfloat16 units, so steps in bfloat16 take many times as long as "
-            "with --precision float32"
+            "with --set precision=float32"
         )
     if config.missing == "exclude" and "video" not in streams:
         raise ConfigError("missing = exclude leaves out frames without a face: no video stream")
@@ -161,7 +161,7 @@ def choose_streams(store: FeatureStore, config: FitConfig) -> dict[str, str]:
         if len(fitting) > 1:
             raise StreamError(
                 f"{len(fitting)} {modality} streams are in {store.root}: {', '.join(fitting)}; "
-                f"choose with --stream {role}={fitting[0]}"
+                f"choose with --set streams.{role}={fitting[0]}"
             )
         if fitting:
             chosen[role] = fitting[0]
@@ -170,8 +170,8 @@ def choose_streams(store: FeatureStore, config: FitConfig) -> dict[str, str]:
         lacking = "visual" if "video" not in chosen else "audio"
         raise StreamError(
             f"head {config.head} needs {needed} streams; {store.root} holds no {lacking} stream "
-            f"(only {', '.join(names)}). Extract one (`vapipe streams` lists them), or use "
-            "--head concat"
+            f"(only {', '.join(names)}). Extract one (`vapipe streams` lists them), or take "
+            "the head concat"
         )
     return chosen
 
@@ -238,7 +238,7 @@ def require_streams(store: FeatureStore, videos: Sequence[str], streams: Sequenc
         raise StreamError(
             f"{len(lacking)} of {len(videos)} videos lack streams: {', '.join(shown)}{more}; "
             f"`vapipe extract --streams {bare}` makes what is missing, or fit with "
-            "--missing-streams skip"
+            "--set missing_streams=skip"
         )
 
 

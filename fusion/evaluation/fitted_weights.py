@@ -15,6 +15,7 @@ from .results import read_predictions, require_agreement
 from .smooth import smooth_videos
 
 _EXACT = 1e-12  # of the CCC; far below what predictions of six decimals can decide
+_TINY = 1e-30  # keeps constants apart from a division by zero
 
 
 def fitted_weights(
@@ -40,8 +41,7 @@ def fitted_weights(
 
     Raises:
         ConfigError: runs that were validated on different videos, a file that is missing or does
-            not belong to the others, no cache with the annotation, or no run that goes up where
-            the annotation does.
+            not belong to the others, or no cache with the annotation.
     """
     videos = _shared_videos(runs)
     source = _annotated(store, next(iter(runs.values())), videos)
@@ -59,47 +59,43 @@ def fitted_weights(
         members.append(np.concatenate(list(smooth_videos(own, source, smoothing).values())))
     values, truth = np.stack(members, axis=-1), np.concatenate(list(labels.values()))  # [T, C, R]
     columns = []
-    for column, target in enumerate(TARGETS):
+    for column in range(len(TARGETS)):
         known = np.isfinite(truth[:, column])
-        weights = highest_ccc(values[known, column], truth[known, column])
-        if weights is None:
-            raise ConfigError(
-                f"no prediction of {target} by the {len(runs)} runs ({', '.join(runs)}) rises with "
-                "the annotation, so there is nothing to weight by; use --ensemble mean"
-            )
-        columns.append(weights)
+        columns.append(highest_ccc(values[known, column], truth[known, column]))
     return np.stack(columns, axis=-1)
 
 
-def highest_ccc(predictions: np.ndarray, truth: np.ndarray) -> np.ndarray | None:
+def highest_ccc(predictions: np.ndarray, truth: np.ndarray) -> np.ndarray:
     """The mixture of predictions [T, R] with the highest CCC with truth [T], in float64.
 
     With S the covariance of the predictions, c theirs with the truth and m their means, the CCC of
     the mixture w is 2 w'c / (w'Sw + var + (w'm - mean)^2): linear over convex, so where w'c > 0
-    every maximum over the simplex is the highest one, and any start there finds it.
+    every maximum over the simplex is the highest one, and any start there finds it. Where no
+    column rises with the truth, it is quasiconvex, so that one run alone is best.
 
     Returns:
-        [R], >= 0, summing to 1; None where no column has a positive covariance with the truth.
+        [R], >= 0, summing to 1.
     """
     joint = np.column_stack([predictions, truth]).astype(np.float64)
     mean, covariance = joint.mean(axis=0), np.cov(joint, rowvar=False, ddof=0)
     within, across = covariance[:-1, :-1], covariance[:-1, -1]
     bias = mean[:-1] - mean[-1]  # of each run; of a mixture the same mixture of them
-    if not across.max() > 0:
-        return None
 
     def loss(weights: np.ndarray) -> tuple[float, np.ndarray]:
         above = 2 * weights @ across
-        below = weights @ within @ weights + covariance[-1, -1] + (weights @ bias) ** 2
+        below = weights @ within @ weights + covariance[-1, -1] + (weights @ bias) ** 2 + _TINY
         slope = 2 * (within @ weights + weights @ bias * bias)
         return -above / below, -(2 * across - above / below * slope) / below
 
+    corners = np.eye(len(across))
+    best = min(corners, key=lambda corner: loss(corner)[0])
+    if not across.max() > 0:
+        return best
     from scipy.optimize import minimize  # a third of a second, which other commands need not
 
-    corners = np.eye(len(across))
     found = minimize(
         loss,
-        min(corners, key=lambda corner: loss(corner)[0]),
+        best,
         jac=True,
         method="SLSQP",
         bounds=[(0, 1)] * len(across),
@@ -108,7 +104,7 @@ def highest_ccc(predictions: np.ndarray, truth: np.ndarray) -> np.ndarray | None
     )
     mixture = np.clip(found.x, 0, None)
     # Where one run alone is best the search may end a rounding error below it.
-    return min([*corners, mixture / mixture.sum()], key=lambda weights: loss(weights)[0])
+    return min([best, mixture / mixture.sum()], key=lambda weights: loss(weights)[0])
 
 
 def _shared_videos(runs: Mapping[str, Path]) -> list[str]:

@@ -182,6 +182,6 @@ class Trainer:
         return TrainingDivergedError(
             f"training of the {self.name} network diverged: the loss is {loss} and its gradient "
             f"is not finite in epoch {epoch}, batch {step + 1} (windows {rows}{more}) at learning "
-            f"rate {self.schedule.rate:.3g}; fit with a lower --learning-rate or more "
-            f"--warmup-epochs{kept}"
+            f"rate {self.schedule.rate:.3g}; fit with a lower learning_rate or more "
+            f"warmup_epochs{kept}"
         )

@@ -44,7 +44,8 @@ def test_streams_that_are_named_are_taken(make_store):
 def test_several_streams_of_a_modality_are_listed_with_the_option(make_store):
     store = make_store({"a": video(streams=("onet", "resnet50", "logmel"))})
     with pytest.raises(
-        ConfigError, match=r"2 visual streams .*onet, resnet50; choose with --stream video=onet"
+        ConfigError,
+        match=r"2 visual streams .*onet, resnet50; choose with --set streams.video=onet",
     ):
         choose_streams(store, FitConfig())
 
@@ -52,7 +53,7 @@ def test_several_streams_of_a_modality_are_listed_with_the_option(make_store):
 def test_several_keys_of_a_stream_are_listed_with_the_option(make_store):
     store = make_store({"a": video()})
     add_features(store.root, "a", "onet", np.zeros((20, 3)), key="c3" * 32)
-    with pytest.raises(ConfigError, match=r"onet@a1a1a1a1, onet@c3c3c3c3; .* video=onet@a1a1a1a1"):
+    with pytest.raises(ConfigError, match=r"onet@a1a1a1a1, onet@c3c3c3c3; .*video=onet@a1a1a1a1"):
         choose_streams(FeatureStore.open(store.root), FitConfig())
 
 

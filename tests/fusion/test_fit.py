@@ -208,7 +208,7 @@ def test_a_loss_that_is_not_finite_stops_with_the_batch_named(planted, small, tm
     with pytest.raises(
         TrainingDivergedError,
         match=r"joint network diverged: .* in epoch \d+, batch \d+ \(windows video\d\[\d+:\d+\].*"
-        r"learning rate 1e\+30; fit with a lower --learning-rate",
+        r"learning rate 1e\+30; fit with a lower learning_rate",
     ):
         fit(planted, config, tmp_path / "run")
     with pytest.raises(ConfigError, match="is not finished"):

@@ -148,7 +148,9 @@ def test_videos_that_lack_a_stream_are_skipped_only_on_request(tmp_path):
             partition="validation" if index == 3 else "train",
         )
     store = FeatureStore.open(root)
-    with pytest.raises(ConfigError, match=r"v000 \(logmel\).*or fit with --missing-streams skip"):
+    with pytest.raises(
+        ConfigError, match=r"v000 \(logmel\).*or fit with --set missing_streams=skip"
+    ):
         plan_fit(store, FitConfig())
     plan = plan_fit(store, config(missing_streams="skip"))
     assert plan.train == ["v001", "v002"]

@@ -2,10 +2,13 @@
 
 import dataclasses
 import json
+import re
+from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 
+import vapipe
 from vapipe.cache import ConfigError
 from vapipe.cli import main
 from vapipe.fusion import FitConfig
@@ -263,3 +266,22 @@ def test_every_label_is_what_the_run_says_of_itself(planted, quick, tmp_path):
         assert record["label"] == f"{name}, tcn_kernels [{kernels}]"
         assert (record["fold"], record["seed"]) == (config["fold"], config["seed"])
         assert f"-fold{config['fold']}-seed{config['seed']}" in record["run"]
+
+
+def test_advice_of_a_plan_or_fit_can_be_followed_in_fit_and_in_sweep_alike():
+    """What an error says outside of a whole command is an option of both."""
+    root = Path(vapipe.__file__).parent
+    shared = set.intersection(
+        *({o for p in main.commands[c].params for o in p.opts} for c in ("fit", "sweep"))
+    )
+    for part in (
+        "fusion/config.py",
+        "fusion/acting.py",
+        "fusion/data",
+        "fusion/models",
+        "device.py",
+    ):
+        for path in [root / part] if part.endswith(".py") else (root / part).rglob("*.py"):
+            text = re.sub(r'"\s+f?"', "", path.read_text())
+            for line in re.findall(r'f?"(.*)"', re.sub(r"`vapipe [^`]*`", "", text)):
+                assert set(re.findall(r"--[a-z][a-z-]*", line)) <= shared, f"{path}: {line}"
