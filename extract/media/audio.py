@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import compress
+from math import nan
 from typing import Any
 
 import av
 import numpy as np
 
 from . import RATE
-from .probe import MediaInfo, open_media, read_packets
+from .packets import open_media, read_packets
+from .probe import MediaInfo
 from .resample import Resampler
+from .rows import longest_rise
 
 _RATES = range(1000, 400_001)  # hertz; headers that say anything else are damaged
 _BLOCK = 10.0  # seconds of a block
@@ -58,7 +62,10 @@ def read_audio(info: MediaInfo) -> Iterator[AudioBlock]:
     """
     run: _SampleRun | None = None
     heard: int | None = None  # end of what has been given out
-    for time, rate, samples in _decode(info):
+    sounds = _decode(info)
+    if info.rows.has_left_out:
+        sounds = compress(sounds, _fitting(info))
+    for time, rate, samples in sounds:
         if run is not None and not run.continues(time, rate):
             block = run.take(heard, final=True)
             run = None
@@ -75,6 +82,16 @@ def read_audio(info: MediaInfo) -> Iterator[AudioBlock]:
             yield block
     if run is not None and (block := run.take(heard, final=True)) is not None:
         yield block
+
+
+def _fitting(info: MediaInfo) -> np.ndarray:
+    """Of a file whose time goes back, which of the decoded pieces fit on one line of time."""
+    times = np.array([nan if time is None else time for time, _, _ in _decode(info)])
+    low, high = info.timeline.edges()[[0, -1]]
+    inside = np.flatnonzero((times >= low - _BLOCK) & (times <= high))
+    fitting = np.zeros(len(times), bool)
+    fitting[inside[longest_rise(times[inside])]] = True
+    return fitting
 
 
 class _SampleRun:
