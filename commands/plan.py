@@ -34,9 +34,9 @@ def plan(videos: Path, cache: Path, retry_failed: bool, as_json: bool, **chosen:
     stream of the file, or with other options: why) or passed over.
     """
     from ..extract.dry_run import dry_run
-    from ..extract.job import make_job
+    from ..extract.job import JobOptions, make_job
 
-    job = make_job(videos, cache, **chosen)
+    job = make_job(videos, cache, JobOptions(**chosen))
     with redirect_stdout(sys.stderr) if as_json else nullcontext():
         show_job(job, videos, chosen["faces"])
     found = dry_run(job.dataset, job.settings, retry_failed=retry_failed)
