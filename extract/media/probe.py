@@ -47,6 +47,7 @@ class AudioInfo:
         channels: number of channels.
         start: time of its first sample in seconds on the container's clock.
         duration: seconds from its first to the end of its last packet.
+        others: indices of the file's other audio streams.
     """
 
     index: int
@@ -55,6 +56,7 @@ class AudioInfo:
     channels: int
     start: float
     duration: float
+    others: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -326,6 +328,7 @@ def _describe_audio(audio: Any, heard: Sequence[tuple[int, int]]) -> AudioInfo |
         channels=audio.codec_context.channels,
         start=start * base,
         duration=(stop - start) * base,
+        others=tuple(s.index for s in audio.container.streams.audio if s.index != audio.index),
     )
 
 
