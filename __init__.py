@@ -4,30 +4,10 @@ import os
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .api import (
-        evaluate,
-        extract_features,
-        fit,
-        open_cache,
-        predict,
-        report,
-        robustness,
-        submit,
-        sweep,
-    )
+    from .api import evaluate, extract_features, fit, open_cache, predict, report
 
 __version__ = "0.1.0"
-__all__ = [
-    "evaluate",
-    "extract_features",
-    "fit",
-    "open_cache",
-    "predict",
-    "report",
-    "robustness",
-    "submit",
-    "sweep",
-]
+__all__ = ["evaluate", "extract_features", "fit", "open_cache", "predict", "report"]
 
 # Threads of torch that wait for each other sleep instead of spinning: on a machine that other
 # processes use too, spinning made small networks up to twenty times slower. Read when torch loads.

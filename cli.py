@@ -12,13 +12,14 @@ import click
 
 from . import __version__
 from .commands.cache import cache
-from .commands.console import ERROR, USAGE
+from .commands.console import ERROR
 from .commands.demo import demo
 from .commands.evaluate import evaluate
 from .commands.extract import extract, streams
 from .commands.figure import figure
 from .commands.fit import fit
 from .commands.heads import heads
+from .commands.labels import labels
 from .commands.plan import plan, slurm, status
 from .commands.predict import predict
 from .commands.report import report
@@ -26,7 +27,7 @@ from .commands.runs import runs
 from .commands.submit import submit
 from .commands.sweep import sweep
 from .commands.weights import weights
-from .errors import ArgumentsError, VapipeError
+from .errors import VapipeError
 from .plugins import VARIABLE, name_plugins
 
 
@@ -38,7 +39,7 @@ class _Program(click.Group):
             return super().invoke(ctx)
         except VapipeError as error:
             click.echo(f"error: {error}", err=True)
-            ctx.exit(USAGE if isinstance(error, ArgumentsError) else ERROR)
+            ctx.exit(ERROR)
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """In the order of use, not of the alphabet."""
@@ -72,6 +73,7 @@ for command in (
     demo,
     plan,
     extract,
+    labels,
     status,
     slurm,
     fit,

@@ -57,12 +57,16 @@ class LabelError(VapipeError):
     """An annotation or split file cannot be used."""
 
 
+class UnlabelledError(LabelError):
+    """A table in which nothing can be an annotation: a transcript, a list, another task."""
+
+
+class ScaleError(LabelError):
+    """Annotated values outside the scale that they were read on."""
+
+
 class ConfigError(VapipeError):
     """Options that do not exist, do not fit together, or do not fit the data."""
-
-
-class ArgumentsError(ConfigError):
-    """Arguments of one command or function that exclude each other; exit code 2."""
 
 
 class RunError(ConfigError):

@@ -1,136 +1,124 @@
-"""Annotation and split files: reading, checking, and fitting to a timeline.
+"""What annotations, splits and lists of subjects have in common; the readers of the latter two.
 
-Row i of an annotation belongs to frame i. Rows are masked, never removed: the index of a row stays
+Row i of stored labels belongs to frame i. Rows are masked, never removed: the index of a row stays
 the number of its frame.
 """
 
 from __future__ import annotations
 
-import csv
 import difflib
+import re
+import unicodedata
+from collections.abc import Sequence
 from pathlib import Path
-
-import numpy as np
 
 from ..errors import LabelError
 from .judge import PARTITIONS
+from .tables import Table, read_table, shown
 
+TARGETS = ("valence", "arousal")
 INVALID = -5.0  # Aff-Wild2's mark of a frame without annotation, in either column
 SURPLUS_ALLOWED = 5  # label rows beyond the last frame that are dropped with a note, not refused
-_HEADER = ["valence", "arousal"]
+
+_PARTITION_WORDS = {
+    **dict.fromkeys(("train", "training", "trn"), "train"),
+    **dict.fromkeys(("validation", "valid", "val", "devel", "dev", "development"), "validation"),
+    **dict.fromkeys(("test", "testing", "tst"), "test"),
+}
+_VIDEO_COLUMNS = ("video", "id", "name", "file", "filename", "item", "clip", "image_location")
+_PARTITION_COLUMNS = ("partition", "split", "set", "subset", "fold", "proposal")
+_SUBJECT_COLUMNS = ("subject", "person", "speaker", "session", "group", "actor")
+_MEDIA = re.compile(r"\.(mp4|m4v|mov|3gp|avi|mkv|webm|mpe?g|wmv|flv|m?ts|ogv)$", re.I)
 
 
-def check_regular(path: Path) -> None:
-    """Refuse what is there but no file of data: reading a pipe would wait for ever.
-
-    Raises:
-        LabelError: it is a folder, a pipe, a socket or a device.
-    """
-    if path.exists() and not path.is_file():
-        raise LabelError(f"{path}: no file of data but a folder, pipe, socket or device; remove it")
+def partition_of(word: str) -> str | None:
+    """The partition that a word such as `Train_Set`, `devel` or `TEST` names, if any."""
+    bare = re.sub(r"[\s_-]*(set|split|partition|videos|data)$", "", word.strip().lower())
+    return _PARTITION_WORDS.get(bare)
 
 
-def read_label_file(path: Path) -> np.ndarray:
-    """Read `valence,arousal` rows; [R, 2] float32, both columns NaN where either is -5 or nan.
-
-    Raises:
-        LabelError: unreadable, wrong header or columns, not a number, or outside [-1, 1].
-    """
-    check_regular(path)
-    try:
-        with path.open(encoding="utf-8-sig") as handle:
-            rows = list(csv.reader(handle, skipinitialspace=True))
-    except (OSError, UnicodeDecodeError) as error:
-        raise LabelError(f"{path}: cannot read the annotation: {error}") from error
-    header = [cell.strip().lower() for cell in rows[0]] if rows else []
-    if header != _HEADER:
-        raise LabelError(
-            f"{path}: line 1 is `{','.join(header) or 'empty'}`; an annotation file begins with "
-            "`valence,arousal` and has one such row per frame"
-        )
-    while rows[-1] == []:
-        rows.pop()
-    values = np.empty((len(rows) - 1, 2), np.float32)
-    for number, cells in enumerate(rows[1:], start=2):
-        try:
-            valence, arousal = cells
-            values[number - 2] = float(valence), float(arousal)
-        except ValueError:
-            raise LabelError(
-                f"{path}: line {number} is `{','.join(cells)}`; "
-                "expected two numbers, valence,arousal"
-            ) from None
-    values[(values == INVALID).any(axis=1)] = np.nan
-    values[np.isnan(values).any(axis=1)] = np.nan
-    outside = np.flatnonzero((np.abs(values) > 1).any(axis=1))
-    if len(outside):
-        row = int(outside[0])
-        raise LabelError(
-            f"{path}: line {row + 2} is {values[row, 0]:g},{values[row, 1]:g}; valence and arousal "
-            f"lie in [-1, 1], or are -5 where not annotated ({len(outside)} such rows)"
-        )
-    return values
-
-
-def fit_labels(values: np.ndarray, rows: int, name: str) -> tuple[np.ndarray, str | None]:
-    """Give an annotation exactly one row per frame.
-
-    Args:
-        values: [R, 2] annotation rows.
-        rows: T, frames of the video.
-        name: what to call the annotation in messages.
-
-    Returns:
-        The labels [T, 2] (NaN beyond the annotation's end) and a note when R != T.
-
-    Raises:
-        LabelError: so many surplus rows that the annotation must be of another video.
-    """
-    surplus = len(values) - rows
-    if surplus > SURPLUS_ALLOWED:
-        raise LabelError(
-            f"{name}: {len(values)} annotated rows for a video of {rows} frames; more than "
-            f"{SURPLUS_ALLOWED} surplus rows mean another video or frame rate. "
-            "Check that annotation and video belong together"
-        )
-    labels = np.full((rows, 2), np.nan, np.float32)
-    labels[: min(rows, len(values))] = values[:rows]
-    if surplus > 0:
-        return labels, f"{surplus} label row(s) beyond the last of {rows} frames dropped"
-    if surplus < 0:
-        return labels, f"labels end {-surplus} row(s) before the last of {rows} frames"
-    return labels, None
+def item_name(cell: str) -> str:
+    """An item's id as files name it: without a video's suffix, accents composed."""
+    return unicodedata.normalize("NFC", _MEDIA.sub("", cell.strip()))
 
 
 def read_split_file(path: Path) -> dict[str, str]:
-    """Read `video,partition` rows; item id -> "train", "validation" or "test".
+    """Read which partition each item is in; item id -> "train", "validation" or "test".
+
+    Rows of an item and a partition (`train`, `devel`, `Validation_Set` ...), in this order or under
+    names; or items alone, of the partition that the file's name tells; or a challenge's sample
+    file, whose items are the test set.
 
     Raises:
-        LabelError: unreadable, wrong header, unknown partition, or an item named twice.
+        LabelError: unreadable, no such columns, unknown partition, or an item named twice.
     """
-    check_regular(path)
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as handle:
-            rows = list(csv.reader(handle, skipinitialspace=True))
-    except (OSError, UnicodeDecodeError) as error:
-        raise LabelError(f"{path}: cannot read the split: {error}") from error
-    if not rows or [cell.strip().lower() for cell in rows[0]] != ["video", "partition"]:
-        raise LabelError(f"{path}: a split file begins with the line `video,partition`")
+    table = read_table(path, "split")
+    if (table.names or ("",))[0].lower() == "image_location":
+        return dict.fromkeys(
+            (item_name(cell.rpartition("/")[0]) for cell in table.cells(0)), "test"
+        )
+    if table.width == 1:
+        words = [partition_of(word) for word in re.split(r"[_\W]+", path.stem)]
+        own = next((word for word in words if word), None)
+        if own is None:
+            raise LabelError(
+                f"{path}: items without a partition; a split file begins with the line "
+                "`video,partition`, or is called after its partition, such as test.txt"
+            )
+        cells = [*table.names, *table.cells(0)]
+        return dict.fromkeys(
+            (item_name(cell) for cell in cells if cell.lower() not in _VIDEO_COLUMNS), own
+        )
+    rows, lines = two_columns(table, _PARTITION_COLUMNS, "a split file", "video,partition")
     split: dict[str, str] = {}
-    for number, row in enumerate(rows[1:], start=2):
-        if not row:
-            continue
-        if len(row) != 2 or row[1].strip() not in PARTITIONS:
-            near = difflib.get_close_matches(row[-1].strip(), PARTITIONS, 1)
+    for (cell, word), line in zip(rows, lines, strict=True):
+        item, partition = item_name(cell), partition_of(word)
+        if not item or partition is None:
+            near = difflib.get_close_matches(word.lower(), PARTITIONS, 1)
             hint = f"; did you mean `{near[0]}`?" if near else ""
             raise LabelError(
-                f"{path}: line {number} is `{','.join(row)}`; expected an item id and one of "
+                f"{path}: line {line} is `{shown([cell, word])}`; expected an item id and one of "
                 f"{', '.join(PARTITIONS)}{hint}"
             )
-        item, partition = row[0].strip(), row[1].strip()
         if split.setdefault(item, partition) != partition:
             raise LabelError(
-                f"{path}: line {number} puts `{item}` into {partition}, an earlier line into "
+                f"{path}: line {line} puts `{item}` into {partition}, an earlier line into "
                 f"{split[item]}; an item belongs to one partition"
             )
     return split
+
+
+def read_subject_file(path: Path) -> dict[str, str]:
+    """Read who is seen in each item; item id -> subject (or session, speaker ...).
+
+    Raises:
+        LabelError: unreadable, or no such columns.
+    """
+    table = read_table(path, "list of subjects")
+    rows, _ = two_columns(table, _SUBJECT_COLUMNS, "a subject file", "video,subject")
+    return {item_name(cell): subject for cell, subject in rows}
+
+
+def two_columns(
+    table: Table, columns: Sequence[str], what: str, header: str
+) -> tuple[list[tuple[str, str]], list[int]]:
+    """The item and one more column of a table, as rows, and the lines they stand in.
+
+    Raises:
+        LabelError: there are no such columns.
+    """
+    names, rows, lines = [name.lower() for name in table.names], table.rows, table.lines
+    item = next((i for i, name in enumerate(names) if name in _VIDEO_COLUMNS), None)
+    other = next((i for i, name in enumerate(names) if name in columns), None)
+    if columns is _PARTITION_COLUMNS and table.width == 2 and item is None and other is None:
+        if names and partition_of(names[1]):  # no header but a first row
+            rows, lines = [list(table.names), *rows], [lines[0] - 1 if lines else 1, *lines]
+        if rows and partition_of(rows[0][1]):
+            item, other = 0, 1
+    if item is None or other is None:
+        first = shown(list(table.names or (table.rows[0] if table.rows else ())))
+        raise LabelError(
+            f"{table.path}: line 1 is `{first}`; {what} begins with the line `{header}` and has "
+            "such rows"
+        )
+    return [(row[item], row[other]) for row in rows], lines

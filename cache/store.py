@@ -114,6 +114,12 @@ class FeatureStore:
         place = self._catalog.labels.get(video)
         return place.facts["partition"] if place else None
 
+    def label_source(self, video: str) -> dict:
+        """Which files an item's labels came from and how they were read; empty without any."""
+        self._video(video)
+        place = self._catalog.labels.get(video)
+        return dict(place.facts["source"]) if place else {}
+
     # -- the data --------------------------------------------------------------------------------
 
     def read(self, video: str, stream: str, start: int = 0, stop: int | None = None) -> np.ndarray:

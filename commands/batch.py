@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from .console import cache_option, device_option
+from .labels import reading_options
 
 if TYPE_CHECKING:
     from ..extract.job import Job
@@ -46,12 +47,14 @@ def source_options(command: Callable[..., Any]) -> Callable[..., Any]:
         click.option(
             "--labels",
             type=click.Path(path_type=Path),
-            help="Folder of annotations (<video>.csv or .txt); by default found beside the videos.",
+            help="Folder (or one file) of annotations; by default found beside the videos.",
         ),
+        reading_options,
         click.option(
             "--split",
             type=click.Path(path_type=Path),
-            help="File of `video,partition` rows; by default split.csv beside the videos.",
+            help="File of `video,partition` rows, or of the names of one partition; by default "
+            "split.csv beside the videos.",
         ),
         click.option(
             "--ids",

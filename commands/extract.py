@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from .batch import failure_options, part_option, source_options
 from .console import ERROR, PARTLY, unless_default
 from .extraction_view import extraction_view
+
+if TYPE_CHECKING:
+    from ..extract.task import ItemLabels
 
 
 @click.command()
@@ -38,6 +42,9 @@ def extract(
     """
     from .. import extract_features
     from ..extract.attempts import Policy
+    from .labels import take_reading
+
+    reading = take_reading(chosen)
 
     policy = Policy(
         retries=retries,
@@ -54,15 +61,25 @@ def extract(
             warn=view.warn,
             started=view.start,
             progress=view.step,
+            reading=reading,
             **chosen,
         )
         view.summarise()
     if view.found and not done.usable:
         click.echo("error: no video could be extracted", err=True)
         sys.exit(ERROR)
-    click.echo(f"next: vapipe fit --head grjca{unless_default(cache)}")
+    click.echo(f"next: {_next_step(view.extraction.labels, videos, cache)}")
     if view.problems:
         sys.exit(PARTLY)
+
+
+def _next_step(labels: Sequence[ItemLabels], videos: Path, cache: Path) -> str:
+    """What can be done with what the cache holds now."""
+    own = [each for each in labels if each.annotated]
+    if not own and not any(each.kept for each in labels):
+        return f"vapipe labels import FOLDER --videos {videos}{unless_default(cache)}"
+    split = "" if any(each.partition for each in labels) else " --split k-fold"
+    return f"vapipe fit --head grjca{split}{unless_default(cache)}"
 
 
 @click.command()

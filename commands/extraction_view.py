@@ -87,7 +87,9 @@ class ExtractionView(ExitStack):
         return self.extraction
 
     def summarise(self) -> None:
-        """Say how it went, and what could not be used."""
+        """Say how it went, what could not be used, and which annotations are in force."""
+        from ..extract.labels_report import describe_labels
+
         self.close()  # the bar
         done = self.extraction
         cache = "temporary" if self._temporary else self._job.settings.cache
@@ -101,6 +103,9 @@ class ExtractionView(ExitStack):
                 click.echo(f"  {outcome.video}: {problem}", err=True)
             if outcome.trace:
                 click.echo(outcome.trace, err=True)
+        if not self._temporary:
+            for line in describe_labels(done.labels, self._job.dataset):
+                click.echo(line)
 
     @property
     def found(self) -> int:

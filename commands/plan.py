@@ -16,6 +16,7 @@ import click
 from ..device import fast_precision
 from .batch import failure_options, part_option, show_job, source_options
 from .console import cache_option
+from .labels import take_reading
 
 _TASK_JOBS = 4  # processes of an array task, where the user does not say
 _LISTED = 5  # ids shown of those that are stale for one reason
@@ -34,9 +35,10 @@ def plan(videos: Path, cache: Path, retry_failed: bool, as_json: bool, **chosen:
     stream of the file, or with other options: why) or passed over.
     """
     from ..extract.dry_run import dry_run
-    from ..extract.job import JobOptions, make_job
+    from ..extract.job import make_job
+    from ..extract.labels_report import describe_labels
 
-    job = make_job(videos, cache, JobOptions(**chosen))
+    job = make_job(videos, cache, reading=take_reading(chosen), **chosen)
     with redirect_stdout(sys.stderr) if as_json else nullcontext():
         show_job(job, videos, chosen["faces"])
     found = dry_run(job.dataset, job.settings, retry_failed=retry_failed)
@@ -54,6 +56,10 @@ def plan(videos: Path, cache: Path, retry_failed: bool, as_json: bool, **chosen:
             click.echo(f"    stale: {reason}: {len(owners)} ({shown})")
     for video, reason in found.failures.items():
         click.echo(f"  {video}: quarantined: {reason}")
+    for item, reason in found.refused.items():
+        click.echo(f"  {item}: {reason}")
+    for line in describe_labels(found.labels, dataset):
+        click.echo(line)
     if found.seconds is None:
         time = "no estimate of the time, since no run of these streams is logged here yet"
     else:

@@ -1,24 +1,20 @@
-"""Finds the videos, subjects, annotations and splits below a folder; reads no media.
-
-Understands the Aff-Wild2 layout (`VA_Estimation_Challenge/Train_Set/<video>.txt`, `_left` and
-`_right` subjects) and own data (`labels/<video>.csv`, `split.csv`).
-"""
+"""Finds the videos and subjects below a folder, and what annotates them; reads no media."""
 
 from __future__ import annotations
 
 import unicodedata
 from collections import defaultdict
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from ..cache.labels import read_split_file
 from ..errors import ConfigError
+from .annotations.find import Annotation, Reader, find_annotations, require_folder
+from .annotations.places import find_folder, narrowed
+from .annotations.reading import Reading
 from .video_files import VIDEO_SUFFIXES, video_entries
 
-_ANNOTATION_ROOTS = ("VA_Estimation_Challenge", "VA_Set")
-_PARTITION_FOLDERS = {"Train_Set": "train", "Validation_Set": "validation", "Test_Set": "test"}
 _OTHER_SIDE: dict[str, Literal["left", "right"]] = {"left": "right", "right": "left"}
 
 
@@ -28,23 +24,6 @@ class Subject:
 
     id: str
     side: Literal["left", "right"] | None = None
-
-
-@dataclass(frozen=True)
-class Annotation:
-    """Where an item's annotation lies and which partition it belongs to, as far as known.
-
-    Attributes:
-        file: its annotation.
-        partition: "train", "validation" or "test".
-        folder: the folder of annotations that the file is of, as an absolute path.
-        split: the same of what named the partition: a folder of annotations, or a split file.
-    """
-
-    file: Path | None = None
-    partition: str | None = None
-    folder: str = ""
-    split: str = ""
 
 
 @dataclass(frozen=True)
@@ -66,7 +45,10 @@ class Dataset:
         problems: (path or id, reason) of what was found but cannot be used.
         layout: in words, where the annotations came from.
         root: the folder, or the one that holds the video file.
+        labels: the folder of annotations, None where none was found.
         looked_at: the folder of annotations and the split file, whether they are there or not.
+        unused: (path, reason) of files beside the annotations that are none of these videos.
+        reader: of the annotations, as the user said or as they were read before.
     """
 
     videos: tuple[Video, ...]
@@ -74,7 +56,10 @@ class Dataset:
     problems: tuple[tuple[str, str], ...]
     layout: str
     root: Path = Path()
+    labels: Path | None = None
     looked_at: tuple[Path, ...] = ()
+    unused: tuple[tuple[str, str], ...] = ()
+    reader: Reader = field(default_factory=lambda: Reader(Reading()))
 
 
 def find_dataset(
@@ -83,15 +68,20 @@ def find_dataset(
     labels: Path | None = None,
     split: Path | None = None,
     ids: Literal["stem", "path"] = "stem",
+    reading: Reading | None = None,
+    before: Mapping[str, Reading] | None = None,
 ) -> Dataset:
     """Look for videos below `root` (a folder, or one video file) and for what belongs to them.
 
     Args:
         root: the folder of videos.
-        labels: folder of annotations; by default what is found below `root`, or beside it where
-            it is a file: other data sets in folders next to a single clip are not its own.
+        labels: folder of annotations, or one file; by default what is found below `root` or beside
+            it. Where `root` is a file, only beside it: other data sets in folders next to a single
+            clip are not its own.
         split: `video,partition` file; by default `split.csv` in `root`.
         ids: name videos by their file stem, or by their path below `root`.
+        reading: how annotations are to be read; None reads them as before, or as they say.
+        before: folder of annotations -> how they were read.
 
     Raises:
         ConfigError: nothing there, or several annotation sets to choose from.
@@ -101,8 +91,9 @@ def find_dataset(
         raise ConfigError(f"{root}: no such video or folder of videos")
     if not (root.is_file() or root.is_dir()):
         raise ConfigError(f"{root}: neither a file nor a folder")
-    entries = [] if root.is_file() else list(video_entries(root))
-    paths = [root] if root.is_file() else [each.path for each in entries if not each.problem]
+    alone = root.is_file()
+    entries = [] if alone else list(video_entries(root))
+    paths = [root] if alone else [each.path for each in entries if not each.problem]
     problems = [(_text(each.path), each.problem) for each in entries if each.problem]
     if not paths:
         found = "".join(f"\n  {name}: {problem}" for name, problem in problems[:5])
@@ -110,10 +101,7 @@ def find_dataset(
             f"{root}: no video in it; looked for {', '.join(sorted(VIDEO_SUFFIXES))} "
             f"in it and below{found}"
         )
-    base = root.parent if root.is_file() else root
-    places = ("",) if root.is_file() else ("", "*/", "*/*/")
-    folder = labels or _default_labels(base, places)
-    annotations, layout = _find_annotations(base, folder, split)
+    base = root.parent if alone else root
     by_id = defaultdict(list)
     for path in paths:
         if _text(path) == str(path):
@@ -127,18 +115,39 @@ def find_dataset(
         for path in same
     ]
     single = {video: same[0] for video, same in by_id.items() if len(same) == 1}
+    if labels is None:
+        folder = find_folder(base, single, alone=alone)
+    else:
+        require_folder(labels)
+        folder = narrowed(labels) if labels.is_dir() else labels
+    if reading is None:
+        reading = (before or {}).get(str(folder.resolve()) if folder else "", Reading())
+    reader = Reader(reading)
+    noted = find_annotations(base, folder, split, single, reader, alone=alone)
+    reader.parts = [part for each in noted.annotations.values() for part in each.parts]
     videos = tuple(
-        Video(video, path, subjects_of(video, _own(video, annotations, by_id)))
+        Video(video, path, subjects_of(video, _own(video, noted.annotations, by_id)))
         for video, path in sorted(single.items())
     )
     followed = {subject.id for video in videos for subject in video.subjects}
+    problems += noted.problems
     problems += [
-        (item, f"annotation {annotation.file} has no video")
-        for item, annotation in sorted(annotations.items())
-        if annotation.file and item not in followed
+        (item, f"annotation {each.parts[0].path} has no video")
+        for item, each in sorted(noted.annotations.items())
+        if each.parts and item not in followed
     ]
-    looked_at = tuple(path.resolve() for path in (folder or base / "labels", _split(base, split)))
-    return Dataset(videos, annotations, tuple(problems), layout, base.resolve(), looked_at)
+    looked_at = tuple(p.resolve() for p in (folder or base / "labels", split or base / "split.csv"))
+    return Dataset(
+        videos,
+        noted.annotations,
+        tuple(problems),
+        noted.layout,
+        base.resolve(),
+        folder,
+        looked_at,
+        tuple(noted.unused),
+        reader,
+    )
 
 
 def _text(path: Path) -> str:
@@ -178,67 +187,3 @@ def subjects_of(video: str, annotated: Collection[str]) -> tuple[Subject, ...]:
     if not sided or video in annotated:
         subjects.insert(0, Subject(video, _OTHER_SIDE[sided[0]] if len(sided) == 1 else None))
     return tuple(subjects)
-
-
-def _find_annotations(
-    base: Path, folder: Path | None, split: Path | None
-) -> tuple[dict[str, Annotation], str]:
-    partitions: dict[str, tuple[str, Path]] = {}
-    files: dict[str, Path] = {}
-    layout = "no annotations found"
-    if folder is not None:
-        if not folder.is_dir():
-            raise ConfigError(f"--labels {folder}: no such folder")
-        sets = [folder / name for name in _PARTITION_FOLDERS if (folder / name).is_dir()]
-        for subfolder in sets:
-            for file in sorted(subfolder.glob("*.txt")):
-                files[_id(file.stem)] = file
-                partitions[_id(file.stem)] = _PARTITION_FOLDERS[subfolder.name], folder
-        if sets:
-            layout = f"Aff-Wild2 annotations in {folder}"
-        else:
-            candidates = sorted([*folder.rglob("*.csv"), *folder.rglob("*.txt")])
-            files = {_relative_id(file, folder): file for file in candidates}
-            layout = f"annotations in {folder}"
-    split_file = _split(base, split)
-    if split or split_file.exists():
-        for item, partition in read_split_file(split_file).items():
-            partitions[_id(item)] = partition, split_file
-        layout += f", partitions from {split_file}"
-    return {
-        item: _annotation(files.get(item), folder, *partitions.get(item, (None, None)))
-        for item in sorted({*files, *partitions})
-    }, layout
-
-
-def _annotation(
-    file: Path | None, folder: Path | None, partition: str | None, split: Path | None
-) -> Annotation:
-    return Annotation(
-        file,
-        partition,
-        str(folder.resolve()) if file and folder else "",
-        str(split.resolve()) if split and partition else "",
-    )
-
-
-def _split(base: Path, split: Path | None) -> Path:
-    return split or base / "split.csv"
-
-
-def _default_labels(base: Path, places: Sequence[str]) -> Path | None:
-    """The one annotation folder in `base`, or in folders of it that match the places, if any."""
-    found = [
-        path
-        for pattern in places
-        for name in _ANNOTATION_ROOTS
-        for path in base.glob(pattern + name)
-        if any((path / folder).is_dir() for folder in _PARTITION_FOLDERS)
-    ]
-    if len(found) > 1:
-        listed = ", ".join(str(path) for path in found)
-        raise ConfigError(f"{base} holds several annotation sets: {listed}; choose with --labels")
-    if found:
-        return found[0]
-    own = base / "labels"
-    return own if own.is_dir() else None

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 
 from ..cache.catalog import Catalog
 from ..cache.index import open_catalog
 from ..cache.layout import DTYPES, check_cache
+from ..cache.timeline import Timeline
+from .annotate import foresee_labels, read_times
 from .dataset import Dataset
 from .failures import Failure, passed_over, read_failures
 from .plan import length_of, plan
 from .runlog import LoggedRun, read_logs
 from .spec import EncoderSpec
-from .task import Settings, Task
+from .task import ItemLabels, Settings, Task
 
 
 @dataclass
@@ -51,6 +54,8 @@ class DryRun:
         nbytes: size of the rows that would be written, where their dimension is known.
         seconds: process seconds that it would take, None where no log tells.
         failures: why videos are passed over, by video.
+        labels: of each item, what would be in force of its annotation.
+        refused: item -> why its annotation would not be.
     """
 
     streams: list[StreamPlan]
@@ -59,6 +64,8 @@ class DryRun:
     nbytes: int
     seconds: float | None
     failures: dict[str, str]
+    labels: list[ItemLabels] = field(default_factory=list)
+    refused: dict[str, str] = field(default_factory=dict)
 
 
 def dry_run(dataset: Dataset, settings: Settings, *, retry_failed: bool) -> DryRun:
@@ -75,7 +82,25 @@ def dry_run(dataset: Dataset, settings: Settings, *, retry_failed: bool) -> DryR
     tasks = plan(dataset, settings, catalog)
     noted = {} if retry_failed else read_failures(root)
     given_up = passed_over(noted, tasks, settings)
-    return count(settings.specs, catalog, tasks, given_up, read_logs(root))
+    found = count(settings.specs, catalog, tasks, given_up, read_logs(root))
+    for task in tasks:
+        times = _times(task, root, catalog)
+        for subject in task.video.subjects:
+            label, why = foresee_labels(subject.id, dataset, catalog, times)
+            found.labels.append(label)
+            if why:
+                found.refused[subject.id] = why
+    return found
+
+
+def _times(task: Task, root: Path, catalog: Catalog) -> tuple[Timeline, float] | None:
+    """Times of a video's frames as stored, else about as its file announces them."""
+    if not task.timeline:
+        return read_times(root, catalog, task.video.id)
+    duration, rows = length_of(task, catalog)
+    if not rows or not duration:
+        return None
+    return Timeline(np.arange(rows) * duration / rows, rows / duration), 0.0
 
 
 def count(

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from ..cache.index import open_catalog
 from ..cache.layout import MARKER
-from .annotate import find_disappeared
+from .annotate import find_disappeared, readings_before
+from .annotations.reading import Reading
 from .dataset import Dataset, find_dataset
 from .options import choose_options
 from .plan import Part, sensible_jobs, take_part
 from .prepare import make_settings
-from .task import Outcome, Settings
+from .task import ItemLabels, Outcome, Settings
 
 if TYPE_CHECKING:
     from .attempts import Policy
@@ -31,6 +31,7 @@ class Extraction:
         rows: frames extracted.
         shards: shards written.
         problems: outcomes of videos that could not be used, wholly or in part.
+        labels: what the cache holds of the annotation of each item so far.
     """
 
     videos: int = 0
@@ -39,6 +40,7 @@ class Extraction:
     rows: int = 0
     shards: int = 0
     problems: list[Outcome] = field(default_factory=list)
+    labels: list[ItemLabels] = field(default_factory=list)
 
     @property
     def usable(self) -> int:
@@ -48,6 +50,7 @@ class Extraction:
     def add(self, outcome: Outcome) -> None:
         """Count one more video."""
         self.videos += 1
+        self.labels += outcome.labels
         self.complete += outcome.status == "complete"
         if outcome.status == "extracted":
             self.extracted += 1
@@ -113,82 +116,63 @@ class Job:
         return extraction
 
 
-@dataclass(frozen=True)
-class JobOptions:
-    """What a user asks for beside videos and cache.
-
-    Attributes:
-        streams: names of encoders, also as one string with commas; None takes those of `config`,
-            or the embedded default.
-        config: TOML file of named streams.
-        faces: "detect", "frame", or the folder of face crops.
-        labels: folder of annotations; None looks beside the videos.
-        split: file of `video,partition` rows; None looks beside the videos.
-        ids: whether videos are named by file name or by path.
-        video_stream: index in the container, None for the default one.
-        audio_stream: likewise.
-        dtype: stored precision of all streams; None leaves the file's, or float16.
-        precision: of computing: "float32", "bfloat16" or "auto".
-        device: "auto", "cpu", "cuda" or "cuda:N".
-        jobs: processes; None takes as many as the length of the videos is worth.
-        partition: "I/N" takes part I of N.
-        scheduler: address of a Dask scheduler whose workers extract.
-    """
-
-    streams: str | Iterable[str] | None = None
-    config: str | PathLike[str] | None = None
-    faces: str | PathLike[str] = "detect"
-    labels: str | PathLike[str] | None = None
-    split: str | PathLike[str] | None = None
-    ids: Literal["stem", "path"] = "stem"
-    video_stream: int | None = None
-    audio_stream: int | None = None
-    dtype: str | None = None
-    precision: str = "auto"
-    device: str = "auto"
-    jobs: int | None = None
-    partition: str | None = None
-    scheduler: str | None = None
-
-
-def make_job(videos: Path, cache: Path, asked: JobOptions) -> Job:
+def make_job(
+    videos: Path,
+    cache: Path,
+    *,
+    streams: str | None = None,
+    config: Path | None = None,
+    faces: str = "detect",
+    labels: Path | None = None,
+    split: Path | None = None,
+    reading: Reading | None = None,
+    ids: Literal["stem", "path"] = "stem",
+    video_stream: int | None = None,
+    audio_stream: int | None = None,
+    dtype: str | None = None,
+    precision: str = "auto",
+    device: str = "auto",
+    jobs: int | None = None,
+    partition: str | None = None,
+    scheduler: str | None = None,
+) -> Job:
     """Find the videos and work out the streams; loads no network.
+
+    Arguments as in `vapipe.extract_features`; streams with commas.
 
     Raises:
         ConfigError: unknown streams or options, no such folder or device.
         MediaError: there is no such folder or video.
         WeightsError: weights are missing or wrong.
     """
-    part = Part.parse(asked.partition) if asked.partition else None
-    streams = asked.streams
-    names = streams if streams is None or isinstance(streams, str) else ",".join(streams)
-    options = choose_options(names, asked.dtype, _path(asked.config))
+    part = Part.parse(partition) if partition else None
+    options = choose_options(streams, dtype, config)
+    catalog = open_catalog(cache) if (cache / MARKER).exists() else None
     dataset = find_dataset(
         videos,
-        labels=_path(asked.labels),
-        split=_path(asked.split),
-        ids=asked.ids,
+        labels=labels,
+        split=split,
+        ids=ids,
+        reading=reading,
+        before=readings_before(catalog) if catalog else None,
     )
     disappeared: tuple[str, ...] = ()
-    if videos.is_dir() and (cache / MARKER).exists() and (part is None or part.number == 1):
-        disappeared = tuple(find_disappeared(dataset, open_catalog(cache)).lines())
+    if videos.is_dir() and catalog and (part is None or part.number == 1):
+        disappeared = tuple(find_disappeared(dataset, catalog).lines())
     found = len(dataset.videos)
     if part:
         dataset = take_part(dataset, part)
     settings = make_settings(
         cache,
         options,
-        faces=str(asked.faces),
-        device=asked.device,
-        precision=asked.precision,
-        elsewhere=asked.scheduler is not None,
-        video_stream=asked.video_stream,
-        audio_stream=asked.audio_stream,
+        faces=faces,
+        device=device,
+        precision=precision,
+        elsewhere=scheduler is not None,
+        video_stream=video_stream,
+        audio_stream=audio_stream,
     )
-    jobs = 1 if asked.scheduler is not None else asked.jobs
+    if scheduler is not None:
+        jobs = 1
     jobs = jobs or sensible_jobs(dataset.videos, settings.device, settings.specs)
-    return Job(dataset, settings, jobs, options.reason, part, found, asked.scheduler, disappeared)
-
-
-def _path(path: str | PathLike[str] | None) -> Path | None:
-    return None if path is None else Path(path)
+    return Job(dataset, settings, jobs, options.reason, part, found, scheduler, disappeared)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Literal
 
 from .dataset import Video
 from .spec import EncoderSpec
@@ -73,6 +74,30 @@ class Task:
 
 
 @dataclass(frozen=True)
+class ItemLabels:
+    """What the cache holds of an item's annotation once a run has looked at it.
+
+    Attributes:
+        item: its id.
+        partition: "train", "validation" or "test", None where nothing names it.
+        facts: how it was annotated, see `Labels.facts`; empty where it is not.
+        kept: where labels or partition came from that stay although nobody looked there.
+        change: what the run did to its labels.
+    """
+
+    item: str
+    partition: str | None
+    facts: Mapping[str, Any]
+    kept: str = ""
+    change: Literal["", "taken", "removed", "refused"] = ""
+
+    @property
+    def annotated(self) -> int:
+        """Number of frames with a value."""
+        return int(self.facts.get("annotated", 0))
+
+
+@dataclass(frozen=True)
 class Outcome:
     """How a video went.
 
@@ -90,6 +115,7 @@ class Outcome:
         units: shards written.
         seconds: wall time.
         peak: resident bytes of the process at most so far.
+        labels: of each subject, what the cache holds of its annotation now.
     """
 
     video: str
@@ -103,3 +129,4 @@ class Outcome:
     units: int = 0
     seconds: float = 0.0
     peak: int = 0
+    labels: tuple[ItemLabels, ...] = ()

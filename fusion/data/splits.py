@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
-from ...cache.labels import read_split_file
+from ...cache.labels import read_split_file, read_subject_file
 from ...cache.store import FeatureStore
 from ...errors import ConfigError
 from ..config import TARGETS, FitConfig
@@ -88,20 +87,12 @@ def subjects_of(store: FeatureStore, videos: Sequence[str], path: str) -> dict[s
     """Who is seen in each video: from a `video,subject` file, or else one subject per video file.
 
     Raises:
-        ConfigError: the file cannot be read, is wrong, or leaves videos out.
+        LabelError: the file cannot be read, or has no such columns.
+        ConfigError: it leaves videos out.
     """
     if not path:
         return {video: store.source(video)["sha256"] for video in videos}
-    try:
-        with Path(path).open(encoding="utf-8-sig", newline="") as handle:
-            rows = [row for row in csv.reader(handle, skipinitialspace=True) if row]
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"cannot read the subjects {path}: {error}") from error
-    if not rows or rows[0] != ["video", "subject"] or any(len(row) != 2 for row in rows):
-        raise ConfigError(
-            f"{path}: a subject file begins with the line `video,subject` and has such rows"
-        )
-    subjects = {video.strip(): subject.strip() for video, subject in rows[1:]}
+    subjects = read_subject_file(Path(path))
     lacking = [video for video in videos if video not in subjects]
     if lacking:
         raise ConfigError(

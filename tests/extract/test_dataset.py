@@ -38,7 +38,7 @@ def test_the_aff_wild2_layout(tmp_path, folder):
         "v1": "train",
         "v2": "validation",
     }
-    assert dataset.annotations["v1"].file == tmp_path / folder / "Train_Set/v1.txt"
+    assert dataset.annotations["v1"].parts[0].path == tmp_path / folder / "Train_Set/v1.txt"
     assert "Aff-Wild2" in dataset.layout
     assert dataset.problems == ()
 
@@ -68,7 +68,7 @@ def test_own_data_with_labels_and_split(tmp_path):
     touch(tmp_path, "a.mp4", "b.mp4", "labels/a.csv")
     (tmp_path / "split.csv").write_text("video,partition\na,train\nb,test\n")
     dataset = find_dataset(tmp_path)
-    assert dataset.annotations["a"].file == tmp_path / "labels/a.csv"
+    assert dataset.annotations["a"].parts[0].path == tmp_path / "labels/a.csv"
     assert {item: a.partition for item, a in dataset.annotations.items()} == {
         "a": "train",
         "b": "test",

@@ -11,6 +11,7 @@ import vapipe
 ROOT = Path(vapipe.__file__).parent
 STAGE = ROOT / "extract"
 MAY_IMPORT = {
+    "annotations": set(),
     "media": set(),
     "networks": set(),
     "weights": {"networks"},

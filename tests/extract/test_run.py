@@ -209,7 +209,7 @@ def test_wrong_labels_are_a_problem_of_their_video_only(videos, tmp_path):
     (folder / "labels/clip0.csv").write_text("arousal,valence\n0,0\n")
     (folder / "labels/clip1.csv").write_text("valence,arousal\n" + "0,0\n" * 999)
     outcomes = run(folder, tmp_path / "cache")
-    assert "line 1 is `arousal,valence`" in outcomes["clip0"].problems[0]
+    assert "1 annotated rows for a video of" in outcomes["clip0"].problems[0]
     assert f"999 annotated rows for a video of {ROWS + 1} frames" in outcomes["clip1"].problems[0]
     assert outcomes["clip2"].problems == ()
     assert FeatureStore.open(tmp_path / "cache").has("clip0", "onet")

@@ -102,16 +102,16 @@ def test_subjects_are_kept_apart(store, tmp_path):
     ("text", "message"),
     [
         ("v000,a\n", "begins with the line `video,subject`"),
-        ("video,subject\nv000,a,b\n", "and has such rows"),
+        ("video,subject\nv000,a,b\n", "line 2 is `v000,a,b`"),
         ("video,subject\nv000,a\n", "names no subject for 8 of 9 annotated videos: v001, v002"),
     ],
 )
 def test_subject_files_that_do_not_fit_are_refused(store, tmp_path, text, message):
     path = tmp_path / "subjects.csv"
     path.write_text(text)
-    with pytest.raises(ConfigError, match=message):
+    with pytest.raises((ConfigError, LabelError), match=message):
         split(store, config(split="k-fold", subjects=str(path)))
-    with pytest.raises(ConfigError, match="cannot read the subjects"):
+    with pytest.raises(LabelError, match="cannot read the list of subjects"):
         split(store, config(split="k-fold", subjects=str(tmp_path / "none.csv")))
 
 

@@ -40,7 +40,7 @@ def made(tmp_path_factory):
         _copy(names[0], "interviews/interview01.mp4", "interviews/interview02.mkv")
         _copy(names[0], "interviews/more/interview03.mov")
         annotation = Path("aff-wild2/VA_Estimation_Challenge/Train_Set") / f"{paths[0].stem}.txt"
-        _copy(annotation, *(f"interviews/labels/interview0{number}.csv" for number in (2, 3)))
+        _copy(annotation, *(f"interviews/labels/interview0{number}.csv" for number in (1, 2, 3)))
         rows = [f"{paths[-1].stem}/{frame:05d}.jpg,0,0\n" for frame in range(1, 21)]
         Path("sample.txt").write_text("image_location,valence,arousal\n" + "".join(rows))
     return folder

@@ -1,0 +1,1 @@
+"""Annotations as people have them: which files are whose, what they say, brought to the frames."""

@@ -1,0 +1,379 @@
+"""Which annotation files, and which partition, belong to each item of a data set."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+
+from ...cache.labels import partition_of, read_split_file
+from ...cache.tables import read_table
+from ...errors import ConfigError, LabelError, ScaleError, UnlabelledError
+from .match import SIDES, Match, Matcher
+from .places import table_files
+from .reading import Reading
+from .samples import Key, Samples, take_samples
+
+
+@dataclass(frozen=True)
+class Part:
+    """A file, or its rows, that annotates an item.
+
+    Attributes:
+        path: the file.
+        target: what is annotated, where folder or name tell.
+        annotator: by whom, likewise.
+        owner: which rows, of a file of many items: those of this name; None for all.
+    """
+
+    path: Path
+    target: str = ""
+    annotator: str = ""
+    owner: str | None = None
+
+
+@dataclass(frozen=True)
+class Annotation:
+    """What annotates an item and which partition it belongs to, as far as known.
+
+    Attributes:
+        parts: its files; one for all targets, or several for targets or annotators.
+        partition: "train", "validation" or "test".
+        folder: the folder of annotations that the files are of, as an absolute path.
+        split: the same of what named the partition: a folder of annotations, or a split file.
+        problem: why the files cannot be used together; empty where they can.
+    """
+
+    parts: tuple[Part, ...] = ()
+    partition: str | None = None
+    folder: str = ""
+    split: str = ""
+    problem: str = ""
+
+
+class Reader:
+    """Reads parts of annotations; every file once.
+
+    Attributes:
+        reading: what the user says of the files.
+        parts: of all items, where they are known; they show the scale before one is read.
+    """
+
+    def __init__(self, reading: Reading) -> None:
+        self.reading = reading
+        self.parts: Sequence[Part] = ()
+        self._read: dict[tuple[Path, str], dict[str, Samples] | LabelError] = {}
+
+    def items(self, path: Path, target: str = "") -> dict[str, Samples]:
+        """What a file says, by the items that it names; "" for a file that names none.
+
+        Raises:
+            LabelError: it cannot be read.
+        """
+        key = path, target
+        if key not in self._read:
+            try:
+                self._read[key] = take_samples(read_table(path), self.reading, target)
+            except LabelError as error:
+                self._read[key] = error
+        found = self._read[key]
+        if isinstance(found, LabelError):
+            raise found
+        return found
+
+    def _doubt_scale(self) -> None:
+        """Where most files are on another scale, doubt those, too, that could be on the usual."""
+        parts, self.parts = self.parts, ()
+        if self.reading.scale:
+            return
+        fine, strange = [], []
+        for part in parts:
+            try:
+                self.items(part.path, part.target)
+            except ScaleError as error:
+                strange.append(error)
+            except LabelError:
+                continue
+            else:
+                fine.append((part.path, part.target))
+        if len(strange) > len(fine):
+            for path, target in fine:
+                self._read[path, target] = ScaleError(
+                    f"{path}: {len(strange)} of {len(strange) + len(fine)} annotations are on "
+                    f"another scale than -1 to 1, and so may be this one. {strange[0]}"
+                )
+
+    def samples(self, part: Part) -> Samples:
+        """What a part says.
+
+        Raises:
+            LabelError: it cannot be read, or its rows are of several items.
+        """
+        if self.parts:
+            self._doubt_scale()
+        found = self.items(part.path, part.target)
+        if part.owner is not None:
+            return found[part.owner]
+        if len(found) > 1:
+            raise LabelError(
+                f"{part.path}: its rows are of {len(found)} items ({', '.join(list(found)[:3])}); "
+                "call the file after none of them, or leave the column out: --columns -,..."
+            )
+        return next(iter(found.values()))
+
+    def keys(self, part: Part) -> set[Key]:
+        """Targets and annotators of a part, as far as file, name and folder tell."""
+        return {(t, name or part.annotator) for t, name in self.samples(part).values}
+
+
+@dataclass
+class Found:
+    """What was found.
+
+    Attributes:
+        annotations: item -> annotation.
+        problems: (path or item, reason) of annotations that cannot be used.
+        unused: (path, reason) of files that are no annotations of these videos.
+        layout: in words, where the annotations came from.
+    """
+
+    annotations: dict[str, Annotation]
+    problems: list[tuple[str, str]]
+    unused: list[tuple[str, str]]
+    layout: str
+
+
+@dataclass
+class _Item:
+    parts: list[Part] = field(default_factory=list)
+    partitions: dict[str, str] = field(default_factory=dict)  # partition -> who says so
+
+
+def find_annotations(
+    base: Path,
+    folder: Path | None,
+    split: Path | None,
+    videos: Mapping[str, Path],
+    reader: Reader,
+    *,
+    alone: bool = False,
+) -> Found:
+    """Find what annotates the items of videos.
+
+    Args:
+        base: the folder of videos.
+        folder: the folder of annotations, or one file of them; None for none.
+        split: a split file that the user names, before which folders do not count.
+        videos: id -> path.
+        reader: of the files.
+        alone: whether annotations of other videos are expected beside these.
+
+    Raises:
+        ConfigError: no such folder.
+        LabelError: the split file is wrong.
+    """
+    search = _Search(folder, videos, reader)
+    if folder is not None:
+        search.run(beside=folder == base, strangers=not alone)
+    split_file = split or base / "split.csv"
+    named: dict[str, str] = {}
+    layout = search.layout
+    if split or split_file.exists():
+        named = {
+            search.matcher.item(name) or name: part
+            for name, part in read_split_file(split_file).items()
+        }
+        layout += f", partitions from {split_file}"
+    annotations = {}
+    for item in sorted({*search.items, *named}):
+        own = search.items.get(item, _Item())
+        annotations[item] = _settle(item, own, folder, search, named.get(item), split_file, split)
+    known = {*videos, *(f"{video}_{side}" for video in videos for side in SIDES)}
+    strangers = [item for item in named if item not in known]
+    if strangers:
+        shown = ", ".join(strangers[:3])
+        search.unused.append(
+            (str(split_file), f"{len(strangers)} item(s) that are no video here ({shown})")
+        )
+    return Found(
+        {item: each for item, each in annotations.items() if item in known},
+        [] if alone else search.problems,
+        [] if alone else search.unused,
+        layout,
+    )
+
+
+class _Search:
+    """Looks through a folder of annotations."""
+
+    def __init__(self, folder: Path | None, videos: Mapping[str, Path], reader: Reader) -> None:
+        self.folder, self.videos, self.reader = folder, videos, reader
+        self.matcher = Matcher(videos, reader.reading)
+        self.items: dict[str, _Item] = defaultdict(_Item)
+        self.problems: list[tuple[str, str]] = []
+        self.unused: list[tuple[str, str]] = []
+        self.layout = "no annotations found"
+
+    @cached_property
+    def prefixed(self) -> bool:
+        """Whether all videos are called after their partition, as those of AVEC: `train_1`."""
+        return all(partition_of(video.partition("_")[0]) for video in self.videos)
+
+    def run(self, *, beside: bool, strangers: bool) -> None:
+        """Match every file.
+
+        Args:
+            beside: only those called like the video that they lie beside.
+            strangers: also those that are called like no item.
+        """
+        assert self.folder is not None
+        root = self.folder.parent if self.folder.is_file() else self.folder
+        files = [self.folder] if self.folder.is_file() else table_files(self.folder)
+        others: list[tuple[Path, Match]] = []
+        for path in files:
+            relative = path.relative_to(root)
+            folders = [_composed(part) for part in relative.parts[:-1]]
+            match = self.matcher.match(root.name, folders, _composed(path.stem))
+            if beside and (path.stem.startswith("split") or not self._lies_beside(path, match)):
+                continue
+            if match.item and (not match.unknown or self.reader.reading.annotators):
+                self._add(match.item, match, Part(path, match.target, match.annotator))
+            else:
+                others.append((path, match))
+        for path, match in others if strangers else ():
+            self._divide(path, match)
+        aff = any(each.partitions for each in self.items.values()) or root.name.lower() in (
+            "va_set",
+            "va_estimation_challenge",
+        )
+        self.layout = f"{'Aff-Wild2 ' if aff else ''}annotations in {self.folder}"
+
+    def _lies_beside(self, path: Path, match: Match) -> bool:
+        return bool(match.item) and any(
+            path.parent == video.parent and match.item.startswith(name)
+            for name, video in self.videos.items()
+        )
+
+    def _add(self, item: str, match: Match, part: Part) -> None:
+        own = self.items[item]
+        own.parts.append(part)
+        if match.partition:
+            own.partitions.setdefault(match.partition, str(part.path))
+
+    def _divide(self, path: Path, match: Match) -> None:
+        """A file that is called like no item may name items in its rows."""
+        name = str(path)
+        try:
+            items = self.reader.items(path, match.target)
+        except UnlabelledError as error:
+            self.unused.append((name, str(error).removeprefix(f"{path}: ")))
+            return
+        except LabelError as error:
+            why = f"it is called like no video; {str(error).removeprefix(f'{path}: ')}"
+            self.unused.append((name, why))
+            return
+        owned = {owner: self._owner(owner) for owner in items if owner}
+        if any(owned.values()):
+            for owner, item in owned.items():
+                if item:
+                    self._add(item, match, Part(path, match.target, "", owner))
+            lacking = [owner for owner, item in owned.items() if not item]
+            if lacking:
+                shown = ", ".join(lacking[:3])
+                self.unused.append((name, f"rows of {len(lacking)} other videos ({shown})"))
+            return
+        if match.item:
+            why = (
+                f"annotation of {match.item}, but what is `{match.unknown}`? Where it is an "
+                "annotator: --annotators mean"
+            )
+            self.problems.append((name, why))
+            return
+        self.problems.append((_composed(path.stem), f"annotation {path} has no video"))
+
+    def _owner(self, name: str) -> str:
+        """The item of rows: called so, or like the end of their path, or its beginning."""
+        parts = name.split("/")
+        ends = ["/".join(parts[start:]) for start in range(len(parts))]
+        ends += ["_".join(parts), parts[0]]
+        return next((item for item in map(self.matcher.item, ends) if item), "")
+
+
+def _settle(
+    item: str,
+    own: _Item,
+    folder: Path | None,
+    search: _Search,
+    named: str | None,
+    split_file: Path,
+    split: Path | None,
+) -> Annotation:
+    """The annotation of an item from what was found of it."""
+    parts, problem = _alternatives(own.parts, search)
+    where = str(folder.resolve()) if parts and folder else ""
+    if named is None and len(own.partitions) == 0 and search.prefixed and parts:
+        own.partitions[partition_of(item.partition("_")[0]) or ""] = item
+    if named is not None and split is None and own.partitions and named not in own.partitions:
+        own.partitions[named] = str(split_file)
+    partition = named or next(iter(own.partitions), None)
+    if len(own.partitions) > 1 and (named is None or split is None):
+        said = " and ".join(f"{part} ({who})" for part, who in own.partitions.items())
+        problem = f"it is in two partitions, {said}; remove one"
+        partition = None
+    origin = split_file if named else folder
+    return Annotation(
+        parts, partition, where, str(origin.resolve()) if partition and origin else "", problem
+    )
+
+
+def _alternatives(parts: list[Part], search: _Search) -> tuple[tuple[Part, ...], str]:
+    """The parts that annotate an item together, and why they cannot."""
+    if len(parts) < 2:
+        return tuple(parts), ""
+    readable: dict[Part, set[Key]] = {}
+    broken: list[tuple[Part, str]] = []
+    for part in parts:
+        try:
+            readable[part] = search.reader.keys(part)
+        except UnlabelledError as error:
+            search.unused.append((str(part.path), str(error).removeprefix(f"{part.path}: ")))
+        except LabelError as error:
+            if part.target:
+                return tuple(parts), str(error)
+            broken.append((part, str(error)))
+    for part, why in broken if readable else ():  # a transcript, say
+        search.unused.append((str(part.path), why.removeprefix(f"{part.path}: ")))
+    if broken and not readable:
+        return tuple(parts), broken[0][1]
+    if not readable:  # then the first says what is wrong with it
+        search.unused = [each for each in search.unused if each[0] != str(parts[0].path)]
+        return tuple(parts[:1]), ""
+    own = list(readable)
+    if search.reader.reading.annotators:
+        return tuple(own), ""
+    for i, part in enumerate(own):
+        for other in own[:i]:
+            alike = {target for target, _ in readable[part]} & {t for t, _ in readable[other]}
+            if alike:
+                return tuple(own), (
+                    f"two files annotate {', '.join(sorted(alike))}: {other.path} and {part.path}. "
+                    "Remove one; or if they are of two annotators: --annotators mean (or ewe)"
+                )
+    return tuple(own), ""
+
+
+def _composed(name: str) -> str:
+    return unicodedata.normalize("NFC", name)
+
+
+def require_folder(folder: Path) -> None:
+    """Check a folder (or file) of annotations that the user names.
+
+    Raises:
+        ConfigError: there is none.
+    """
+    if not folder.exists():
+        raise ConfigError(f"--labels {folder}: no such folder or file")
