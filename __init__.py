@@ -4,10 +4,30 @@ import os
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .api import evaluate, extract_features, fit, open_cache, predict, report
+    from .api import (
+        evaluate,
+        extract_features,
+        fit,
+        open_cache,
+        predict,
+        report,
+        robustness,
+        submit,
+        sweep,
+    )
 
 __version__ = "0.1.0"
-__all__ = ["evaluate", "extract_features", "fit", "open_cache", "predict", "report"]
+__all__ = [
+    "evaluate",
+    "extract_features",
+    "fit",
+    "open_cache",
+    "predict",
+    "report",
+    "robustness",
+    "submit",
+    "sweep",
+]
 
 # Threads of torch that wait for each other sleep instead of spinning: on a machine that other
 # processes use too, spinning made small networks up to twenty times slower. Read when torch loads.

@@ -1,53 +1,42 @@
-"""The six functions of `import vapipe`: both stages as a notebook uses them, and the commands."""
+"""The functions of `import vapipe`: both stages as a notebook uses them, and the commands."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .cache.store import FeatureStore
-    from .extract.annotations.reading import Reading
     from .extract.attempts import Policy
     from .extract.job import Extraction, Job
     from .extract.task import Outcome
     from .fusion.config import FitConfig
+    from .fusion.data.plan import Plan
     from .fusion.evaluation.corruption import Corruption
+    from .fusion.evaluation.robustness import Curve
     from .fusion.evaluation.scoring import Evaluation
+    from .fusion.evaluation.submission import Submission
+    from .fusion.papers.campaign import Sweep
     from .fusion.training.fit import FitResult
     from .fusion.training.trainer import Epoch
     from .prediction import Predictions
     from .reports.run_report import WrittenReport
 
 AnyPath = str | PathLike[str]
-CACHE = "vapipe-cache"
+CACHE = "./vapipe-cache"
 
 
 def extract_features(
     videos: AnyPath,
     *,
     cache: AnyPath = CACHE,
-    streams: str | Iterable[str] | None = None,
-    config: AnyPath | None = None,
-    faces: AnyPath = "detect",
-    labels: AnyPath | None = None,
-    split: AnyPath | None = None,
-    reading: Reading | None = None,
-    ids: Literal["stem", "path"] = "stem",
-    video_stream: int | None = None,
-    audio_stream: int | None = None,
-    dtype: str | None = None,
-    precision: str = "auto",
-    device: str = "auto",
-    jobs: int | None = None,
-    partition: str | None = None,
-    scheduler: str | None = None,
     policy: Policy | None = None,
     warn: Callable[[str], None] = lambda message: None,
     started: Callable[[Job], None] = lambda job: None,
     progress: Callable[[Outcome], None] = lambda outcome: None,
+    **options: Any,
 ) -> Extraction:
     """Compute what is missing of frame-aligned features of videos, into the cache.
 
@@ -57,29 +46,12 @@ def extract_features(
     Args:
         videos: a folder, searched below, or one file.
         cache: the cache folder; need not be there yet.
-        streams: names of encoders, also as one string with commas; None takes those of `config`,
-            or the embedded default.
-        config: TOML file of named streams.
-        faces: "detect", "frame", or the folder of face crops.
-        labels: folder of annotations; None looks beside the videos.
-        split: file of `video,partition` rows; None looks beside the videos.
-        reading: scale, rate, delay ... of the annotations; None reads them as they say.
-        ids: whether videos are named by file name or by path.
-        video_stream: index in the container, None for the default one.
-        audio_stream: likewise.
-        dtype: stored precision of all streams; None leaves the file's, or float16.
-        precision: of computing: "float32", "bfloat16" or "auto".
-        device: "auto", "cpu", "cuda" or "cuda:N".
-        jobs: processes; None takes as many as the length of the videos is worth.
-        partition: "I/N" takes part I of N.
-        scheduler: address of a Dask scheduler whose workers extract.
         policy: how failures are met; None is `Policy()`.
         warn: told what is odd about the streams.
         started: told what will be done, before the first video.
         progress: told of every video.
-
-    Returns:
-        Counts, and the videos that could not be used.
+        **options: of `extract.job.JobOptions`, such as streams="onet,logmel", config, faces,
+            labels, split, device, jobs or scheduler.
 
     Raises:
         ConfigError: unknown streams or options, no such folder or device.
@@ -88,27 +60,9 @@ def extract_features(
         CacheError: the cache cannot be used.
         StoppedError: the disk is full, or too many videos failed.
     """
-    from .extract.job import make_job
+    from .extract.job import JobOptions, make_job
 
-    job = make_job(
-        Path(videos),
-        Path(cache),
-        streams=streams if streams is None or isinstance(streams, str) else ",".join(streams),
-        config=_path(config),
-        faces=str(faces),
-        labels=_path(labels),
-        split=_path(split),
-        reading=reading,
-        ids=ids,
-        video_stream=video_stream,
-        audio_stream=audio_stream,
-        dtype=dtype,
-        precision=precision,
-        device=device,
-        jobs=jobs,
-        partition=partition,
-        scheduler=scheduler,
-    )
+    job = make_job(Path(videos), Path(cache), JobOptions(**options))
     started(job)
     return job.run(policy, warn=warn, progress=progress)
 
@@ -129,6 +83,8 @@ def fit(
     *,
     config: FitConfig | AnyPath | None = None,
     run: AnyPath | None = None,
+    resume: AnyPath | None = None,
+    started: Callable[[Plan], None] | None = None,
     progress: Callable[[Epoch], None] | None = None,
     tensorboard: bool = False,
     **options: Any,
@@ -139,23 +95,43 @@ def fit(
         cache: with annotated training and validation videos.
         config: options, or a TOML or JSON file of them; None is the defaults.
         run: folder of the run; None takes the next free `vapipe-runs/<head>-<n>`.
+        resume: folder of an interrupted run that is gone on with, to the same numbers.
+        started: told what will be trained, before it is.
         progress: told of every epoch.
         tensorboard: whether to write TensorBoard events into the run, too.
         **options: of `FitConfig`, such as head="grjca"; they win over `config`.
 
     Raises:
-        ConfigError: the options do not fit the cache, or the folder is in use.
-        Stopped: in place of KeyboardInterrupt; `fusion.resume` goes on.
+        ArgumentsError: `resume` beside `run` or `config`.
+        ConfigError: options that do nothing, or do not fit the cache; a folder in use.
+        Stopped: in place of KeyboardInterrupt; `resume` goes on with its `folder`.
     """
-    from .fusion.config import FitConfig
-    from .fusion.training.fit import fit as train
+    from .errors import ArgumentsError
+    from .fusion.acting import choose_config
+    from .fusion.runs.folder import read_unfinished
+    from .fusion.training import fit as training
 
-    if config is None:
-        config = FitConfig()
-    elif not isinstance(config, FitConfig):
-        config = FitConfig.load(Path(config))
-    return train(
-        _store(cache), config.changed(options), _path(run), progress, tensorboard=tensorboard
+    if resume is None:
+        given = Path(config) if isinstance(config, (str, PathLike)) else config
+        chosen, named = choose_config(given, options)
+        return training.fit(
+            _store(cache),
+            chosen,
+            _path(run),
+            progress,
+            named=named,
+            started=started,
+            tensorboard=tensorboard,
+        )
+    if run is not None or config is not None:
+        raise ArgumentsError("resume names the run and its configuration: leave run and config out")
+    return training.resume(
+        _store(cache),
+        Path(resume),
+        read_unfinished(Path(resume)).changed(options),
+        progress,
+        started=started,
+        tensorboard=tensorboard,
     )
 
 
@@ -167,9 +143,11 @@ def evaluate(
     ensemble: str | None = None,
     smoothing: float = 0.0,
     corruption: Corruption | None = None,
+    out: AnyPath | None = None,
+    gates: bool = False,
     device: str = "auto",
 ) -> Evaluation | dict[str, Evaluation]:
-    """Compare the predictions of a run, or of several, with the annotation, frame by frame.
+    """Compare the predictions of a run with the annotation, frame by frame; of several by name.
 
     Args:
         runs: a run folder, or several.
@@ -178,10 +156,9 @@ def evaluate(
         ensemble: mean, ccc, best or fitted: the runs as one, too.
         smoothing: seconds of a centred moving average over the predictions.
         corruption: damage to what the runs are fed.
+        out: folder for predictions and measures; None writes none.
+        gates: whether to write the gates of the heads into the runs' folders.
         device: where to compute.
-
-    Returns:
-        The evaluation of the one run, or name -> evaluation.
 
     Raises:
         ConfigError: not a run, or the cache does not fit it.
@@ -198,8 +175,78 @@ def evaluate(
         ensemble=ensemble,
         smoothing=smoothing,
         corruption=corruption,
+        out=_path(out),
+        gates=gates,
     )
     return next(iter(results.values())) if one else results
+
+
+def robustness(
+    runs: AnyPath | Sequence[AnyPath],
+    damages: Sequence[str],
+    cache: AnyPath | FeatureStore = CACHE,
+    *,
+    seed: int = 0,
+    partition: str = "validation",
+    ensemble: str | None = None,
+    smoothing: float = 0.0,
+    device: str = "auto",
+) -> Iterator[Curve]:
+    """Evaluate runs under damage to what they are fed; the runs keep the points for reports.
+
+    Args:
+        runs: a run folder, or several.
+        damages: `KIND=SEVERITY,...` each, such as "drop-audio=0,0.5,1".
+        cache, partition, ensemble, smoothing, device: as in `evaluate`.
+        seed: of the damage.
+
+    Yields:
+        For each kind a list of (damage, name -> evaluation).
+    """
+    from .fusion.evaluation.predict import load_runs
+    from .fusion.evaluation.robustness import measure_curves
+
+    return measure_curves(
+        load_runs(_paths(runs), device),
+        _store(cache),
+        damages,
+        seed=seed,
+        partition=partition,
+        ensemble=ensemble,
+        smoothing=smoothing,
+    )
+
+
+def sweep(
+    cache: AnyPath | FeatureStore = CACHE,
+    *,
+    config: FitConfig | AnyPath | None = None,
+    out: AnyPath | None = None,
+    **asked: Any,
+) -> Sweep:
+    """Plan fits that are compared in tables: `.estimate()`, `.run()`, `.tabulate(results)`.
+
+    Finished fits in the folder are kept and interrupted ones go on.
+
+    Args:
+        cache: with annotated videos.
+        config: what all fits share: options, or a TOML or JSON file of them.
+        out: folder; None is `vapipe-sweep`, or `vapipe-papers/<paper>`.
+        **asked: `heads` ("grjca", "grjca:paper", "transformer:ctyunai"), `grid` (option -> values),
+            `folds` and `seeds` (numbers), `split` (None is aff-wild2 where folds are asked for and
+            nothing says a split), `changes` (option -> value, in every row), `baseline` (a row),
+            `per_fold` (a row for every fold), `devices`, `jobs` (fits at once); or `paper`, the
+            name of one whose tables are made.
+
+    Raises:
+        ArgumentsError: two that say the same, or something beside `paper`.
+        ConfigError: a fit that cannot be, two that would be the same, or an option that does
+            nothing.
+    """
+    from .fusion.papers.campaign import plan_campaign
+
+    given = Path(config) if isinstance(config, (str, PathLike)) else config
+    return plan_campaign(_store(cache), config=given, out=_path(out), **asked)
 
 
 def predict(
@@ -243,39 +290,70 @@ def predict(
     Raises:
         ConfigError: not a run, options that do not go together, or features that cannot be had.
     """
-    from .errors import ConfigError
+    from .errors import ArgumentsError
+    from .fusion.evaluation.predict import load_runs
     from .prediction import predict_cached, predict_clips
 
     files = _paths(clips)
-    own: Mapping[str, Any] = {
-        "faces": _path(faces),
-        "config": _path(config),
-        "video_stream": video_stream,
-        "audio_stream": audio_stream,
-    }
-    common: dict[str, Any] = {"ensemble": ensemble, "smoothing": smoothing, "device": device}
-    if not files:
-        given = [name for name, value in own.items() if value is not None]
-        if given:
-            raise ConfigError(f"{', '.join(given)}: these are for video files; name some")
-        return predict_cached(
-            _paths(runs),
-            Path(cache) if isinstance(cache, (str, PathLike)) else cache or Path(CACHE),
-            items=items,
-            partition=partition,
-            out=_path(out),
-            **common,
+    own: dict[str, Any] = {"faces": _path(faces), "config": _path(config)}
+    own |= {"video_stream": video_stream, "audio_stream": audio_stream}
+    if sum(map(bool, (files, items, partition))) > 1:
+        raise ArgumentsError(
+            "give INPUTS, or --video or --partition for items of the cache, not both"
         )
-    if items or partition:
-        raise ConfigError("name video files, or items or a partition of the cache, not both")
-    return predict_clips(
+    given = [name.replace("_", "-") for name, value in own.items() if value is not None]
+    if given and not files:
+        raise ArgumentsError(f"--{given[0]} is for video files: name them as INPUTS")
+    loaded = load_runs(_paths(runs), device)
+    common: dict[str, Any] = {"ensemble": ensemble, "smoothing": smoothing, "out": _path(out)}
+    if files:
+        root = cache if cache is None or isinstance(cache, (str, PathLike)) else cache.root
+        quiet = extract or (lambda job: job.run())
+        return predict_clips(loaded, files, quiet, cache=_path(root), **common, **own)
+    return predict_cached(
+        loaded, _store(cache or CACHE), items=items, partition=partition, **common
+    )
+
+
+def submit(
+    runs: AnyPath | Sequence[AnyPath],
+    sample: AnyPath,
+    out: AnyPath,
+    cache: AnyPath | FeatureStore = CACHE,
+    *,
+    pad: bool = False,
+    cut: bool = False,
+    ensemble: str = "mean",
+    smoothing: float = 0.0,
+    device: str = "auto",
+) -> Submission:
+    """Write the text file that a challenge takes; no annotation is needed.
+
+    Args:
+        runs: a run folder, or several that predict as one.
+        sample: the organisers' sample file: it says which rows, in which order.
+        out: a new file.
+        cache: with the items that the sample names.
+        pad: fill rows beyond a video's last frame (up to 5) with its last prediction.
+        cut: leave out frames (up to 5) beyond the sample's last row of a video.
+        ensemble, smoothing, device: as in `predict`.
+
+    Raises:
+        SubmissionError: the file exists, or sample and cache do not fit.
+        ConfigError: not a run, or the cache lacks its streams.
+    """
+    from .fusion.evaluation.submission import submit
+
+    return submit(
         _paths(runs),
-        files,
-        extract or (lambda job: job.run()),
-        cache=None if cache is None else _store_path(cache),
-        out=_path(out),
-        **common,
-        **own,
+        _store(cache),
+        Path(sample),
+        Path(out),
+        pad=pad,
+        cut=cut,
+        ensemble=ensemble,
+        smoothing=smoothing,
+        device=device,
     )
 
 
@@ -319,7 +397,3 @@ def _paths(paths: AnyPath | Sequence[AnyPath]) -> list[Path]:
 
 def _store(cache: AnyPath | FeatureStore) -> FeatureStore:
     return open_cache(cache) if isinstance(cache, (str, PathLike)) else cache
-
-
-def _store_path(cache: AnyPath | FeatureStore) -> Path:
-    return Path(cache) if isinstance(cache, (str, PathLike)) else cache.root

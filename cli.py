@@ -12,7 +12,7 @@ import click
 
 from . import __version__
 from .commands.cache import cache
-from .commands.console import ERROR
+from .commands.console import ERROR, USAGE
 from .commands.demo import demo
 from .commands.evaluate import evaluate
 from .commands.extract import extract, streams
@@ -27,7 +27,7 @@ from .commands.runs import runs
 from .commands.submit import submit
 from .commands.sweep import sweep
 from .commands.weights import weights
-from .errors import VapipeError
+from .errors import ArgumentsError, VapipeError
 from .plugins import VARIABLE, name_plugins
 
 
@@ -39,7 +39,7 @@ class _Program(click.Group):
             return super().invoke(ctx)
         except VapipeError as error:
             click.echo(f"error: {error}", err=True)
-            ctx.exit(ERROR)
+            ctx.exit(USAGE if isinstance(error, ArgumentsError) else ERROR)
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """In the order of use, not of the alphabet."""

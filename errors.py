@@ -69,6 +69,10 @@ class ConfigError(VapipeError):
     """Options that do not exist, do not fit together, or do not fit the data."""
 
 
+class ArgumentsError(ConfigError):
+    """Arguments of one command or function that exclude each other; exit code 2."""
+
+
 class RunError(ConfigError):
     """A run folder that is none, is not finished, is damaged, or does not fit what is asked."""
 

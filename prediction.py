@@ -20,7 +20,7 @@ from .extract.options import choose_options
 from .extract.plan import sensible_jobs
 from .extract.prepare import repeat_streams
 from .fusion.evaluation.ensemble import ensemble_weights, name_shares
-from .fusion.evaluation.predict import complete_items, load_runs, predict_items, unusable_items
+from .fusion.evaluation.predict import complete_items, predict_items, unusable_items
 from .fusion.evaluation.results import write_predictions
 from .fusion.runs.folder import Run, require_configs
 
@@ -64,7 +64,7 @@ class Predictions:
 
 
 def predict_clips(
-    runs: Sequence[Path],
+    runs: Mapping[str, Run],
     clips: Sequence[Path],
     extract: Extract,
     *,
@@ -72,7 +72,6 @@ def predict_clips(
     ensemble: str,
     smoothing: float,
     out: Path | None,
-    device: str,
     **sources: Any,
 ) -> Predictions:
     """Predict every frame of video files; arguments as in `api.predict`.
@@ -81,49 +80,45 @@ def predict_clips(
         ConfigError: the streams of the runs cannot be made here, names that clash with those of
             the cache, or no clip could be extracted.
     """
-    loaded = load_runs(runs, device)
-    weights = ensemble_weights(ensemble, {n: r.path for n, r in loaded.items()}, None, smoothing)
+    weights = ensemble_weights(ensemble, {n: r.path for n, r in runs.items()}, None, smoothing)
     dataset = _find_clips(clips, cache)
     with _folder(cache) as folder:
         problems = 0
-        for job in _repeat_jobs(loaded, dataset, folder, **sources):
+        for job in _repeat_jobs(runs, dataset, folder, **sources):
             extraction = extract(job)
             if not extraction.usable:
                 raise ConfigError("no video could be extracted, so there is nothing to predict")
             problems = max(problems, len(extraction.problems))
         store = FeatureStore.open(folder)
-        found, _ = complete_items(loaded, store)
+        found, _ = complete_items(runs, store)
         files = {s.id: video.path for video in dataset.videos for s in video.subjects}
         chosen = [item for item in found if item in files]
-        items = _predict(loaded, store, chosen, weights, smoothing, out, files)
-    return Predictions(items, name_shares(loaded, weights), {}, problems + len(dataset.problems))
+        items = _predict(runs, store, chosen, weights, smoothing, out, files)
+    return Predictions(items, name_shares(runs, weights), {}, problems + len(dataset.problems))
 
 
 def predict_cached(
-    runs: Sequence[Path],
-    cache: Path | FeatureStore,
+    runs: Mapping[str, Run],
+    store: FeatureStore,
     *,
     items: Sequence[str],
     partition: str | None,
     ensemble: str,
     smoothing: float,
     out: Path | None,
-    device: str,
 ) -> Predictions:
     """Predict every frame of items of a cache; arguments as in `api.predict`.
 
     Raises:
         ConfigError: the cache lacks the streams of the runs.
     """
-    loaded = load_runs(runs, device)
-    store = FeatureStore.open(cache) if isinstance(cache, Path) else cache
-    weights = ensemble_weights(ensemble, {n: r.path for n, r in loaded.items()}, store, smoothing)
+    weights = ensemble_weights(ensemble, {n: r.path for n, r in runs.items()}, store, smoothing)
     chosen = list(items)
     lacking: dict[str, list[str]] = {}
     if not chosen:
-        chosen, lacking = complete_items(loaded, store, partition)
-    predicted = _predict(loaded, store, chosen, weights, smoothing, out, {})
-    return Predictions(predicted, name_shares(loaded, weights), lacking, 0)
+        chosen, lacking = complete_items(runs, store, partition)
+    predicted = _predict(runs, store, chosen, weights, smoothing, out, {})
+    return Predictions(predicted, name_shares(runs, weights), lacking, 0)
 
 
 @contextmanager

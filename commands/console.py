@@ -10,8 +10,9 @@ from typing import Any
 
 import click
 
-DEFAULT_CACHE = "./vapipe-cache"
-ERROR, PARTLY = 1, 3  # exit codes besides 0 (all done) and 2 (usage)
+from ..api import CACHE
+
+ERROR, USAGE, PARTLY = 1, 2, 3  # exit codes besides 0 (all done)
 _LABEL, _CELL = 15, 22  # columns of text
 
 
@@ -20,7 +21,7 @@ def cache_option(command: Callable[..., Any]) -> Callable[..., Any]:
     return click.option(
         "--cache",
         type=click.Path(path_type=Path, file_okay=False),
-        default=DEFAULT_CACHE,
+        default=CACHE,
         show_default=True,
         help="Folder of the feature cache.",
     )(command)
@@ -88,7 +89,7 @@ def show_row(label: str, cells: Sequence[str]) -> None:
 
 def unless_default(cache: Path) -> str:
     """` --cache DIR` for a suggested command, where it is not the default."""
-    return "" if cache == Path(DEFAULT_CACHE) else f" --cache {cache}"
+    return "" if cache == Path(CACHE) else f" --cache {cache}"
 
 
 @contextmanager

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
-from functools import partial
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from ..cache.durable import safe_name, slug
 from .console import (
     cache_option,
     device_option,
@@ -22,7 +20,7 @@ from .console import (
 )
 
 if TYPE_CHECKING:
-    from ..cache.store import FeatureStore
+    from ..fusion.evaluation.robustness import Curve
     from ..fusion.evaluation.scoring import Evaluation
 
 _WIDTH = 80  # columns of text
@@ -77,30 +75,23 @@ def evaluate(
 
     Several runs are shown side by side. Intervals are 95 % intervals over videos.
     """
-    from ..cache.store import FeatureStore
-    from ..fusion.evaluation.evaluate import compare, name_runs
-    from ..fusion.evaluation.gates import write_gates
-    from ..fusion.runs.folder import load_run
+    from .. import api
 
     if damages and (out or per_video or gates):
         raise click.UsageError(
             "--corrupt shows curves only; leave out --out, --per-video and --gates"
         )
-    store = FeatureStore.open(cache)
-    loaded = {name: load_run(path, device) for name, path in name_runs(runs).items()}
-    judge = partial(
-        compare, loaded, store, partition=partition, ensemble=ensemble, smoothing=smooth
-    )
+    options: dict[str, Any] = {
+        "ensemble": ensemble,
+        "partition": partition,
+        "smoothing": smooth,
+        "device": device,
+    }
     if damages:
-        _show_curves(damages, seed, judge, {n: run.path for n, run in loaded.items()}, as_json)
+        _show_curves(api.robustness(runs, damages, cache, seed=seed, **options), seed, as_json)
         return
-    results = judge()
-    if out:
-        _write(results, store, out)
-    for name in loaded if gates else ():
-        taken = results[name].gates
-        if taken is not None:
-            write_gates(loaded[name].path, partition, taken)
+    results = api.evaluate(runs, cache, out=out, gates=gates, **options)
+    assert isinstance(results, dict)  # as several runs are
     if as_json:
         entries = {name: result.to_json() for name, result in results.items()}
         only = next(iter(entries.values())) if len(entries) == 1 else None
@@ -142,46 +133,32 @@ def show_evaluations(results: Mapping[str, Evaluation]) -> None:
     _show_conditions(list(results.values()))
 
 
-def _show_curves(
-    damages: Sequence[str],
-    seed: int,
-    judge: Callable[..., dict[str, Evaluation]],
-    folders: Mapping[str, Path],
-    as_json: bool,
-) -> None:
-    """Evaluate, print and record each kind of damage at each severity.
+def _show_curves(curves: Iterable[Curve], seed: int, as_json: bool) -> None:
+    """Print each kind of damage at each severity."""
+    from ..fusion.evaluation.corruption import KINDS
 
-    `judge` is `compare` of the runs, which are in `folders`.
-    """
-    from ..fusion.evaluation.corruption import KINDS, parse_corruption
-    from ..fusion.evaluation.robustness import record_points
-
-    curves = [parse_corruption(text, seed) for text in damages]
-    document = []
-    for number, corruptions in enumerate(curves):
-        kind = corruptions[0].kind
-        points = [(c, judge(corruption=c)) for c in corruptions]
-        for name, folder in folders.items():
-            record_points(folder, [results[name] for _, results in points])
+    document: list[dict[str, Any]] = []
+    first: dict[str, Evaluation] = {}
+    for curve in curves:
         if as_json:
             document += [
                 {"run": name, **{k: v for k, v in result.to_json().items() if k != "per_video"}}
-                for _, results in points
+                for _, results in curve
                 for name, result in results.items()
             ]
             continue
-        first = points[0][1]
-        if number == 0:
-            _show_head(next(iter(first.values())))
+        if not first:
+            _show_head(next(iter(curve[0][1].values())))
+        kind, first = curve[0][0].kind, curve[0][1]
         click.echo(f"\n{kind}: {KINDS[kind][1]} (seed {seed}); CCC")
         for name in first:
             show_row(name, ("valence", "arousal", "mean"))
-            for corruption, results in points:
+            for corruption, results in curve:
                 show_row(f"  {corruption.severity:g}", _measures(results[name])["CCC"])
-        if number == len(curves) - 1:
-            _show_conditions(list(first.values()))
     if as_json:
         click.echo(json.dumps({"curves": document}, indent=2))
+    else:
+        _show_conditions(list(first.values()))
 
 
 def _measures(evaluation: Evaluation) -> dict[str, list[str]]:
@@ -229,12 +206,3 @@ def _show_videos(evaluation: Evaluation) -> None:
     ):
         words = (f"{t} {'not annotated' if c is None else f'{c:.3f}'}" for t, c in scores.items())
         click.echo(f"  {video}: {'  '.join(words)}")
-
-
-def _write(results: Mapping[str, Evaluation], store: FeatureStore, out: Path) -> None:
-    """Write each evaluation into a folder of its own, or into `out` where there is one only."""
-    from ..fusion.evaluation.evaluate import write_result
-
-    for name, result in results.items():
-        folder = name if slug(name) == name else safe_name(name)
-        write_result(out if len(results) == 1 else out / folder, result, store)

@@ -3,23 +3,14 @@
 from __future__ import annotations
 
 import json
-import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
-from .console import PARTLY, cache_option
+from .console import cache_option
 from .evaluate import show_evaluation
 from .training import training_view
-
-if TYPE_CHECKING:
-    from ..cache.store import FeatureStore
-    from ..fusion.config import FitConfig
-    from ..fusion.data.plan import Plan
-    from ..fusion.training.fit import FitResult
 
 _OVERRIDES = (
     ("recipe", str, "default, or published: as the head's paper or released code trains."),
@@ -108,26 +99,34 @@ def fit(
     Follows the papers' protocol: windows of 300 frames, early stopping on the validation CCC, best
     weights kept. Writes a run folder that explains itself.
     """
-    from ..cache.store import FeatureStore
-    from ..fusion.acting import own_options, require_acting
-    from ..fusion.config import FitConfig
+    from .. import fit as train
 
     if resume is not None and (run is not None or file is not None):
         raise click.UsageError("--resume RUN names the folder and its configuration already")
     changes = _changes(**options)
-    if resume is not None and not print_config:
-        resume_and_show(FeatureStore.open(cache), resume, changes, tensorboard=tensorboard)
-        return
-    if resume is not None:
-        file = resume / "config.json"
-    base = FitConfig.load(file) if file else FitConfig()
-    config = base.changed(changes)
-    named = [*changes, *(own_options(base) if resume is None else [])]
-    require_acting(config, named)
     if print_config:
+        from ..fusion.acting import choose_config
+
+        config, _ = choose_config(resume / "config.json" if resume else file, changes)
         click.echo(json.dumps(config.resolved().to_json(), indent=2))
         return
-    fit_and_show(FeatureStore.open(cache), config, run, named=named, tensorboard=tensorboard)
+    with training_view(resume) as view:
+        result = train(
+            cache,
+            config=file,
+            run=run,
+            resume=resume,
+            started=view.start,
+            progress=view.step,
+            tensorboard=tensorboard,
+            **changes,
+        )
+    click.echo(f"{result.parameters:,} parameters; computed on {result.device}")
+    show_evaluation(result.evaluation)
+    click.echo(f"run: {result.run_dir} ({result.seconds:.1f} s)")
+    click.echo(
+        f"next: vapipe report {result.run_dir}  or  vapipe predict {result.run_dir} CLIP --overlay"
+    )
 
 
 def _changes(
@@ -153,82 +152,3 @@ def _changes(
             raise click.UsageError(f"--set {pair}: expected OPTION=VALUE, e.g. window=200")
         changed[option] = read_value(value)
     return changed
-
-
-def fit_and_show(
-    store: FeatureStore,
-    config: FitConfig,
-    run: Path | None,
-    *,
-    named: Sequence[str] = (),
-    tensorboard: bool = False,
-) -> FitResult:
-    """Fit, show the epochs and the result; refuse named options that do nothing."""
-    from ..fusion.acting import require_acting
-    from ..fusion.data.plan import plan_fit
-    from ..fusion.training.fit import fit as train
-
-    plan = plan_fit(store, config)
-    require_acting(plan.config, named)
-    _announce(plan)
-    with _stopping_told(), training_view(plan.config) as show:
-        result = train(store, config, run, show, tensorboard=tensorboard)
-    _show_result(result)
-    return result
-
-
-def resume_and_show(
-    store: FeatureStore, run: Path, changes: dict[str, Any], *, tensorboard: bool
-) -> None:
-    """Go on with an interrupted run, show the epochs and the result."""
-    from ..fusion.data.plan import plan_fit
-    from ..fusion.runs.folder import read_unfinished
-    from ..fusion.training.fit import resume
-
-    stored = read_unfinished(run)
-    config = stored.changed(changes)
-    click.echo(f"going on with {run}")
-    _announce(plan_fit(store, config))
-    with _stopping_told(), training_view(stored) as show:
-        result = resume(store, run, config, show, tensorboard=tensorboard)
-    _show_result(result)
-
-
-@contextmanager
-def _stopping_told() -> Iterator[None]:
-    """End an interrupted fit with what goes on with it."""
-    from ..fusion.training.fit import Stopped
-
-    try:
-        yield
-    except Stopped as stopped:
-        click.echo(
-            f"stopped; `vapipe fit --resume {stopped.folder}` goes on from its last whole epoch",
-            err=True,
-        )
-        sys.exit(PARTLY)
-
-
-def _announce(plan: Plan) -> None:
-    config = plan.config
-    roles = ", ".join(f"{role}={name}" for role, name in config.streams.items())
-    click.echo(f"fitting {config.head} ({config.variant}, {config.targets}) on {roles}")
-    click.echo(config.describe_recipe())
-    folds = {"aff-wild2": "", "k-fold": f" of {config.folds}"}
-    where = f", fold {config.fold}{folds[config.split]}" if config.split in folds else ""
-    click.echo(
-        f"{len(plan.train)} training videos ({len(plan.windows)} windows), "
-        f"{len(plan.validation)} validation videos (split {config.split}{where}); "
-        f"up to {config.epochs} epochs a network"
-    )
-    for note in plan.notes:
-        click.echo(f"note: {note}")
-
-
-def _show_result(result: FitResult) -> None:
-    click.echo(f"{result.parameters:,} parameters; computed on {result.device}")
-    show_evaluation(result.evaluation)
-    click.echo(f"run: {result.run_dir} ({result.seconds:.1f} s)")
-    click.echo(
-        f"next: vapipe report {result.run_dir}  or  vapipe predict {result.run_dir} CLIP --overlay"
-    )

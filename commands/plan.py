@@ -35,10 +35,10 @@ def plan(videos: Path, cache: Path, retry_failed: bool, as_json: bool, **chosen:
     stream of the file, or with other options: why) or passed over.
     """
     from ..extract.dry_run import dry_run
-    from ..extract.job import make_job
+    from ..extract.job import JobOptions, make_job
     from ..extract.labels_report import describe_labels
 
-    job = make_job(videos, cache, reading=take_reading(chosen), **chosen)
+    job = make_job(videos, cache, JobOptions(reading=take_reading(chosen), **chosen))
     with redirect_stdout(sys.stderr) if as_json else nullcontext():
         show_job(job, videos, chosen["faces"])
     found = dry_run(job.dataset, job.settings, retry_failed=retry_failed)

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from ..api import CACHE
 from .console import (
-    DEFAULT_CACHE,
     PARTLY,
     device_option,
     ensemble_option,
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     "--cache",
     type=click.Path(path_type=Path, file_okay=False),
     help="Cache to predict from, or that features of INPUTS go into "
-    f"[default: {DEFAULT_CACHE}, or for INPUTS a temporary one].",
+    f"[default: {CACHE}, or for INPUTS a temporary one].",
 )
 @click.option(
     "--video", "videos", multiple=True, metavar="ID", help="A cached item; repeat [default: all]."
@@ -98,19 +98,8 @@ def predict(
     """
     from .. import predict as predict_items
 
-    if sum(map(bool, (inputs, videos, partition))) > 1:
-        raise click.UsageError(
-            "give INPUTS, or --video or --partition for items of the cache, not both"
-        )
-    for option, value in (
-        ("--overlay", overlay),
-        ("--faces", faces),
-        ("--config", config),
-        ("--video-stream", video_stream is not None),
-        ("--audio-stream", audio_stream is not None),
-    ):
-        if value and not inputs:
-            raise click.UsageError(f"{option} is for video files: name them as INPUTS")
+    if overlay and not inputs:
+        raise click.UsageError("--overlay is for video files: name them as INPUTS")
     with extraction_view(temporary=cache is None) if inputs else nullcontext() as view:
         found = predict_items(
             [run, *others],

@@ -6,13 +6,7 @@ from pathlib import Path
 
 import click
 
-from .console import (
-    cache_option,
-    device_option,
-    ensemble_option,
-    show_shares,
-    smooth_option,
-)
+from .console import cache_option, device_option, ensemble_option, show_shares, smooth_option
 
 
 @click.command()
@@ -56,25 +50,20 @@ def submit(
     Items of the cache are found by the names in the sample file, and need no annotation. Lengths
     must match exactly unless --pad or --cut allows little else. Values are clipped to [-1, 1].
     """
-    from ..cache.store import FeatureStore
-    from ..fusion.evaluation.ensemble import ensemble_weights, name_shares
-    from ..fusion.evaluation.predict import load_runs, predict_items
-    from ..fusion.evaluation.submission import (
-        check_sample,
-        read_sample,
-        require_new,
-        write_submission,
-    )
+    from .. import api
 
-    require_new(out)
-    store = FeatureStore.open(cache)
-    wanted = read_sample(sample)
-    fits = check_sample(wanted, store, pad=bool(pad), cut=bool(cut))
-    loaded = load_runs(runs, device)
-    weights = ensemble_weights(ensemble, {n: r.path for n, r in loaded.items()}, store, smooth)
-    predictions = predict_items(loaded, store, list(fits), weights=weights, smoothing=smooth)
-    clipped = write_submission(out, wanted, predictions)
-    for video, fit in fits.items():
+    done = api.submit(
+        runs,
+        sample,
+        out,
+        cache,
+        pad=bool(pad),
+        cut=bool(cut),
+        ensemble=ensemble,
+        smoothing=smooth,
+        device=device,
+    )
+    for video, fit in done.fits.items():
         surplus = fit.last - fit.rows
         if surplus > 0:
             click.echo(f"  {video}: {surplus} row(s) after frame {fit.rows} hold its prediction")
@@ -82,12 +71,11 @@ def submit(
             click.echo(f"  {video}: the last {-surplus} of {fit.rows} frames are left out")
         if fit.left_out:
             click.echo(f"  {video}: the sample skips {fit.left_out} frame(s)")
-    if len(loaded) > 1:
-        show_shares(name_shares(loaded, weights))
-    rows = sum(len(each.frames) for each in wanted)
+    if len(done.shares) > 1:
+        show_shares(done.shares)
     click.echo(
-        f"{out}: {rows:,} rows of {len(fits)} videos, {clipped:,} value(s) clipped to [-1, 1]"
+        f"{out}: {done.rows:,} rows of {len(done.fits)} videos, {done.clipped:,} value(s) clipped "
+        "to [-1, 1]"
     )
-    others = len(set(store.videos()) - set(fits))
-    if others:
-        click.echo(f"{others} other item(s) of {store.root} are not in the sample file")
+    if done.others:
+        click.echo(f"{done.others} other item(s) of {cache} are not in the sample file")

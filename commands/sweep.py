@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -15,9 +14,8 @@ from .console import PARTLY, cache_option, progress_lines
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from ..cache.store import FeatureStore
-    from ..fusion.papers.paper import Table
-    from ..fusion.papers.sweep import FitTask, Result
+    from ..fusion.papers.campaign import Sweep
+    from ..fusion.papers.sweep import Result
     from ..fusion.papers.table import Summary
 
 
@@ -88,111 +86,56 @@ def sweep(
 
     Finished fits are kept, interrupted ones go on, failed ones are listed (exit code 3).
     """
-    from ..cache.store import FeatureStore
-    from ..fusion.acting import own_options
-    from ..fusion.config import FitConfig, typed_option
-    from ..fusion.papers.paper import Table, of_table, plan_paper, read_paper
-    from ..fusion.papers.rows import cross
-    from ..fusion.papers.sweep import plan_sweep, write_results
-    from ..fusion.papers.table import by_fold, by_row, tabulate
+    from .. import api
     from ..fusion.typed import read_value, read_values
 
-    if paper:
-        fixed = {
-            "--heads": heads,
-            "--folds": folds,
-            "--split": split,
-            "--grid": grid,
-            "--per-fold": per_fold,
-            "--config": file,
-            "--baseline": baseline,
-        }
-        for option in (name for name, value in fixed.items() if value):
-            raise click.UsageError(f"--paper says what is compared; leave out {option}")
-    varied = {option: read_values(values) for option, values in _pairs("--grid", grid)}
-    shared = {option: read_value(value) for option, value in _pairs("--set", changes)}
-    if paper and "head" in shared:
-        raise click.UsageError("--paper says what is compared; leave out --set head")
-    base = FitConfig.load(file) if file else FitConfig()
-    if "device" in varied:
-        raise click.UsageError("--grid device: where fits run is said by --devices")
-    for option in varied.keys() & shared.keys():
-        raise click.UsageError(f"{option} is both set and varied: drop --set or --grid")
-    chosen = {"split"} & {*varied, *shared, *own_options(base)}
-    if split or (not chosen and (folds or "fold" in varied)):
-        if "split" in varied or "split" in shared:
-            raise click.UsageError("split is given twice: by --split, and --grid or --set")
-        shared["split"] = split or "aff-wild2"
-    axes: dict[str, list[Any]] = {
-        "head": heads.split(",") if heads else [],
-        "fold": _numbers(folds) if folds else [],
-        "seed": list(range(seeds or 0)),
-    }
-    for option, given in axes.items():
-        if given and (option in varied or option in shared):
-            raise click.UsageError(f"{option} is given twice: by --{option}s, and --grid or --set")
-        for value in varied.pop(option, []):
-            given.append(typed_option(base.head, option, value))
-    own_head = shared.pop("head", base.head)
-    where = devices.split(",") if devices else []
-    cores = os.cpu_count() or 1
-    jobs = jobs or (len(where) if where and where != ["auto"] else max(1, cores // 2))
-    threads = max(1, cores // jobs)
-    store = FeatureStore.open(cache)
-    if paper:
-        out = out or Path("vapipe-papers") / paper
-        tables, tasks = plan_paper(
-            store,
-            read_paper(paper),
-            out=out,
-            changes=shared,
-            seeds=axes["seed"],
-            devices=where,
-            threads=threads,
-        )
-    else:
-        out = out or Path("vapipe-sweep")
-        tasks = plan_sweep(
-            store,
-            base,
-            cross(axes["head"] or [typed_option(base.head, "head", own_head)], varied),
-            out=out,
-            shared=shared,
-            folds=axes["fold"],
-            seeds=axes["seed"],
-            devices=where,
-            threads=threads,
-        )
-        tables = [Table("table", "", tasks, baseline or tasks[0].label, per_fold=per_fold)]
+    planned = api.sweep(
+        cache,
+        paper=paper,
+        heads=heads.split(",") if heads else (),
+        folds=_numbers(folds) if folds else (),
+        seeds=range(seeds or 0),
+        split=split,
+        grid={option: read_values(values) for option, values in _pairs("--grid", grid)},
+        config=file,
+        changes={option: read_value(value) for option, value in _pairs("--set", changes)},
+        baseline=baseline,
+        per_fold=per_fold,
+        devices=devices.split(",") if devices else (),
+        jobs=jobs,
+        out=out,
+    )
     if dry_run:
-        _show_plan(store, tables, tasks, jobs)
+        _show_plan(planned)
         return
-    set_by_hand = f"All rows with {', '.join(changes)}." if changes else ""
-    click.echo(f"{len(tasks)} fits in {out}, {jobs} at once")
-    if set_by_hand and paper:
-        click.echo(set_by_hand)
+    click.echo(f"{len(planned.tasks)} fits in {planned.out}, {planned.jobs} at once")
+    if planned.remark:
+        click.echo(planned.remark)
     done: list[Result] = []
     told: set[str] = set()
     try:
-        ordered = _fit_all(tasks, jobs, done)
-        write_results(out, ordered)
-        for table in tables:
-            results, base_row = of_table(table, ordered, store, click.echo)
-            rows = tabulate(results, base_row, by_fold if table.per_fold else by_row)
-            remarks = [f"{table.title}. {set_by_hand}".strip()] if paper else []
-            _write_tables(out, table.name, rows, remarks)
+        with progress_lines(len(planned.tasks), "fits") as step:
+
+            def show(result: Result) -> None:
+                done.append(result)
+                step(1, _line(result), f"{len(done)}/{len(planned.tasks)} fits")
+
+            results = planned.run(show)
+        for table, rows in planned.tabulate(results, click.echo):
             _show_table(table.title, rows, told)
     except KeyboardInterrupt:
         click.echo(
-            f"stopped: {len(done)} of {len(tasks)} fits are done and stay in {out}; the same "
-            "command goes on",
+            f"stopped: {len(done)} of {len(planned.tasks)} fits are done and stay in "
+            f"{planned.out}; the same command goes on",
             err=True,
         )
         sys.exit(PARTLY)
-    names = ", ".join(table.name for table in tables)
-    runs = out / "runs" if paper else out
-    click.echo(f"tables: {names} (.csv, .md, .tex) in {out}; every run is a folder in {runs}")
-    failed = [result for result in ordered if result.ccc is None]
+    names = ", ".join(table.name for table in planned.tables)
+    click.echo(
+        f"tables: {names} (.csv, .md, .tex) in {planned.out}; every run is a folder in "
+        f"{planned.runs}"
+    )
+    failed = [result for result in results if result.ccc is None]
     for result in failed:
         click.echo(f"  {result.task.folder.name}: {result.problem}", err=True)
         if result.trace:
@@ -201,25 +144,9 @@ def sweep(
         sys.exit(PARTLY)
 
 
-def _fit_all(tasks: Sequence[FitTask], jobs: int, done: list[Result]) -> list[Result]:
-    """Run the fits; those that are done also go into `done` as they come."""
-    from ..fusion.papers.sweep import run_sweep
-
-    with progress_lines(len(tasks), "fits") as step:
-
-        def show(result: Result) -> None:
-            done.append(result)
-            step(1, _line(result), f"{len(done)}/{len(tasks)} fits")
-
-        return run_sweep(tasks, jobs=jobs, report=show)
-
-
-def _show_plan(
-    store: FeatureStore, tables: Sequence[Table], tasks: Sequence[FitTask], jobs: int
-) -> None:
+def _show_plan(planned: Sweep) -> None:
     """Say what would be fitted, and how long it may take."""
-    from ..fusion.papers.estimate import estimate
-
+    tables, jobs = planned.tables, planned.jobs
     for table in tables:
         rows = list(dict.fromkeys(task.label for task in table.tasks))
         damages = f" under {len(table.damages)} damages" if table.damages else ""
@@ -232,7 +159,7 @@ def _show_plan(
         else f"{shared} fits"
     )
     click.echo("timing a training step of each kind of fit that no finished run tells of ...")
-    left = estimate(store, tasks)
+    left = planned.estimate()
     if not left.fits:
         click.echo("all are finished")
         return
@@ -296,18 +223,6 @@ def _line(result: Result) -> str:
         return f"{name}: failed"
     scores = "  ".join(f"{target} {value:.3f}" for target, value in result.ccc.items())
     return f"{name}: CCC {scores}{' (finished before)' if result.earlier else ''}"
-
-
-def _write_tables(out: Path, name: str, rows: Sequence[Summary], remarks: Sequence[str]) -> None:
-    from ..cache.durable import write_bytes
-    from ..fusion.papers.table import to_csv, to_latex, to_markdown
-
-    for suffix, text in (
-        ("csv", to_csv(rows)),
-        ("md", to_markdown(rows, remarks)),
-        ("tex", to_latex(rows, remarks)),
-    ):
-        write_bytes(out / f"{name}.{suffix}", text.encode())
 
 
 def _show_table(title: str, rows: Sequence[Summary], told: set[str]) -> None:

@@ -1,40 +1,104 @@
-"""How a fit shows itself: a live table on a terminal, a line per epoch elsewhere."""
+"""How a fit shows itself: what is fitted, a live table on a terminal or a line per epoch."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
+from .console import PARTLY
+
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from ..fusion.config import FitConfig
+    from ..fusion.data.plan import Plan
     from ..fusion.training.trainer import Epoch
 
 
 @contextmanager
-def training_view(config: FitConfig) -> Iterator[Callable[[Epoch], None]]:
-    """Yield show(epoch)."""
-    if not sys.stdout.isatty():
-        yield lambda epoch: click.echo(_line(epoch))
-        return
-    from rich.live import Live
+def training_view(resumed: Path | None) -> Iterator[TrainingView]:
+    """Show a fit; an interruption ends the program with what goes on with it."""
+    from ..fusion.training.fit import Stopped
 
-    last: dict[str, Epoch] = {}
-    best: dict[str, Epoch] = {}
-    with Live(_table(config, last, best), refresh_per_second=4) as live:
+    try:
+        with TrainingView(resumed) as view:
+            yield view
+    except Stopped as stopped:
+        click.echo(
+            f"stopped; `vapipe fit --resume {stopped.folder}` goes on from its last whole epoch",
+            err=True,
+        )
+        sys.exit(PARTLY)
 
-        def show(epoch: Epoch) -> None:
-            last[epoch.network] = epoch
-            if epoch.best:
-                best[epoch.network] = epoch
-            live.update(_table(config, last, best))
 
-        yield show
+class TrainingView(ExitStack):
+    """The terminal's side of a fit."""
+
+    def __init__(self, resumed: Path | None) -> None:
+        super().__init__()
+        self._resumed = resumed
+        self._last: dict[str, Epoch] = {}
+        self._best: dict[str, Epoch] = {}
+
+    def start(self, plan: Plan) -> None:
+        """Say what will be trained, on what."""
+        self._config = config = plan.config
+        if self._resumed:
+            click.echo(f"going on with {self._resumed}")
+        roles = ", ".join(f"{role}={name}" for role, name in config.streams.items())
+        click.echo(f"fitting {config.head} ({config.variant}, {config.targets}) on {roles}")
+        click.echo(config.describe_recipe())
+        folds = {"aff-wild2": "", "k-fold": f" of {config.folds}"}
+        where = f", fold {config.fold}{folds[config.split]}" if config.split in folds else ""
+        click.echo(
+            f"{len(plan.train)} training videos ({len(plan.windows)} windows), "
+            f"{len(plan.validation)} validation videos (split {config.split}{where}); "
+            f"up to {config.epochs} epochs a network"
+        )
+        for note in plan.notes:
+            click.echo(f"note: {note}")
+        if sys.stdout.isatty():
+            from rich.live import Live
+
+            self._live = self.enter_context(Live(self._table(), refresh_per_second=4))
+
+    def step(self, epoch: Epoch) -> None:
+        """Show an epoch."""
+        if not sys.stdout.isatty():
+            click.echo(_line(epoch))
+            return
+        self._last[epoch.network] = epoch
+        if epoch.best:
+            self._best[epoch.network] = epoch
+        self._live.update(self._table())
+
+    def _table(self) -> Table:
+        """One row per network: where it is, and its best epoch."""
+        from rich.table import Table
+
+        table = Table(box=None, pad_edge=False)
+        for column in ("network", "epoch", "loss", "CCC", "best CCC", "at", "rate", "s/epoch"):
+            table.add_column(column, justify="left" if column == "network" else "right")
+        for network in self._config.networks():
+            if network not in self._last:
+                table.add_row(network, f"0/{self._config.epochs}")
+                continue
+            now, top = self._last[network], self._best.get(network)
+            table.add_row(
+                network,
+                f"{now.epoch}/{self._config.epochs}",
+                f"{now.loss:.3f}",
+                f"{now.ccc['mean']:.3f}",
+                f"{top.ccc['mean']:.3f}" if top else "",
+                str(top.epoch) if top else "",
+                f"{now.learning_rate:.1e}",
+                f"{now.seconds:.1f}",
+            )
+        return table
 
 
 def _line(epoch: Epoch) -> str:
@@ -45,28 +109,3 @@ def _line(epoch: Epoch) -> str:
         f"  {epoch.network} epoch {epoch.epoch:3d}  loss {epoch.loss:.3f}  "
         f"validation CCC {scores}  ({epoch.seconds:.1f} s){' *' if epoch.best else ''}"
     )
-
-
-def _table(config: FitConfig, last: dict[str, Epoch], best: dict[str, Epoch]) -> Table:
-    """One row per network: where it is, and its best epoch."""
-    from rich.table import Table
-
-    table = Table(box=None, pad_edge=False)
-    for column in ("network", "epoch", "loss", "CCC", "best CCC", "at", "rate", "s/epoch"):
-        table.add_column(column, justify="left" if column == "network" else "right")
-    for network in config.networks():
-        if network not in last:
-            table.add_row(network, f"0/{config.epochs}")
-            continue
-        now, top = last[network], best.get(network)
-        table.add_row(
-            network,
-            f"{now.epoch}/{config.epochs}",
-            f"{now.loss:.3f}",
-            f"{now.ccc['mean']:.3f}",
-            f"{top.ccc['mean']:.3f}" if top else "",
-            str(top.epoch) if top else "",
-            f"{now.learning_rate:.1e}",
-            f"{now.seconds:.1f}",
-        )
-    return table

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -116,44 +117,65 @@ class Job:
         return extraction
 
 
-def make_job(
-    videos: Path,
-    cache: Path,
-    *,
-    streams: str | None = None,
-    config: Path | None = None,
-    faces: str = "detect",
-    labels: Path | None = None,
-    split: Path | None = None,
-    reading: Reading | None = None,
-    ids: Literal["stem", "path"] = "stem",
-    video_stream: int | None = None,
-    audio_stream: int | None = None,
-    dtype: str | None = None,
-    precision: str = "auto",
-    device: str = "auto",
-    jobs: int | None = None,
-    partition: str | None = None,
-    scheduler: str | None = None,
-) -> Job:
-    """Find the videos and work out the streams; loads no network.
+@dataclass(frozen=True)
+class JobOptions:
+    """What a user asks for beside videos and cache.
 
-    Arguments as in `vapipe.extract_features`; streams with commas.
+    Attributes:
+        streams: names of encoders, also as one string with commas; None takes those of `config`,
+            or the embedded default.
+        config: TOML file of named streams.
+        faces: "detect", "frame", or the folder of face crops.
+        labels: folder of annotations; None looks beside the videos.
+        split: file of `video,partition` rows; None looks beside the videos.
+        reading: scale, rate, delay ... of the annotations; None reads them as they say.
+        ids: whether videos are named by file name or by path.
+        video_stream: index in the container, None for the default one.
+        audio_stream: likewise.
+        dtype: stored precision of all streams; None leaves the file's, or float16.
+        precision: of computing: "float32", "bfloat16" or "auto".
+        device: "auto", "cpu", "cuda" or "cuda:N".
+        jobs: processes; None takes as many as the length of the videos is worth.
+        partition: "I/N" takes part I of N.
+        scheduler: address of a Dask scheduler whose workers extract.
+    """
+
+    streams: str | Iterable[str] | None = None
+    config: str | PathLike[str] | None = None
+    faces: str | PathLike[str] = "detect"
+    labels: str | PathLike[str] | None = None
+    split: str | PathLike[str] | None = None
+    reading: Reading | None = None
+    ids: Literal["stem", "path"] = "stem"
+    video_stream: int | None = None
+    audio_stream: int | None = None
+    dtype: str | None = None
+    precision: str = "auto"
+    device: str = "auto"
+    jobs: int | None = None
+    partition: str | None = None
+    scheduler: str | None = None
+
+
+def make_job(videos: Path, cache: Path, asked: JobOptions) -> Job:
+    """Find the videos and work out the streams; loads no network.
 
     Raises:
         ConfigError: unknown streams or options, no such folder or device.
         MediaError: there is no such folder or video.
         WeightsError: weights are missing or wrong.
     """
-    part = Part.parse(partition) if partition else None
-    options = choose_options(streams, dtype, config)
+    part = Part.parse(asked.partition) if asked.partition else None
+    streams = asked.streams
+    names = streams if streams is None or isinstance(streams, str) else ",".join(streams)
+    options = choose_options(names, asked.dtype, _path(asked.config))
     catalog = open_catalog(cache) if (cache / MARKER).exists() else None
     dataset = find_dataset(
         videos,
-        labels=labels,
-        split=split,
-        ids=ids,
-        reading=reading,
+        labels=_path(asked.labels),
+        split=_path(asked.split),
+        ids=asked.ids,
+        reading=asked.reading,
         before=readings_before(catalog) if catalog else None,
     )
     disappeared: tuple[str, ...] = ()
@@ -165,14 +187,17 @@ def make_job(
     settings = make_settings(
         cache,
         options,
-        faces=faces,
-        device=device,
-        precision=precision,
-        elsewhere=scheduler is not None,
-        video_stream=video_stream,
-        audio_stream=audio_stream,
+        faces=str(asked.faces),
+        device=asked.device,
+        precision=asked.precision,
+        elsewhere=asked.scheduler is not None,
+        video_stream=asked.video_stream,
+        audio_stream=asked.audio_stream,
     )
-    if scheduler is not None:
-        jobs = 1
+    jobs = 1 if asked.scheduler is not None else asked.jobs
     jobs = jobs or sensible_jobs(dataset.videos, settings.device, settings.specs)
-    return Job(dataset, settings, jobs, options.reason, part, found, scheduler, disappeared)
+    return Job(dataset, settings, jobs, options.reason, part, found, asked.scheduler, disappeared)
+
+
+def _path(path: str | PathLike[str] | None) -> Path | None:
+    return None if path is None else Path(path)

@@ -33,7 +33,8 @@ if TYPE_CHECKING:
 # Part of every key; raised when stored values change without any option changing:
 # 2: sound whose channels have no names is mixed with equal weights.
 # 3: the key is the digest of an `EncoderSpec`, not of what a loaded network says of itself.
-SCHEMA = 3
+# 4: rows are the pictures that are shown, mirrored ones too; sound is mixed by one table.
+SCHEMA = 4
 _LISTED = 6  # differences named in one message
 
 

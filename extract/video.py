@@ -74,7 +74,7 @@ def extract_video(task: Task, settings: Settings, streams: Sequence[Stream]) -> 
             source=source,
             media=info.facts(),
         )
-    notes, problems = [*info.damage, *(str(each) for each in task.stale)], list[str]()
+    notes, problems = [str(each) for each in task.stale], list[str]()
     lacking = [stream for stream in streams if stream.spec.stream in task.streams]
     for crops in dict.fromkeys(stream.spec.crops for stream in lacking):
         group = [stream for stream in lacking if stream.spec.crops == crops]
@@ -93,7 +93,7 @@ def extract_video(task: Task, settings: Settings, streams: Sequence[Stream]) -> 
     return Outcome(
         video=task.video.id,
         status="extracted",
-        notes=tuple(dict.fromkeys(notes)),
+        notes=tuple(dict.fromkeys([*info.damage, *notes])),
         problems=tuple(problems),
         rows=len(info.timeline),
         duration=len(info.timeline) / info.timeline.fps,

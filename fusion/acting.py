@@ -5,8 +5,9 @@ An option that does nothing would be recorded, and make two fits look different 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from ..errors import ConfigError
@@ -75,6 +76,20 @@ def require_acting(config: FitConfig, names: Iterable[str]) -> None:
             f"{name} does nothing here: it acts only {where}. Leave it out (head {config.head}, "
             f"variant {config.variant}, split {config.split})"
         )
+
+
+def choose_config(
+    config: FitConfig | Path | None, changes: Mapping[str, Any]
+) -> tuple[FitConfig, list[str]]:
+    """A configuration (or a file of one, or the defaults) with changes, and what is set by hand.
+
+    Raises:
+        ConfigError: an option that cannot be, or that does nothing.
+    """
+    base = config if isinstance(config, FitConfig) else FitConfig.load(config)
+    chosen, named = base.changed(changes), [*changes, *own_options(base)]
+    require_acting(chosen, named)
+    return chosen, named
 
 
 def own_options(config: FitConfig) -> list[str]:

@@ -235,18 +235,13 @@ class FitConfig:
         return cls(**values)
 
     @classmethod
-    def load(cls, path: Path) -> FitConfig:
-        """Read a configuration from a TOML file, or a JSON file such as a run's config.json.
+    def load(cls, path: Path | None) -> FitConfig:
+        """Read a configuration as `read_options` does; None is the defaults.
 
         Raises:
             ConfigError: the file cannot be read, or holds what `from_json` refuses.
         """
-        try:
-            text = path.read_text()
-            values = tomllib.loads(text) if path.suffix == ".toml" else json.loads(text)
-        except (OSError, ValueError) as error:
-            raise ConfigError(f"cannot read the configuration {path}: {error}") from error
-        return cls.from_json(values)
+        return cls.from_json(read_options(path) if path else {})
 
     def changed(self, changes: Mapping[str, Any]) -> FitConfig:
         """The same with options changed; `head_options.dropout` names an entry of a mapping.
@@ -273,6 +268,19 @@ class FitConfig:
             for name, value in ours.items()
             if name not in ignored and value != theirs[name]
         )
+
+
+def read_options(path: Path) -> dict[str, Any]:
+    """The options that a TOML file names, or a JSON file such as a run's config.json.
+
+    Raises:
+        ConfigError: the file cannot be read.
+    """
+    try:
+        text = path.read_text()
+        return tomllib.loads(text) if path.suffix == ".toml" else json.loads(text)
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"cannot read the configuration {path}: {error}") from error
 
 
 @functools.cache

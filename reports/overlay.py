@@ -15,7 +15,8 @@ from av.video.reformatter import VideoReformatter
 from ..cache.durable import atomic_file
 from ..errors import ConfigError, MediaError
 from ..extract.media.frames import read_frames
-from ..extract.media.probe import MediaInfo, open_media, probe, read_packets
+from ..extract.media.packets import open_media, read_packets
+from ..extract.media.probe import MediaInfo, probe
 from .panel import Panel
 
 _HEIGHT = 540  # pixels that pictures are reduced to

@@ -7,10 +7,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 from browser import browser  # noqa: F401  (a fixture for all)
+from hypothesis import settings
 from PIL import Image
 
 # As vapipe does: threads that wait sleep. Here, since tests may import torch first.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+# The same examples in every run: who changes nothing sees nothing else. `--hypothesis-seed` and
+# `--hypothesis-profile default` look further.
+settings.register_profile("same", derandomize=True, deadline=None)
+settings.load_profile("same")
 
 MOST_WORKERS = 4  # each holds torch and networks, 1 to 2 GB
 

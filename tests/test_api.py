@@ -1,5 +1,6 @@
 """`import vapipe` gives both stages to a notebook, says what the commands say, and is light."""
 
+import shutil
 import subprocess
 import sys
 
@@ -11,8 +12,9 @@ from extracted import runs as runs
 from extracted import videos as videos
 
 import vapipe
-from vapipe.errors import CacheError, ConfigError
+from vapipe.errors import ArgumentsError, CacheError, ConfigError
 from vapipe.fusion.evaluation.results import read_predictions
+from vapipe.fusion.evaluation.robustness import read_points
 
 FRAMES = {"faces": "frame", "jobs": 1, "device": "cpu"}
 
@@ -58,13 +60,40 @@ def test_items_of_a_cache_are_predicted_by_several_runs(cache, runs):
     assert [share["valence"] for share in both.shares.values()] == [0.5, 0.5]
 
 
+def test_a_sweep_from_a_notebook_gives_tables_and_goes_on(cache, tmp_path):
+    asked = {"heads": ["concat", "rjca"], "changes": {**SMALL, "device": "cpu"}, "jobs": 1}
+    planned = vapipe.sweep(cache, out=tmp_path / "out", **asked)
+    assert planned.estimate().fits == len(planned.tasks) == 2
+    results = planned.run()
+    ((table, rows),) = planned.tabulate(results)
+    assert [row.label for row in rows] == ["concat", "rjca"]
+    assert (tmp_path / "out" / f"{table.name}.csv").is_file()
+    again = vapipe.sweep(cache, out=tmp_path / "out", **asked)
+    assert again.estimate().fits == 0
+    assert all(result.earlier for result in again.run())
+    with pytest.raises(ArgumentsError, match="head is given twice"):
+        vapipe.sweep(cache, heads=["concat"], changes={"head": "rjca"})
+
+
+def test_robustness_is_measured_and_kept(cache, runs, tmp_path):
+    run = shutil.copytree(runs / "one", tmp_path / "one")
+    (curve,) = vapipe.robustness(run, ["drop-audio=0,1"], cache, device="cpu")
+    assert [damage.severity for damage, _ in curve] == [0, 1]
+    plain = vapipe.evaluate(run, cache, device="cpu", out=tmp_path / "out")
+    assert curve[0][1]["one"].ccc == plain.ccc
+    assert len(read_points(run, "validation")) == 2
+    assert (tmp_path / "out" / "evaluation-validation.json").is_file()
+
+
 def test_what_does_not_go_together_is_refused(videos, cache, runs):
-    with pytest.raises(ConfigError, match="faces: these are for video files"):
+    with pytest.raises(ConfigError, match="--faces is for video files"):
         vapipe.predict(runs / "one", cache=cache, faces=videos, device="cpu")
-    with pytest.raises(ConfigError, match="items or a partition of the cache, not both"):
+    with pytest.raises(ConfigError, match="for items of the cache, not both"):
         vapipe.predict(runs / "one", videos / "b.mp4", items=["a"], device="cpu")
     with pytest.raises(ConfigError, match="no option of fit is called `heads`"):
         vapipe.fit(cache, heads="grjca")
+    with pytest.raises(ArgumentsError, match="resume names the run and its configuration"):
+        vapipe.fit(cache, resume=runs / "one", run=runs / "new")
     with pytest.raises(CacheError, match="is not a vapipe cache"):
         vapipe.open_cache(videos)
     with pytest.raises(AttributeError, match="no attribute 'extrakt'"):

@@ -118,7 +118,7 @@ class WaveformEncoder(AudioEncoder):
         """
         heard = Heard(timeline)
         rows = _RowValues(timeline, heard, self.steps, self.dim)
-        for windows in cut_windows(heard.listen(blocks), self.steps, self.batch):
+        for windows in cut_audio(heard.listen(blocks), self.steps, self.batch):
             features = self.embed(np.stack([window.samples for window in windows]))
             for window, values in zip(windows, features, strict=True):
                 rows.push(window, values[window.keep])
@@ -128,7 +128,7 @@ class WaveformEncoder(AudioEncoder):
 
 
 @dataclass(frozen=True, eq=False)
-class Window:
+class AudioWindow:
     """Sound for one pass of the network.
 
     Attributes:
@@ -144,12 +144,14 @@ class Window:
     run: tuple[int, int | None]
 
 
-def cut_windows(blocks: Iterable[AudioBlock], steps: Steps, batch: int) -> Iterator[list[Window]]:
+def cut_audio(
+    blocks: Iterable[AudioBlock], steps: Steps, batch: int
+) -> Iterator[list[AudioWindow]]:
     """Windows in order of time, of one length within a list, lists of `batch` at most.
 
     Where there is a hole a new run begins. A run that fits into one window is one, whole.
     """
-    run: _WindowRun | None = None
+    run: _AudioRun | None = None
     for block in chain(blocks, [None]):
         if run is not None and (block is None or block.start != run.stop):
             yield run.last()
@@ -157,13 +159,13 @@ def cut_windows(blocks: Iterable[AudioBlock], steps: Steps, batch: int) -> Itera
         if block is None:
             return
         if run is None:
-            run = _WindowRun(block.start, steps)
+            run = _AudioRun(block.start, steps)
         run.append(block.samples)
         while run.has(batch):
             yield run.full(batch)
 
 
-class _WindowRun:
+class _AudioRun:
     """Sound without a hole; what windows still need of it is kept."""
 
     def __init__(self, start: int, steps: Steps) -> None:
@@ -184,7 +186,7 @@ class _WindowRun:
         end = (self._next + count - 1) * self._steps.chunk + self._steps.window
         return self._steps.count(self.stop - self._start) > end
 
-    def full(self, count: int) -> list[Window]:
+    def full(self, count: int) -> list[AudioWindow]:
         """The next windows in the midst of the run."""
         windows = []
         for _ in range(count):
@@ -198,27 +200,27 @@ class _WindowRun:
         self._kept, self._first = self._kept[drop:], self._first + drop
         return windows
 
-    def last(self) -> list[Window]:
+    def last(self) -> list[AudioWindow]:
         """What is left, at the end of the run."""
         total = self._steps.count(self.stop - self._start)
         if total <= self._steps.window:
             lacking = max(0, self._steps.field - len(self._kept))
             samples = np.pad(self._kept, (0, lacking))
             count = max(1, total)
-            return [Window(samples, self._start, slice(0, count), (self._start, self.stop))]
+            return [AudioWindow(samples, self._start, slice(0, count), (self._start, self.stop))]
         windows = []
         while self.has(1):
             windows += self.full(1)
         first = total - self._steps.window
         return [*windows, self._window(first, self._steps.window, stop=self.stop)]
 
-    def _window(self, first: int, until: int, *, stop: int | None) -> Window:
+    def _window(self, first: int, until: int, *, stop: int | None) -> AudioWindow:
         start = self._start + first * self._steps.hop
         begin = start - self._first
         samples = self._kept[begin : begin + self._steps.length(self._steps.window)]
         keep = slice(self._given - first, until)
         self._given = first + until
-        return Window(samples, start, keep, (self._start, stop))
+        return AudioWindow(samples, start, keep, (self._start, stop))
 
 
 class _RowValues:
@@ -233,7 +235,7 @@ class _RowValues:
         self._tail: np.ndarray | None = None  # [1, D], the run's last feature so far
         self._waiting: list[tuple[slice, np.ndarray | None]] = []  # None is zeros
 
-    def push(self, window: Window, features: np.ndarray) -> None:
+    def push(self, window: AudioWindow, features: np.ndarray) -> None:
         """Add the next features [m, D] of a run and value the rows that they decide."""
         first = window.start + window.keep.start * self._steps.hop + self._steps.field / 2
         run_start, run_stop = window.run

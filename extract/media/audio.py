@@ -4,18 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from itertools import compress
+from math import nan
+from typing import Any, NamedTuple
 
 import av
 import numpy as np
 
 from . import RATE
-from .probe import MediaInfo, open_media, read_packets
+from .mixing import Channels
+from .packets import open_media, read_packets
+from .probe import MediaInfo
 from .resample import Resampler
+from .rows import longest_rise
 
 _RATES = range(1000, 400_001)  # hertz; headers that say anything else are damaged
 _BLOCK = 10.0  # seconds of a block
 _GAP = 0.012  # seconds by which a time may miss the expected one; the rest is a hole or overlap
+_ENOUGH = 30.0  # seconds of sound that tell whether channels cancel
+_CANCELLED = 0.01  # of the channels' power; so little of it is left where they cancel
+_SILENT = 1e-4  # full scale 1; what stays below in all of a track is silence
 _DRIFT = 0.0015  # seconds by which a block's times may be off before the run is moved
 
 
@@ -58,7 +66,10 @@ def read_audio(info: MediaInfo) -> Iterator[AudioBlock]:
     """
     run: _SampleRun | None = None
     heard: int | None = None  # end of what has been given out
-    for time, rate, samples in _decode(info):
+    sounds = _decode(info)
+    if info.rows.has_left_out:
+        sounds = compress(sounds, _fitting(info))
+    for time, rate, samples in sounds:
         if run is not None and not run.continues(time, rate):
             block = run.take(heard, final=True)
             run = None
@@ -75,6 +86,17 @@ def read_audio(info: MediaInfo) -> Iterator[AudioBlock]:
             yield block
     if run is not None and (block := run.take(heard, final=True)) is not None:
         yield block
+
+
+def _fitting(info: MediaInfo) -> np.ndarray:
+    """Of a file whose time goes back, which of the decoded pieces fit on one line of time."""
+    found = [sound.time for sound in _sounds(info, _Tally())]
+    times = np.array([nan if time is None else time for time in found])
+    low, high = info.timeline.edges()[[0, -1]]
+    inside = np.flatnonzero((times >= low - _BLOCK) & (times <= high))
+    fitting = np.zeros(len(times), bool)
+    fitting[inside[longest_rise(times[inside])]] = True
+    return fitting
 
 
 class _SampleRun:
@@ -108,58 +130,81 @@ class _SampleRun:
 
 
 def _decode(info: MediaInfo) -> Iterator[tuple[float | None, int, np.ndarray]]:
-    """Decoded audio: time of the first sample in seconds (None unknown), rate, mono samples [n]."""
+    """Decoded audio: time of the first sample in seconds (None unknown), rate, mono samples [n].
+
+    At the end, `info.damage` is told what the user should know of the sound.
+    """
     if info.audio is None:
         return
+    stream, peak, tally = f"audio stream {info.audio.index}", 0.0, _Tally()
+    cancel = info.audio.channels > 1 and _cancel(info)
+    for sound in _sounds(info, tally):
+        first = int(np.flatnonzero(sound.weights)[0])
+        mono = sound.samples[:, first] if cancel else sound.samples @ sound.weights
+        peak = max(peak, float(np.abs(mono).max()))
+        yield sound.time, sound.rate, mono
+    if cancel:
+        info.damage.append(f"the channels of {stream} cancel: its first channel alone is heard")
+    if tally.refused:
+        info.damage.append(f"{tally.refused} packets of {stream} cannot be decoded: no sound there")
+    if peak < _SILENT and info.audio.others:
+        others = ", ".join(map(str, info.audio.others))
+        info.damage.append(
+            f"{stream} is silent for its whole length; the file has others: choose with "
+            f"--audio-stream {others}"
+        )
+
+
+class _Sound(NamedTuple):
+    """Decoded sound: seconds of its first sample, hertz, [n, channels], [channels]."""
+
+    time: float | None
+    rate: int
+    samples: np.ndarray
+    weights: np.ndarray
+
+
+@dataclass
+class _Tally:
+    """Packets of sound that could not be decoded."""
+
+    refused: int = 0
+
+
+def _sounds(info: MediaInfo, tally: _Tally) -> Iterator[_Sound]:
+    """All sound in turn; damaged packets leave gaps."""
+    assert info.audio is not None
     with open_media(info.path) as container:
         stream: Any = container.streams[info.audio.index]
-        mixer = _Mixer()
-        packets = read_packets(container, stream)
+        packets, channels = read_packets(container, stream), Channels()
         while True:
             try:
                 packet = next(packets, None)
             except (av.FFmpegError, OSError):  # cut off; what follows is a gap
                 packet = None
+            try:
+                for frame in stream.codec_context.decode(packet):
+                    if frame.samples and frame.sample_rate in _RATES:
+                        time = None if frame.pts is None else float(frame.pts * frame.time_base)
+                        yield _Sound(time, frame.sample_rate, *channels.read(frame))
+            except av.FFmpegError:  # also what cannot be converted
+                tally.refused += packet is not None
             if packet is None:
                 return
-            if not packet.size and packet.dts is not None:
-                continue  # would be taken for the end of the stream
-            try:
-                frames = [f for f in packet.decode() if f.samples and f.sample_rate in _RATES]
-                mixed = [mixer.mono(frame) for frame in frames]
-            except av.FFmpegError:  # a damaged packet, or nothing that can be mixed: a gap
-                continue
-            for frame, samples in zip(frames, mixed, strict=True):
-                time = None if frame.pts is None else float(frame.pts * frame.time_base)
-                yield time, frame.sample_rate, samples
 
 
-class _Mixer:
-    """Mixes frames of any sample format and channel layout down to one channel, full scale 1."""
+def _cancel(info: MediaInfo) -> bool:
+    """Whether hardly anything is left of the channels in their mix: of opposite phases, say.
 
-    def __init__(self) -> None:
-        self._kind: tuple[str, str, int] | None = None
-        self._resampler: Any = None
-
-    def mono(self, frame: av.AudioFrame) -> np.ndarray:
-        """Samples [n] float64; the channels' weights add up to one.
-
-        Raises:
-            av.FFmpegError: nothing that FFmpeg can convert.
-        """
-        # Of channels without names nobody knows how to mix them; they count alike, below.
-        unnamed = frame.layout.name.endswith(" channels")
-        kind = (frame.format.name, frame.layout.name, frame.sample_rate)
-        if kind != self._kind:
-            self._resampler = av.AudioResampler(
-                format="flt",
-                layout=frame.layout.name if unnamed else "mono",
-                rate=frame.sample_rate,
-                options={"rematrix_maxval": "1.0"},
-            )
-            self._kind = kind
-        mixed = [
-            part.to_ndarray().reshape(part.samples, -1) for part in self._resampler.resample(frame)
-        ]
-        samples = np.concatenate(mixed).astype(np.float64).mean(axis=1)
-        return np.nan_to_num(samples, nan=0.0, posinf=0.0, neginf=0.0)
+    Listens until enough is heard to tell.
+    """
+    mixed = parts = heard = 0.0
+    for sound in _sounds(info, _Tally()):
+        power = sound.samples**2 @ sound.weights
+        if power.mean() > _SILENT**2:
+            mixed += float(((sound.samples @ sound.weights) ** 2).sum())
+            parts += float(power.sum())
+            heard += len(power) / sound.rate
+        if heard >= _ENOUGH and mixed >= _CANCELLED * parts:
+            return False
+    return mixed < _CANCELLED * parts

@@ -7,17 +7,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import av
 import numpy as np
 from av.video.reformatter import Interpolation, VideoReformatter
 
-from .probe import MediaInfo, displayed_rotation, open_media, read_packets
+from .orientation import Orientation
+from .packets import decode_video, packet_of
+from .probe import MediaInfo
+from .rows import REORDER
 
-# Frames that wait for earlier ones. Decoders deliver in presentation order; only files whose
-# times contradict that order need any.
-_REORDER = 8
 # Averages over areas, hence no aliasing; the same bits on any machine.
 _SCALER = Interpolation.AREA | Interpolation.ACCURATE_RND | Interpolation.BITEXACT
 
@@ -42,8 +41,8 @@ def read_frames(
 ) -> Iterator[Frame]:
     """Decode a video once, from beginning to end.
 
-    One thread decodes: with several, what a decoder makes of a damaged stretch depends on timing.
-    Pixels are made square; nothing is ever enlarged otherwise.
+    Pixels are made square; nothing is ever enlarged otherwise. At the end, `info.damage` is told
+    where the pictures were not those that the packets announced.
 
     Args:
         info: the probed file.
@@ -56,96 +55,61 @@ def read_frames(
     Raises:
         MediaError: the file cannot be opened any more.
     """
-    place = _Order(info) if info.by_order else _Times(info)
-    scaler = VideoReformatter()
+    rows, scaler = info.rows, VideoReformatter()
     waiting: dict[int, Frame] = {}
-    due = 0
-    for frame, number in _decode(info):
-        row = place.row_of(frame, number)
-        if row is None or row < due or row in waiting:
-            continue  # belongs to no row, or comes after its row was given up
-        image = _convert(scaler, frame, info.pixel_aspect, lines)
-        reduced = (
-            _convert(scaler, frame, info.pixel_aspect, reduced_lines) if reduced_lines else None
-        )
-        waiting[row] = Frame(row, image, reduced)
-        if len(waiting) > _REORDER:
-            for missing in range(due, min(waiting)):
-                yield Frame(missing, None)
-            due = min(waiting)
-        while due in waiting:
-            yield waiting.pop(due)
-            due += 1
-    for row in range(due, len(info.ticks)):
-        yield waiting.pop(row) if row in waiting else Frame(row, None)
-
-
-def _decode(info: MediaInfo) -> Iterator[tuple[av.VideoFrame, int | None]]:
-    """Sound frames as the decoder gives them, in order of presentation.
-
-    Each comes with its number as the stream of packets tells it: the packet in hand less the
-    decoder's delay; None for the last frames, which come when there is no packet any more.
-    """
-    count = 0
-    with open_media(info.path) as container:
-        stream: Any = container.streams[info.index]
-        stream.codec_context.thread_count = 1
-        packets = read_packets(container, stream)
-        while True:
-            try:
-                packet = next(packets, None)
-            except (av.FFmpegError, OSError):  # cut off; `probe` has noted it, its rows end here
-                packet = None
-            if packet is None:
-                return
-            if not packet.size and packet.dts is not None:
-                continue  # would be taken for the end of the stream
-            count += bool(packet.size) and not packet.is_discard
-            try:
-                frames = packet.decode()
-            except av.FFmpegError:  # a damaged packet: its row stays without an image
+    tally, due, given = _Tally(), 0, 0
+    for decoded in decode_video(info.path, info.index):
+        tally.refused += decoded.refused
+        for frame in decoded.frames:
+            row = rows.row_of(given if rows.by_order else packet_of(frame))
+            given += 1
+            if row < 0:
+                tally.surplus += not rows.by_order
                 continue
-            number = count - 1 - stream.codec_context.reorder_depth if packet.size else None
-            for frame in frames:
-                if not frame.is_corrupt:
-                    yield frame, number
+            if row < due or row in waiting:
+                tally.surplus += 1
+                continue
+            tally.doubtful += frame.is_corrupt
+            image = _convert(scaler, frame, info.pixel_aspect, lines)
+            reduced = (
+                _convert(scaler, frame, info.pixel_aspect, reduced_lines) if reduced_lines else None
+            )
+            waiting[row] = Frame(row, image, reduced)
+            tally.placed += 1
+            if len(waiting) > REORDER:
+                for missing in range(due, min(waiting)):
+                    yield Frame(missing, None)
+                due = min(waiting)
+            while due in waiting:
+                yield waiting.pop(due)
+                due += 1
+    for row in range(due, len(rows.ticks)):
+        yield waiting.pop(row) if row in waiting else Frame(row, None)
+    info.damage.extend(tally.notes(len(rows.ticks)))
 
 
-class _Times:
-    """Finds the row of a frame by its presentation time; equal times fill up in turn."""
+@dataclass
+class _Tally:
+    """How the pictures that a decoder gives agree with the rows that `probe` found."""
 
-    def __init__(self, info: MediaInfo) -> None:
-        self._ticks = info.ticks
-        self._taken: dict[int, int] = {}  # of the ticks seen last, rows handed out
+    placed: int = 0
+    surplus: int = 0
+    doubtful: int = 0
+    refused: int = 0
 
-    def row_of(self, frame: av.VideoFrame, number: int | None) -> int | None:
-        if frame.pts is None:
-            return None
-        row = int(np.searchsorted(self._ticks, frame.pts))
-        if row == len(self._ticks) or self._ticks[row] != frame.pts:
-            return None
-        again = self._taken.pop(frame.pts, 0)
-        self._taken[frame.pts] = again + 1
-        if len(self._taken) > 2 * _REORDER:
-            del self._taken[next(iter(self._taken))]
-        row += again
-        return row if row < len(self._ticks) and self._ticks[row] == frame.pts else None
-
-
-class _Order:
-    """Counts, for containers whose presentation times do not identify frames.
-
-    Counting packets rather than frames keeps the rows after a damaged stretch in place.
-    """
-
-    def __init__(self, info: MediaInfo) -> None:
-        self._rows = len(info.ticks)
-        self._next = 0
-
-    def row_of(self, frame: av.VideoFrame, number: int | None) -> int | None:
-        row = self._next if number is None else max(self._next, number)
-        self._next = row + 1
-        return row if row < self._rows else None
+    def notes(self, rows: int) -> list[str]:
+        """What the user should know."""
+        notes = []
+        if self.surplus:
+            notes.append(f"{self.surplus} pictures that the decoder gives belong to no frame")
+        if rows - self.placed > self.refused:
+            notes.append(
+                f"the decoder gives {self.placed} pictures for {rows} frames and calls "
+                f"{self.refused} packets damaged"
+            )
+        if self.doubtful:
+            notes.append(f"{self.doubtful} pictures may be damaged, says the decoder")
+        return notes
 
 
 def _convert(
@@ -162,5 +126,4 @@ def _convert(
         interpolation=_SCALER,
         threads=1,
     ).to_ndarray()
-    turns = displayed_rotation(frame) // 90
-    return np.ascontiguousarray(np.rot90(picture, -turns)) if turns else picture
+    return Orientation.of(frame).apply(picture)

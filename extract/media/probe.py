@@ -1,14 +1,13 @@
 """What a media file holds: frame times, streams and facts, by one pass over its packets.
 
-Only the first frame is decoded (it alone tells the rotation). Pixels are read by `frames.py`,
-sound by `audio.py`.
+Only the first picture is decoded, and all of them where packets do not tell the pictures. Pixels
+are read by `frames.py`, sound by `audio.py`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, Literal
@@ -20,8 +19,21 @@ from av.stream import Disposition
 
 from ...cache.timeline import Timeline
 from ...errors import MediaError
+from .orientation import Orientation
+from .packets import (
+    Decoded,
+    decode_packet,
+    decode_video,
+    open_media,
+    packet_of,
+    prepare_decoder,
+    read_packets,
+    reason,
+)
+from .pictures import UNSURE, Counter, picture_counter
+from .rows import PacketLog, PictureLog, Rows, rows_of_packets, rows_of_pictures
 
-_PACKETS_FOR_FIRST_FRAME = 64  # a decoder that shows nothing after so many is given up
+_PACKETS_FOR_FIRST_PICTURE = 64  # a decoder that shows nothing after so many sees all of them
 
 
 @dataclass(frozen=True)
@@ -35,6 +47,7 @@ class AudioInfo:
         channels: number of channels.
         start: time of its first sample in seconds on the container's clock.
         duration: seconds from its first to the end of its last packet.
+        others: indices of the file's other audio streams.
     """
 
     index: int
@@ -43,6 +56,7 @@ class AudioInfo:
     channels: int
     start: float
     duration: float
+    others: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,40 +67,43 @@ class MediaInfo:
         path: the file.
         size: its bytes.
         timeline: presentation times of its T frames, seconds on the container's clock.
-        ticks: [T] int64, the same times in units of `time_base`, sorted.
         time_base: seconds per tick.
-        by_order: True where the container's presentation times do not identify frames (AVI), so
-            that the j-th frame decoded is row j; rows then lie at the packets' decoding times.
+        rows: [T] ticks, and which row every picture is.
         index: the video stream's index in the container.
         codec: name of its codec.
         width: pixels as displayed, after rotation, square.
         height: pixels as displayed, after rotation, square.
         pixel_aspect: width of a stored pixel by its height.
-        rotation: degrees clockwise by which decoded frames are turned for display.
+        orientation: how decoded frames are turned and mirrored for display.
         rate: the container's nominal frame rate in hertz, None where it gives none.
         audio: the audio stream, None where there is none.
         default_video: index of the container's default video stream.
         default_audio: index of its default audio stream, None where there is none.
-        damage: what is wrong with the file although it can be used; empty for a sound one.
+        damage: what is wrong with the file although it can be used; empty for a sound one. Who
+            reads pictures or sound adds what shows only then.
     """
 
     path: Path
     size: int
     timeline: Timeline
-    ticks: np.ndarray
     time_base: Fraction
-    by_order: bool
+    rows: Rows
     index: int
     codec: str
     width: int
     height: int
     pixel_aspect: float
-    rotation: int
+    orientation: Orientation
     rate: float | None
     audio: AudioInfo | None
     default_video: int
     default_audio: int | None
-    damage: tuple[str, ...] = ()
+    damage: list[str] = field(default_factory=list)
+
+    @property
+    def ticks(self) -> np.ndarray:
+        """[T] int64, the times of the timeline in units of `time_base`, sorted."""
+        return self.rows.ticks
 
     def facts(self) -> dict[str, Any]:
         """All of it but the frame times, as plain JSON values."""
@@ -100,13 +117,14 @@ class MediaInfo:
                 "width": self.width,
                 "height": self.height,
                 "pixel_aspect": self.pixel_aspect,
-                "rotation": self.rotation,
+                "rotation": self.orientation.rotation,
+                "mirrored": self.orientation.mirrored,
                 "nominal_fps": self.rate,
                 "fps": self.timeline.fps,
                 "start": float(self.timeline.pts[0]),
                 "end": float(self.timeline.edges()[-1]),
                 "time_base": str(self.time_base),
-                "frames_by_order": self.by_order,
+                "frames_by_order": self.rows.by_order,
             },
             "audio": None if audio is None else dict(vars(audio)),
             "default": {"video": self.default_video, "audio": self.default_audio},
@@ -114,34 +132,13 @@ class MediaInfo:
         }
 
 
-@contextmanager
-def open_media(path: Path) -> Iterator[InputContainer]:
-    """Open a media file with FFmpeg, closed on leaving.
-
-    Raises:
-        MediaError: the file does not exist, is empty, or is nothing that FFmpeg reads.
-    """
-    if not path.is_file():
-        raise MediaError(f"{path}: no such file; check the path")
-    if not path.stat().st_size:
-        raise MediaError(f"{path}: the file is empty (0 bytes); copy or download it again")
-    try:
-        # As a file: no name is taken for an address, and no playlist leads to the network.
-        container = av.open(
-            f"file:{path}", metadata_errors="ignore", options={"protocol_whitelist": "file"}
-        )
-    except (av.FFmpegError, OSError) as error:
-        raise MediaError(f"{path}: {_diagnose(path)} (FFmpeg: {_reason(error)})") from error
-    with container:
-        yield container
-
-
 def probe(
     path: Path | str, *, video_stream: int | None = None, audio_stream: int | None = None
 ) -> MediaInfo:
-    """Read the times of all frames of a video from its packets.
+    """Read the times of all pictures that a video shows.
 
-    Packets that an edit list discards are no frames. Times are not shifted: an audio stream that
+    Packets whose pictures are hidden or discarded by an edit list are no frames. Times are not
+    shifted: an audio stream that
     starts at 0.008 s and a video stream that starts at 0.852 s keep these values.
 
     Args:
@@ -154,8 +151,8 @@ def probe(
     """
     path = Path(path)
     with open_media(path) as container:
-        pictures = [s for s in container.streams.video if not _is_cover(s)]
-        video = _choose(path, container, "video", pictures, video_stream)
+        videos = [s for s in container.streams.video if not _is_cover(s)]
+        video = _choose(path, container, "video", videos, video_stream)
         if video is None:
             held = ", ".join(sorted({s.type for s in container.streams})) or "nothing"
             cover = " (a cover picture is not a video)" if container.streams.video else ""
@@ -169,136 +166,151 @@ def probe(
             )
         audio = _choose(path, container, "audio", container.streams.audio, audio_stream)
         default = _choose(path, container, "audio", container.streams.audio, None)
-        packets = _Packets(container, video, audio)
-        if audio_stream is None and packets.audio is None:
+        found = _Pass(container, video, audio)
+        if audio_stream is None and found.audio is None:
             default = None  # announced, but nothing can be heard of it
-        by_order = container.format.name == "avi" or packets.presentation is None
-        ticks = packets.decoding if by_order else packets.presentation
-        if not packets.count:
+        if not found.log.pts:
             raise MediaError(
                 f"{path}: the video stream {video.index} holds no frame; the file is cut off or "
                 "damaged: copy or download it again"
             )
-        if ticks is None:
-            raise MediaError(
-                f"{path}: the container stores no times for its {packets.count} frames; put the "
-                f"stream into one that does, e.g. `ffmpeg -framerate 25 -i {path.name} -c copy "
-                "out.mp4`"
-            )
-        rate = video.average_rate or video.guessed_rate or video.base_rate
-        if (ticks[0] == ticks[-1]) and not rate:
-            raise MediaError(
-                f"{path}: {len(ticks)} frame(s), all at one time, and no frame rate; re-encode the "
-                "video with a constant rate"
-            )
+        nominal = video.average_rate or video.guessed_rate or video.base_rate
+        rate = float(nominal) if nominal else None
         time_base = Fraction(video.time_base)
+        rows, first = _find_rows(path, container, video, found, Fraction(nominal or 25))
+        if rows.ticks[0] == rows.ticks[-1] and not rate:
+            raise MediaError(
+                f"{path}: {len(rows.ticks)} frame(s), all at one time, and no frame rate; "
+                "re-encode the video with a constant rate"
+            )
         aspect = float(video.sample_aspect_ratio or 1)
-        stored = (round(packets.shape[0] * aspect), packets.shape[1])
-        width, height = stored[::-1] if packets.rotation % 180 else stored
+        orientation = Orientation.of(first)
+        stored = (round(first.width * aspect), first.height)
+        width, height = stored[::-1] if orientation.swap else stored
         return MediaInfo(
             path=path,
             size=path.stat().st_size,
             timeline=Timeline.from_pts(
-                ticks * time_base.numerator / time_base.denominator,
-                nominal_fps=float(rate) if rate else None,
+                rows.ticks * time_base.numerator / time_base.denominator, nominal_fps=rate
             ),
-            ticks=ticks,
             time_base=time_base,
-            by_order=by_order,
+            rows=rows,
             index=video.index,
             codec=video.codec_context.name,
             width=width,
             height=height,
             pixel_aspect=aspect,
-            rotation=packets.rotation,
-            rate=float(rate) if rate else None,
-            audio=packets.audio,
-            default_video=_choose(path, container, "video", pictures, None).index,
+            orientation=orientation,
+            rate=rate,
+            audio=found.audio,
+            default_video=_choose(path, container, "video", videos, None).index,
             default_audio=None if default is None else default.index,
-            damage=tuple(packets.damage),
+            damage=[*found.damage, *rows.notes],
         )
 
 
-def read_packets(container: InputContainer, *streams: Any) -> Iterator[Any]:
-    """Packets of some streams in the order of the file, then an empty one for each.
+def _find_rows(
+    path: Path, container: InputContainer, video: Any, found: _Pass, rate: Fraction
+) -> tuple[Rows, av.VideoFrame]:
+    """The rows, as packets tell them or else the decoder, and the first picture."""
+    timed, first = _is_timed(container), found.first
+    if first is not None:
+        rows = rows_of_packets(
+            found.log,
+            delayed=video.codec_context.has_b_frames,
+            first=None if found.refused else packet_of(first),
+            timed=timed,
+        )
+        if rows is not None:
+            return rows, first
+    log, first = PictureLog(), None
+    for decoded in decode_video(path, video.index):
+        if decoded.refused:
+            log.refused.append(decoded.number)
+        for frame in decoded.frames:
+            first = first or frame
+            log.packets.append(packet_of(frame))
+            log.pts.append(frame.pts)
+            log.dts.append(frame.dts)
+    if first is None:
+        raise MediaError(
+            f"{path}: none of the {len(found.log.pts)} packets of video stream {video.index} can "
+            "be decoded; the file is damaged or encrypted: get it anew"
+        )
+    step = 1 / (Fraction(video.time_base) * rate)
+    return rows_of_pictures(found.log, log, step=float(step), timed=timed), first
 
-    Raises:
-        av.FFmpegError: the file cannot be read further.
-        OSError: likewise.
-    """
-    packets = container.demux(streams)
-    while True:
-        try:
-            packet = next(packets)
-        # PyAV fails at the end of a file in whose midst streams appeared that it did not announce.
-        except (StopIteration, IndexError):
-            return
-        yield packet
 
-
-def displayed_rotation(frame: av.VideoFrame) -> int:
-    """Degrees clockwise (0, 90, 180, 270) by which a decoded frame must be turned for display."""
-    return int(round(-frame.rotation / 90) * 90) % 360
-
-
-class _Packets:
-    """One pass over the packets of a video stream and, if given, an audio stream."""
+class _Pass:
+    """One pass over the packets of all streams; decodes the first picture."""
 
     def __init__(self, container: InputContainer, video: Any, audio: Any) -> None:
         self.damage: list[str] = []
         if audio is not None and audio.codec_context is None:
             self.damage.append(f"no decoder for the codec of audio stream {audio.index}")
             audio = None
-        self.shape = (video.codec_context.width, video.codec_context.height)
-        self.rotation = 0
-        presented: list[int | None] = []
-        decoded: list[int | None] = []
+        self.log = PacketLog()
+        self.first: av.VideoFrame | None = None
+        self.refused = False  # any packet before the first picture
         heard: list[tuple[int, int]] = []  # first tick and end tick of every audio packet
-        first: av.VideoFrame | None = None
-        video.codec_context.thread_count = 1
+        ends: dict[int, float] = {}  # seconds at which the streams end
+        count = _counter(container, video)
+        self._video = video
+        prepare_decoder(video)
         try:
-            for packet in read_packets(container, *(s for s in (video, audio) if s is not None)):
-                if packet.is_discard or not packet.size:
-                    continue
+            for packet in read_packets(container):
                 if packet.stream_index == video.index:
-                    presented.append(packet.pts)
-                    decoded.append(packet.dts if packet.dts is not None else packet.pts)
-                    if first is None and len(presented) <= _PACKETS_FOR_FIRST_FRAME:
-                        first = _first_frame(video, packet)
-                elif packet.pts is not None:
+                    self._add(packet, count)
+                elif (
+                    audio is not None
+                    and packet.stream_index == audio.index
+                    and packet.pts is not None
+                    and not packet.is_discard
+                ):
                     heard.append((packet.pts, packet.pts + (packet.duration or 0)))
+                time = packet.pts if packet.pts is not None else packet.dts
+                if time is not None:
+                    end = float((time + (packet.duration or 0)) * packet.time_base)
+                    ends[packet.stream_index] = max(ends.get(packet.stream_index, end), end)
         except (av.FFmpegError, OSError) as error:
             self.damage.append(
-                f"reading stopped after {len(presented)} video packets ({_reason(error)}); "
+                f"reading stopped after {len(self.log.pts)} video packets ({reason(error)}); "
                 "what comes later is lost"
             )
-        if first is None and 0 < len(presented) <= _PACKETS_FOR_FIRST_FRAME:
-            first = _first_frame(video, None)  # so short that the decoder still holds all of it
-        self.count = len(presented)
-        self.presentation = _sorted_ticks(presented)
-        self.decoding = _sorted_ticks(decoded)
+        if self.first is None and 0 < len(self.log.pts) <= _PACKETS_FOR_FIRST_PICTURE:
+            self._look(decode_packet(video, None, len(self.log.pts)))  # the decoder held all of it
         self.audio = None if audio is None else _describe_audio(audio, heard)
-        if first is None and presented:
-            self.damage.append("no frame at the start can be decoded")
-        elif first is not None:
-            self.rotation = displayed_rotation(first)
-            self.shape = (first.width, first.height)
+        self.end = max(ends.values(), default=0.0)
+
+    def _add(self, packet: Any, count: Counter | None) -> None:
+        number = len(self.log.pts)
+        self.log.pts.append(packet.pts)
+        self.log.dts.append(packet.dts)
+        self.log.discard.append(packet.is_discard)
+        self.log.key.append(packet.is_keyframe)
+        self.log.shown.append(count(bytes(packet)) if count else UNSURE)
+        waiting = number - sum(self.log.discard) - self.log.first_key()
+        if count and self.first is None and waiting <= _PACKETS_FOR_FIRST_PICTURE:
+            self._look(decode_packet(self._video, packet, number))
+
+    def _look(self, decoded: Decoded) -> None:
+        if decoded.frames:
+            self.first = decoded.frames[0]
+        self.refused |= decoded.refused and decoded.number >= self.log.first_key()
 
 
-def _first_frame(video: Any, packet: Any) -> av.VideoFrame | None:
-    try:
-        frames = video.codec_context.decode(packet)
-    except av.FFmpegError:  # a damaged packet; `read_frames` marks its row
+def _counter(container: InputContainer, video: Any) -> Counter | None:
+    """What counts the pictures of packets; None where a decoder must."""
+    codec = video.codec_context.codec
+    if not _is_timed(container) and not codec.intra_only:
         return None
-    return frames[0] if frames else None
+    extradata = video.codec_context.extradata
+    return picture_counter(codec.canonical_name, extradata, intra_only=codec.intra_only)
 
 
-def _sorted_ticks(ticks: Sequence[int | None]) -> np.ndarray | None:
-    """The ticks in order, or None where one is missing or there is none."""
-    known = [tick for tick in ticks if tick is not None]
-    if not known or len(known) < len(ticks):
-        return None
-    return np.sort(np.asarray(known, dtype=np.int64))
+def _is_timed(container: InputContainer) -> bool:
+    """Whether the container stores presentation times; FFmpeg makes up those of AVI."""
+    return container.format.name != "avi"
 
 
 def _describe_audio(audio: Any, heard: Sequence[tuple[int, int]]) -> AudioInfo | None:
@@ -316,6 +328,7 @@ def _describe_audio(audio: Any, heard: Sequence[tuple[int, int]]) -> AudioInfo |
         channels=audio.codec_context.channels,
         start=start * base,
         duration=(stop - start) * base,
+        others=tuple(s.index for s in audio.container.streams.audio if s.index != audio.index),
     )
 
 
@@ -345,24 +358,3 @@ def _choose(
 
 def _codec(stream: Any) -> str:
     return "unknown codec" if stream.codec_context is None else stream.codec_context.name
-
-
-def _diagnose(path: Path) -> str:
-    """In words, why FFmpeg may not read a file, and what to do."""
-    try:
-        with path.open("rb") as file:
-            head = file.read(4096)
-    except OSError:
-        return "the file cannot be opened; check its permissions"
-    if head[4:8] == b"ftyp":
-        return (
-            "an MP4/MOV file whose index (moov) is missing or damaged, as in a file that was cut "
-            "off; copy, download or record it again"
-        )
-    if all(byte >= 32 or byte in b"\t\n\r\f" for byte in head):
-        return "holds text, not a video; give the media file itself"
-    return "not a media file that can be read; copy or download it again, or convert it to MP4"
-
-
-def _reason(error: Exception) -> str:
-    return getattr(error, "strerror", None) or str(error)

@@ -16,8 +16,8 @@ from ..data.plan import require_streams
 from ..runs.folder import Run, find_streams, load_run, recorded_videos
 from .corruption import CorruptedLoader, Corruption
 from .ensemble import combine, ensemble_weights, name_shares, require_same_videos
-from .gates import Gates
-from .results import write_evaluation
+from .gates import Gates, write_gates
+from .results import file_name, write_evaluation
 from .scoring import Evaluation, predict, predict_gated, score
 from .smooth import check_smoothing, smooth_videos
 
@@ -80,6 +80,8 @@ def compare(
     ensemble: str | None = None,
     smoothing: float = 0.0,
     corruption: Corruption | None = None,
+    out: Path | None = None,
+    gates: bool = False,
 ) -> dict[str, Evaluation]:
     """Evaluate runs on the same frames, and as an ensemble if asked.
 
@@ -90,6 +92,9 @@ def compare(
         ensemble: `mean`, `ccc`, `best` or `fitted` (see `ensemble_weights`); None makes none.
         smoothing: seconds; of each run's predictions.
         corruption: damage that every run is fed alike.
+        out: folder for the results as `write_result` has them, each in a folder of its own where
+            there are several; None writes none.
+        gates: whether to write the gates of the heads into the runs' folders.
 
     Returns:
         name -> evaluation, and `ensemble-<how>` last.
@@ -128,6 +133,13 @@ def compare(
                 **({"notes": notes} if notes else {}),
             },
         )
+    if out is not None:
+        for name, result in results.items():
+            write_result(out if len(results) == 1 else out / file_name(name), result, store)
+    for name in runs if gates else ():
+        taken = results[name].gates
+        if taken is not None:
+            write_gates(runs[name].path, partition, taken)
     return results
 
 

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from ...cache.durable import write_json
+from ...cache.store import FeatureStore
 from ...errors import ConfigError
+from ..runs.folder import Run
+from .corruption import Corruption, parse_corruption
+from .evaluate import compare
 from .scoring import Evaluation
+
+Curve = list[tuple[Corruption, dict[str, Evaluation]]]
 
 _KEPT: tuple[str, ...] = ("corruption", "smoothing", "ccc", "ccc_interval", "frames")
 
@@ -17,6 +23,33 @@ _KEPT: tuple[str, ...] = ("corruption", "smoothing", "ccc", "ccc_interval", "fra
 def curves_file(path: Path, partition: str) -> Path:
     """Where a run keeps the curves of a partition."""
     return path / f"robustness-{partition}.json"
+
+
+def measure_curves(
+    runs: Mapping[str, Run],
+    store: FeatureStore,
+    damages: Sequence[str],
+    *,
+    seed: int = 0,
+    **options: Any,
+) -> Iterator[Curve]:
+    """Evaluate runs under each kind of damage at each severity, and keep the points in the runs.
+
+    Args:
+        runs: name -> run.
+        store: as in `compare`.
+        damages: `KIND=SEVERITY,...` each.
+        seed: of the damage.
+        **options: partition, ensemble and smoothing, as in `compare`.
+
+    Yields:
+        For every kind the damages and what `compare` gives under them.
+    """
+    for corruptions in [parse_corruption(text, seed) for text in damages]:
+        curve = [(each, compare(runs, store, corruption=each, **options)) for each in corruptions]
+        for name, run in runs.items():
+            record_points(run.path, [results[name] for _, results in curve])
+        yield curve
 
 
 def record_points(path: Path, evaluations: Sequence[Evaluation]) -> Path:

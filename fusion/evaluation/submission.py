@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +18,8 @@ from ...cache.durable import write_bytes
 from ...cache.labels import SURPLUS_ALLOWED
 from ...cache.store import FeatureStore
 from ...errors import SubmissionError
+from .ensemble import ensemble_weights, name_shares
+from .predict import load_runs, predict_items
 
 HEADER = ("image_location", "valence", "arousal")
 _LOCATION = re.compile(r"(?P<video>.+)/(?P<frame>\d{5,})\.jpg")
@@ -151,16 +153,6 @@ def check_sample(
     return fits
 
 
-def require_new(path: Path) -> None:
-    """Check that a submission overwrites nothing.
-
-    Raises:
-        SubmissionError: the file exists.
-    """
-    if path.exists():
-        raise SubmissionError(f"{path} exists; name a new file for the submission")
-
-
 def write_submission(
     path: Path, sample: Iterable[Wanted], predictions: Mapping[str, np.ndarray]
 ) -> int:
@@ -187,6 +179,52 @@ def write_submission(
         ]
     write_bytes(path, ("\n".join(lines) + "\n").encode())
     return clipped
+
+
+@dataclass(frozen=True)
+class Submission:
+    """A file that was written.
+
+    Attributes:
+        fits: video -> how its rows fit, in the order of the sample.
+        rows: of the file.
+        clipped: values that lay outside [-1, 1].
+        shares: run -> target -> its share.
+        others: items of the cache that the sample does not want.
+    """
+
+    fits: dict[str, Fit]
+    rows: int
+    clipped: int
+    shares: dict[str, dict[str, float]]
+    others: int
+
+
+def submit(
+    runs: Sequence[Path],
+    store: FeatureStore,
+    sample: Path,
+    out: Path,
+    *,
+    pad: bool,
+    cut: bool,
+    ensemble: str,
+    smoothing: float,
+    device: str,
+) -> Submission:
+    """Predict what a sample file wants; arguments and errors as in `api.submit`."""
+    if out.exists():
+        raise SubmissionError(f"{out} exists; name a new file for the submission")
+    wanted = read_sample(sample)
+    fits = check_sample(wanted, store, pad=pad, cut=cut)
+    loaded = load_runs(runs, device)
+    paths = {name: run.path for name, run in loaded.items()}
+    weights = ensemble_weights(ensemble, paths, store, smoothing)
+    predictions = predict_items(loaded, store, list(fits), weights=weights, smoothing=smoothing)
+    clipped = write_submission(out, wanted, predictions)
+    rows = sum(len(each.frames) for each in wanted)
+    others = len(set(store.videos()) - set(fits))
+    return Submission(fits, rows, clipped, name_shares(loaded, weights), others)
 
 
 def _with_hint(video: str, known: Iterable[str]) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +13,7 @@ import torch
 from ...cache.store import FeatureStore
 from ...device import choose_device, describe_device
 from ...errors import RunError
+from ..acting import require_acting
 from ..config import FitConfig
 from ..data.loader import BatchLoader
 from ..data.plan import Plan, plan_fit, statistics
@@ -32,7 +33,8 @@ from .checkpoint import CHECKPOINT, FitState, Saved, read_checkpoint, save_check
 from .tensorboard import TensorboardWriter
 from .trainer import Epoch, Trainer
 
-Report = Callable[[Epoch], None]
+Started = Callable[[Plan], None]
+Progress = Callable[[Epoch], None]
 
 
 @dataclass(frozen=True)
@@ -70,8 +72,10 @@ def fit(
     store: FeatureStore,
     config: FitConfig,
     run_dir: Path | None = None,
-    progress: Report | None = None,
+    progress: Progress | None = None,
     *,
+    named: Sequence[str] = (),
+    started: Started | None = None,
     tensorboard: bool = False,
 ) -> FitResult:
     """Train the networks of a configuration and evaluate their best weights.
@@ -84,6 +88,8 @@ def fit(
         config: what to train.
         run_dir: folder of the run; None takes the next free `vapipe-runs/<head>-<n>`.
         progress: called after every epoch.
+        named: options that were set by hand and must act.
+        started: called with the plan before anything is trained or written.
         tensorboard: whether to write TensorBoard events into the run's folder, too.
 
     Raises:
@@ -93,6 +99,9 @@ def fit(
         Stopped: in place of KeyboardInterrupt; names the folder.
     """
     plan, device = plan_fit(store, config), choose_device(config.device)
+    require_acting(plan.config, named)
+    if started is not None:
+        started(plan)
     if config.init_from:  # refuses weights that mean something else by now
         read_config(Path(config.init_from))
     folder = start_run(run_dir, plan, store, device)
@@ -104,8 +113,9 @@ def resume(
     store: FeatureStore,
     run_dir: Path,
     config: FitConfig | None = None,
-    progress: Report | None = None,
+    progress: Progress | None = None,
     *,
+    started: Started | None = None,
     tensorboard: bool = False,
 ) -> FitResult:
     """Go on with a run that was interrupted, to the same numbers on the same machine.
@@ -115,7 +125,7 @@ def resume(
         run_dir: folder of the run.
         config: what the caller believes the configuration to be; None takes the run's.
         progress: called after every further epoch.
-        tensorboard: as in `fit`.
+        started, tensorboard: as in `fit`.
 
     Raises:
         RunError: not an interrupted run, another configuration (the differences are named), or
@@ -132,6 +142,8 @@ def resume(
         )
     device = choose_device(stored.device)
     check_unchanged(run_dir, plan, store)
+    if started is not None:
+        started(plan)
     state, saved = FitState(), None
     if (run_dir / CHECKPOINT).exists():  # else it was interrupted in the first epoch
         state, saved = read_checkpoint(run_dir)
@@ -154,7 +166,7 @@ def _fit(
     folder: Path,
     state: FitState,
     saved: Saved | None,
-    progress: Report | None,
+    progress: Progress | None,
     tensorboard: bool,
 ) -> FitResult:
     """Train what `state` leaves to be trained."""

@@ -4,20 +4,18 @@ Commands run as users type them, in children of this process: nothing that was t
 of another version of a video is served, and no error is one that vapipe does not know.
 """
 
-import json
 import os
 import shutil
 import signal
 import tempfile
 import time
-import traceback
 from pathlib import Path
 
 import numpy as np
 import pytest
-from click.testing import CliRunner
+from children import Child, invoke
 from clips import PAL, Sound, constant_times, write_clip
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
@@ -25,7 +23,6 @@ from vapipe.cache import FeatureStore
 from vapipe.cache.durable import digest_file
 from vapipe.cache.header import read_header
 from vapipe.cache.status import cache_status
-from vapipe.cli import main
 
 ROWS = 12
 VIDEOS = {"a": "train", "b": "validation", "c": "train"}
@@ -36,38 +33,6 @@ STOPPED_S = 1.5  # so long a stopped process is left so
 
 def tone(hertz):
     return lambda times: 0.3 * np.sin(2 * np.pi * hertz * times)
-
-
-def invoke(words):
-    """A command in this process: exit code, what it said, and the trace of an unknown error."""
-    result = CliRunner().invoke(main, [str(word) for word in words])
-    trace = ""
-    if result.exception is not None and not isinstance(result.exception, SystemExit):
-        trace = "".join(traceback.format_exception(result.exception))
-    return {"code": result.exit_code, "said": result.output, "trace": trace}
-
-
-class Child:
-    """A command in a process of its own."""
-
-    def __init__(self, words, folder):
-        self.words = [str(word) for word in words]
-        self.answer = Path(tempfile.mkstemp(dir=folder)[1])
-        self.pid = os.fork()
-        if self.pid == 0:
-            try:
-                self.answer.write_text(json.dumps(invoke(self.words)))
-            finally:
-                os._exit(0)
-
-    def ended(self):
-        return os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
-
-    def result(self):
-        """What it came to; None where it was killed."""
-        os.waitpid(self.pid, 0)
-        text = self.answer.read_text()
-        return json.loads(text) if text else None
 
 
 class Reference:
@@ -100,18 +65,7 @@ def reference():
 
 
 DEEDS = st.sampled_from(
-    [
-        "extract",
-        "extract",
-        "import",
-        "pack",
-        "pack small",
-        "gc",
-        "repair",
-        "fit",
-        "status",
-        "export",
-    ]
+    ["extract", "import", "pack", "compress", "gc", "repair", "fit", "status", "export"]
 )
 FATES = st.sampled_from(["none", "none", "kill first", "kill second", "stop first"])
 
@@ -162,6 +116,7 @@ class TwoProcesses(RuleBasedStateMachine):
             "import": ("cache", "import", "mine", self.folder / "npy",
                        "--modality", "visual", *cache),
             "pack": ("cache", "pack", *cache),
+            "compress": ("cache", "pack", "--compress", *cache),
             "gc": ("cache", "gc", "--yes", "--runs", self.videos, *cache),
             "repair": ("cache", "verify", "--repair", *cache),
             "fit": ("fit", "--head", "concat", "--stream", f"audio={STREAM}", "--epochs", "1",
@@ -183,7 +138,7 @@ class TwoProcesses(RuleBasedStateMachine):
         told = f"{deed}: {result['code']}\n{result['said']}\n{result['trace']}"
         assert not result["trace"], told
         busy = "is in use by" in result["said"]
-        allowed = {"pack": busy, "gc": busy, "repair": busy}
+        allowed = {"pack": busy, "compress": busy, "gc": busy, "repair": busy}
         # Rows of a video that was replaced are refused to a fit or an import until it is extracted.
         told_why = result["code"] == 1 and result["said"].strip()
         allowed |= {"fit": told_why, "import": told_why, "export": told_why}
@@ -277,7 +232,7 @@ class TwoProcesses(RuleBasedStateMachine):
 LIMITS = settings(
     max_examples=3,
     stateful_step_count=6,
-    deadline=None,
+    phases=(Phase.generate,),  # to shrink takes minutes
     print_blob=True,
     suppress_health_check=list(HealthCheck),
 )

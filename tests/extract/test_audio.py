@@ -2,7 +2,6 @@ import itertools
 import struct
 from fractions import Fraction
 
-import av
 import librosa
 import numpy as np
 import pytest
@@ -105,44 +104,6 @@ def test_a_clock_that_drifts_is_followed_without_holes(tmp_path, clock):
         piece = type(block)(block.start + middle - 1600, block.samples[middle - 1600 :][:3200])
         late = lag(piece, lambda times: hum(times / clock), inner=100, reach=1200)
         assert abs(late) / 16000 < 0.008
-
-
-@pytest.mark.parametrize("layout", ["mono", "stereo", "5.1"])
-def test_channels_are_mixed_so_that_full_scale_stays_full_scale(tmp_path, layout):
-    sound = Sound(rate=16000, codec="pcm_s16le", layout=layout, signal=hum)
-    _, (block,) = read(tmp_path, sound, suffix="mov")
-    expected = hum((block.start + np.arange(len(block.samples))) / 16000)
-    scale = 0.854 if layout == "5.1" else 1.0  # its low-frequency channel is left out
-    assert float(block.samples @ expected / (expected @ expected)) == pytest.approx(scale, rel=0.2)
-
-
-@pytest.mark.parametrize(
-    ("codec", "kind", "error"), [("pcm_s16le", np.int16, 1e-3), ("pcm_u8", np.uint8, 0.1)]
-)
-def test_channels_without_names_count_alike(tmp_path, codec, kind, error):
-    """Eleven of them: FFmpeg knows no such layout and would refuse to mix it."""
-    limits = np.iinfo(kind)
-    middle = (limits.max + limits.min + 1) // 2
-    samples = np.full((16000, 11), middle, kind)
-    loud = hum(np.arange(16000) / 16000)
-    samples[:, 0] += np.round(loud * (limits.max - middle)).astype(kind)
-    frame = av.AudioFrame.from_ndarray(
-        samples.reshape(1, -1), format="u8" if kind is np.uint8 else "s16", layout="11 channels"
-    )
-    frame.sample_rate, frame.pts = 16000, 0
-    picture = write_clip(tmp_path / "picture.mkv", times=constant_times(PAL, 25)).path
-    with av.open(str(picture)) as source, av.open(str(tmp_path / "a.mkv"), "w") as file:
-        video = file.add_stream_from_template(source.streams.video[0])
-        audio = file.add_stream(codec, rate=16000, layout="11 channels")
-        for packet in source.demux(video=0):
-            if packet.size:
-                packet.stream = video
-                file.mux(packet)
-        file.mux(audio.encode(frame))
-        file.mux(audio.encode(None))
-    (block,) = read_audio(probe(tmp_path / "a.mkv"))
-    assert len(block.samples) == 16000
-    assert np.abs(block.samples * 11 - loud).max() < error
 
 
 def test_a_header_with_an_absurd_rate_is_damage(tmp_path):

@@ -13,7 +13,7 @@ from vapipe.cache import Timeline, Valid
 from vapipe.errors import ConfigError
 from vapipe.extract.encoders import create_encoder
 from vapipe.extract.encoders.sound import rows_with_sound
-from vapipe.extract.encoders.waveform import Steps, WaveformEncoder, cut_steps, cut_windows
+from vapipe.extract.encoders.waveform import Steps, WaveformEncoder, cut_audio, cut_steps
 from vapipe.extract.media.audio import RATE, AudioBlock
 
 STEPS = Steps(hop=320, field=400, chunk=50, context=10)
@@ -117,7 +117,7 @@ def test_blocks_and_batches_change_nothing(length, places, batch):
 def test_windows_give_every_feature_of_a_run_once_and_context_is_kept(length):
     block = AudioBlock(-5, np.zeros(length, np.float32))
     given, size = [], STEPS.length(STEPS.window)
-    for windows in cut_windows(cut(block, range(0, length, 7000)), STEPS, 2):
+    for windows in cut_audio(cut(block, range(0, length, 7000)), STEPS, 2):
         assert 1 <= len(windows) <= 2
         assert len({len(window.samples) for window in windows}) == 1
         for window in windows:

@@ -189,12 +189,12 @@ def test_imported_features_cannot_be_made(tmp_path):
         repeat(imported, cache=tmp_path)
 
 
-@pytest.mark.parametrize("schema", [1, 2])
+@pytest.mark.parametrize("schema", [1, 3])
 def test_streams_of_another_schema_are_refused(tmp_path, schema):
     stream = remembered(StreamConfig("onet", "onet"))
     stream["config"]["schema"] = schema
     with pytest.raises(
-        ConfigError, match=rf"another version of vapipe \(schema {schema}, this one makes 3"
+        ConfigError, match=rf"another version of vapipe \(schema {schema}, this one makes 4"
     ):
         repeat(stream, cache=tmp_path)
 

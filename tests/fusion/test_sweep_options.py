@@ -93,7 +93,7 @@ def planned(monkeypatch):
         tasks.extend(these)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("vapipe.fusion.papers.sweep.run_sweep", keep)
+    monkeypatch.setattr("vapipe.fusion.papers.campaign.run_sweep", keep)
     return tasks
 
 
@@ -208,6 +208,38 @@ def test_folds_and_seeds_are_those_asked_for(
     assert [(u.config.split, u.config.fold, u.config.seed) for u in planned] == expected
     assert [(u.fold, u.seed) for u in planned] == [each[1:] for each in expected]
     assert {task.label for task in planned} == {"grjca"}
+
+
+STATED = {
+    "file": ({"config": 'split = "stored"\n'}, []),
+    "run": ({"config": None}, []),  # config.json of a run, which states everything
+    "set": ({}, ["--set", "split=stored"]),
+    "option": ({}, ["--split", "stored"]),
+    "grid": ({}, ["--grid", "split=stored"]),
+}
+
+
+@pytest.mark.parametrize("folds", [["--folds", "0-1"], ["--grid", "fold=0,1"]], ids=str)
+@pytest.mark.parametrize("way", STATED)
+def test_a_stated_split_is_kept_wherever_it_is_stated(planted, planned, tmp_path, way, folds):
+    """Folds take aff-wild2 only where nothing says a split."""
+    files, words = STATED[way]
+    if files:
+        path = tmp_path / ("own.toml" if files["config"] else "config.json")
+        path.write_text(
+            files["config"] or json.dumps(FitConfig(head="concat").resolved().to_json())
+        )
+        words = ["--config", path]
+    result = invoke(planted, tmp_path / "out", "--heads", "concat", *words, *folds)
+    assert result.exit_code == 1
+    assert "fold does nothing here: it acts only with split = aff-wild2 or k-fold" in result.stderr
+    assert not planned
+    if files:  # an option wins over a file
+        won = invoke(planted, tmp_path / "out", *words, *folds, "--split", "aff-wild2")
+        assert won.exit_code == 3
+        assert {task.config.split for task in planned} == {"aff-wild2"}
+    with pytest.raises(ConfigError, match="fold does nothing here"):
+        vapipe.sweep(planted, config=FitConfig(head="concat"), folds=[0, 1])
 
 
 def test_streams_lists_variants_and_presets_are_swept(planted, quick, planned, tmp_path):

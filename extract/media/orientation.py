@@ -1,0 +1,58 @@
+"""How decoded pictures are turned and mirrored for display."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import av
+import numpy as np
+from av.sidedata.sidedata import Type
+
+
+@dataclass(frozen=True)
+class Orientation:
+    """One of the eight ways to lay a picture: its axes are swapped, then reversed.
+
+    Attributes:
+        swap: whether rows become columns.
+        flip_x: whether left and right are exchanged, after that.
+        flip_y: whether top and bottom are.
+    """
+
+    swap: bool = False
+    flip_x: bool = False
+    flip_y: bool = False
+
+    @classmethod
+    def of(cls, frame: av.VideoFrame) -> Orientation:
+        """From a frame's display matrix (ISO/IEC 14496-12, 6.2.2); nearest of the eight."""
+        side_data: Any = frame.side_data
+        for data in side_data:
+            if data.type == Type.DISPLAYMATRIX:
+                a, b, _, c, d = np.frombuffer(bytes(data), np.int32)[:5].tolist()
+                swap = abs(b) + abs(c) > abs(a) + abs(d)
+                return cls(swap, (c if swap else a) < 0, (b if swap else d) < 0)
+        return cls()
+
+    def apply(self, picture: np.ndarray) -> np.ndarray:
+        """A picture [H, W, 3] as displayed."""
+        if self.swap:
+            picture = picture.swapaxes(0, 1)
+        picture = picture[:: -1 if self.flip_y else 1, :: -1 if self.flip_x else 1]
+        return np.ascontiguousarray(picture)
+
+    @property
+    def mirrored(self) -> bool:
+        """Whether a mirror is needed beside a turn."""
+        return self.swap ^ self.flip_x ^ self.flip_y
+
+    @property
+    def rotation(self) -> int:
+        """Degrees clockwise (0, 90, 180, 270) of the turn that follows the mirror, if any.
+
+        The mirror exchanges left and right of the decoded picture.
+        """
+        if self.swap:
+            return 90 if self.flip_x else 270
+        return 180 if self.flip_y else 0
