@@ -1,7 +1,7 @@
 """How long a video file says it is, without FFmpeg: what breaks a decoder must not end a planner.
 
-Reads a few box headers of MP4/MOV (ISO/IEC 14496-12), AVI (RIFF) and Matroska/WebM (RFC 9559);
-other files are judged by their size.
+Reads a few box headers of MP4/MOV (ISO/IEC 14496-12), AVI (RIFF), Matroska/WebM (RFC 9559) and
+WMV (ASF); other files are judged by their size.
 """
 
 from __future__ import annotations
@@ -19,6 +19,8 @@ _LEAST_BYTES_PER_S = 50  # of any video; a header that announces a longer one is
 _FPS = 30.0  # where a file does not say
 _MOST_PARTS = 1000  # of one level that are looked at: a damaged file may announce any number
 
+_MOST_BYTES = 1 << 20  # of a part that is read whole
+
 _Span = tuple[bytes, int, int]  # name of a part of a file, where its content begins and ends
 
 
@@ -29,9 +31,8 @@ def container_duration(path: Path) -> tuple[float, int]:
     read, which is refused as fast, and listed, when its turn comes.
     """
     try:
-        with path.open("rb", buffering=0) as file:
-            size = os.fstat(file.fileno()).st_size
-            seconds, frames = _ask(file, size)
+        size = path.stat().st_size
+        seconds, frames = announced_length(path)
     except OSError:
         return 0.0, 0
     if not 0 < seconds < size / _LEAST_BYTES_PER_S:
@@ -39,13 +40,24 @@ def container_duration(path: Path) -> tuple[float, int]:
     return seconds, frames or round(seconds * _FPS)
 
 
+def announced_length(path: Path) -> tuple[float, int]:
+    """Seconds and frames by the header, 0 where it does not say.
+
+    Raises:
+        OSError: the file cannot be read.
+    """
+    with path.open("rb", buffering=0) as file:
+        return _ask(file, os.fstat(file.fileno()).st_size)
+
+
 def _ask(file: BinaryIO, size: int) -> tuple[float, int]:
-    """Seconds and frames by the header, 0 where it does not say."""
     head = _read(file, 0, 12)
     if head[:4] == b"RIFF" and head[8:] == b"AVI ":
         reader: Callable[[BinaryIO, int], tuple[float, int]] = _ask_avi
     elif head[:4] == b"\x1a\x45\xdf\xa3":
         reader = _ask_matroska
+    elif head[:4] == _ASF[:4]:
+        reader = _ask_asf
     else:
         reader = _ask_mp4
     try:
@@ -68,13 +80,32 @@ def _unpack(form: str, file: BinaryIO, at: int) -> tuple[int, ...]:
 
 def _ask_mp4(file: BinaryIO, size: int) -> tuple[float, int]:
     """Of the video track with most frames."""
-    found = [(0.0, 0)]
-    for name, start, stop in _boxes(file, 0, size):
-        if name == b"moov":
-            tracks = [part for part in _boxes(file, start, stop) if part[0] == b"trak"]
-            found += [_ask_track(file, *track[1:]) for track in tracks]
-            break
-    return max(found, key=lambda pair: (pair[1], pair[0]))
+    found = [_ask_track(file, *track[1:]) for track in _tracks(file, size)]
+    return max(found, key=lambda pair: (pair[1], pair[0]), default=(0.0, 0))
+
+
+def part_of_mp4(path: Path, index: int) -> bytes:
+    """The sample descriptions of a track, by its number; nothing where they are not found.
+
+    Raises:
+        OSError: the file cannot be read.
+    """
+    with path.open("rb", buffering=0) as file:
+        size = os.fstat(file.fileno()).st_size
+        try:
+            tracks = _tracks(file, size)
+            span: _Span | None = tracks[index] if index < len(tracks) else None
+            for name in (b"mdia", b"minf", b"stbl", b"stsd"):
+                span = _within(file, span, name)
+        except struct.error:  # cut off
+            span = None
+        return _read(file, span[1], min(span[2] - span[1], _MOST_BYTES)) if span else b""
+
+
+def _tracks(file: BinaryIO, size: int) -> list[_Span]:
+    movie = _within(file, (b"", 0, size), b"moov")
+    inside = _boxes(file, *movie[1:]) if movie else iter(())
+    return [part for part in inside if part[0] == b"trak"]
 
 
 def _ask_track(file: BinaryIO, start: int, stop: int) -> tuple[float, int]:
@@ -184,3 +215,23 @@ def _elements(file: BinaryIO, start: int, stop: int) -> Iterator[_Span]:
         end = stop if unknown else min(content + size, stop)
         yield name, content, end
         start = end
+
+
+# -- WMV -------------------------------------------------------------------------------------------
+
+_ASF, _PROPERTIES = (
+    bytes.fromhex(code)
+    for code in ("3026b2758e66cf11a6d900aa0062ce6c", "a1dcab8c47a9cf118ee400c00c205365")
+)
+
+
+def _ask_asf(file: BinaryIO, size: int) -> tuple[float, int]:
+    """Header object > file properties > play duration less preroll; frames are not told."""
+    at = 30
+    for _ in range(_MOST_PARTS):
+        (length,) = _unpack("<Q", file, at + 16)
+        if _read(file, at, 16) == _PROPERTIES:
+            ticks, _, milliseconds = _unpack("<QQQ", file, at + 64)
+            return ticks / 1e7 - milliseconds / 1e3, 0
+        at += max(length, 24)
+    return 0.0, 0

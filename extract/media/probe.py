@@ -19,6 +19,7 @@ from av.stream import Disposition
 
 from ...cache.timeline import Timeline
 from ...errors import MediaError
+from .claims import find_shortfall, is_encrypted
 from .orientation import Orientation
 from .packets import (
     Decoded,
@@ -164,9 +165,14 @@ def probe(
                 f"{path}: no decoder for the codec of video stream {video.index}; convert the "
                 "file, e.g. to H.264 in MP4"
             )
+        if is_encrypted(path, container.format.name, video.index):
+            raise MediaError(
+                f"{path}: video stream {video.index} is encrypted (DRM), and no picture of it can "
+                "be seen; get the video without encryption"
+            )
         audio = _choose(path, container, "audio", container.streams.audio, audio_stream)
         default = _choose(path, container, "audio", container.streams.audio, None)
-        found = _Pass(container, video, audio)
+        found = _Pass(path, container, video, audio)
         if audio_stream is None and found.audio is None:
             default = None  # announced, but nothing can be heard of it
         if not found.log.pts:
@@ -235,7 +241,7 @@ def _find_rows(
     if first is None:
         raise MediaError(
             f"{path}: none of the {len(found.log.pts)} packets of video stream {video.index} can "
-            "be decoded; the file is damaged or encrypted: get it anew"
+            "be decoded; the file is damaged or encrypted: copy or download it again"
         )
     step = 1 / (Fraction(video.time_base) * rate)
     return rows_of_pictures(found.log, log, step=float(step), timed=timed), first
@@ -244,7 +250,7 @@ def _find_rows(
 class _Pass:
     """One pass over the packets of all streams; decodes the first picture."""
 
-    def __init__(self, container: InputContainer, video: Any, audio: Any) -> None:
+    def __init__(self, path: Path, container: InputContainer, video: Any, audio: Any) -> None:
         self.damage: list[str] = []
         if audio is not None and audio.codec_context is None:
             self.damage.append(f"no decoder for the codec of audio stream {audio.index}")
@@ -254,11 +260,13 @@ class _Pass:
         self.refused = False  # any packet before the first picture
         heard: list[tuple[int, int]] = []  # first tick and end tick of every audio packet
         ends: dict[int, float] = {}  # seconds at which the streams end
+        counts: dict[int, int] = {}  # packets of the streams
         count = _counter(container, video)
         self._video = video
         prepare_decoder(video)
         try:
             for packet in read_packets(container):
+                counts[packet.stream_index] = counts.get(packet.stream_index, 0) + 1
                 if packet.stream_index == video.index:
                     self._add(packet, count)
                 elif (
@@ -280,7 +288,9 @@ class _Pass:
         if self.first is None and 0 < len(self.log.pts) <= _PACKETS_FOR_FIRST_PICTURE:
             self._look(decode_packet(video, None, len(self.log.pts)))  # the decoder held all of it
         self.audio = None if audio is None else _describe_audio(audio, heard)
-        self.end = max(ends.values(), default=0.0)
+        used = [stream for stream in (video, audio) if stream is not None]
+        end = max(ends.values(), default=0.0)
+        self.damage += find_shortfall(container, path, used, counts, end)
 
     def _add(self, packet: Any, count: Counter | None) -> None:
         number = len(self.log.pts)

@@ -20,17 +20,18 @@ from vapipe.extract.media.probe import probe
         *product(["mp4", "mov", "mkv", "webm"], [PAL, NTSC, Fraction(5)]),
         ("avi", PAL),  # its frames have no times of their own
         ("avi", Fraction(5)),
+        ("wmv", PAL),
     ],
 )
 def test_the_length_is_read_from_the_header(tmp_path, suffix, fps):
-    codec = "libvpx" if suffix == "webm" else "libx264"
-    sound = Sound(codec="libopus", rate=48000) if suffix == "webm" else Sound()
+    codec = {"webm": "libvpx", "wmv": "msmpeg4"}.get(suffix, "libx264")
+    sound = Sound(codec={"webm": "libopus", "wmv": "mp2"}.get(suffix, "aac"), rate=48000)
     times = constant_times(fps, 75)
     clip = write_clip(tmp_path / f"c.{suffix}", times=times, sound=sound, codec=codec)
     seconds, frames = container_duration(clip.path)
     assert seconds == pytest.approx(75 / float(fps), abs=0.1)
-    # Matroska does not say how many frames it holds; 30 per second are assumed.
-    assert frames == (round(seconds * 30) if suffix in ("mkv", "webm") else 75)
+    # These do not say how many frames they hold; 30 per second are assumed.
+    assert frames == (round(seconds * 30) if suffix in ("mkv", "webm", "wmv") else 75)
 
 
 def test_a_longer_second_track_or_sound_does_not_count(tmp_path):
