@@ -4,7 +4,6 @@ Commands run as users type them, in children of this process: nothing that was t
 of another version of a video is served, and no error is one that vapipe does not know.
 """
 
-import os
 import shutil
 import signal
 import tempfile
@@ -152,17 +151,17 @@ class TwoProcesses(RuleBasedStateMachine):
     def two_at_once(self, first, second, fate, delay):
         one = self.begin(first)
         time.sleep(delay / 1000)
-        if fate == "stop first" and not one[1].ended():
-            os.kill(one[1].pid, signal.SIGSTOP)
+        if fate == "stop first":
+            one[1].signal(signal.SIGSTOP)
         two = self.begin(second)
         if fate == "stop first":
             until = time.monotonic() + STOPPED_S
             while not two[1].ended() and time.monotonic() < until:
                 time.sleep(0.01)
-            os.kill(one[1].pid, signal.SIGCONT)
+            one[1].signal(signal.SIGCONT)
         elif fate != "none":
             time.sleep(delay / 1000)
-            os.kill((one if fate == "kill first" else two)[1].pid, signal.SIGKILL)
+            (one if fate == "kill first" else two)[1].signal(signal.SIGKILL)
         self.end(one)
         self.end(two)
 

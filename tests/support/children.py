@@ -6,8 +6,11 @@ the tests' own process may have, do not survive a fork.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import multiprocessing
+import os
+import signal
 import tempfile
 import traceback
 from collections.abc import Sequence
@@ -45,6 +48,11 @@ class Child:
         self._process.start()
         assert self._process.pid
         self.pid = self._process.pid
+
+    def signal(self, number: signal.Signals) -> None:
+        """Send it, if it has not ended meanwhile."""
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(self.pid, number)
 
     def ended(self) -> bool:
         return not self._process.is_alive()

@@ -161,6 +161,11 @@ def dask_cluster(
                    str(folder / f"worker-{number}"))
             for number, prefix in enumerate(prefixes)
         ]  # fmt: skip
+        for number in range(len(parents)):
+            log = folder / f"worker-{number}.log"
+            while log.read_text().count("Registered to") < workers:
+                assert time.monotonic() < until, log.read_text()
+                time.sleep(0.05)
         yield Cluster(address, scheduler, parents)
     finally:
         for process in reversed(started):
