@@ -14,6 +14,7 @@ from typing import Any
 from .durable import canonical_json
 
 PARTITIONS = ("train", "validation", "test")
+TARGETS = ("valence", "arousal")  # of labels that name no others
 # What the arrays of each kind may be: NumPy types, and number of dimensions.
 ARRAYS: dict[str, dict[str, tuple[tuple[str, ...], int]]] = {
     "timeline": {"pts": (("<f8",), 1)},
@@ -74,6 +75,10 @@ def check_header(raw: Any, block: int) -> None:
     rows = _check_items(kind, raw["items"])
     _check_arrays(kind, raw["arrays"], rows, block, block + raw["hdf5_bytes"])
     check_provenance(kind, raw["provenance"])
+    if kind == "labels":
+        widths = {len(item["facts"].get("targets", TARGETS)) for item in raw["items"]}
+        shape = raw["arrays"]["labels"]["shape"]
+        _expect(widths == {shape[1]}, f"`labels` is {shape!r:.80} for other targets")
 
 
 def _check_items(kind: str, items: Any) -> int:
@@ -107,7 +112,6 @@ def _check_arrays(kind: str, arrays: Any, rows: int, block: int, size: int) -> N
             and len(shape) == ndim
             and all(_count(length, 1) for length in shape)
             and shape[0] == rows
-            and (kind != "labels" or shape[1] == 2)
         )
         _expect(fits, f"`{name}` is {dtype!r:.40} {shape!r:.80} for {rows} rows, no {kind} shard's")
         _expect(_is_sha256(info["sha256"]), f"the digest of `{name}` is no SHA-256")
@@ -145,6 +149,9 @@ def check_facts(kind: str, facts: Any) -> None:
         partition = facts.get("partition")
         known = partition is None or (isinstance(partition, str) and partition in PARTITIONS)
         _expect(known, f"partition {partition!r:.80} is unknown")
+        targets = facts.get("targets", list(TARGETS))
+        named = isinstance(targets, list) and all(isinstance(t, str) and t for t in targets)
+        _expect(named and 0 < len(set(targets)) == len(targets), "the targets are no names")
         return
     _expect(isinstance(source.get("sha256"), str), "the digest of the source is no text")
     if kind == "timeline":

@@ -12,11 +12,12 @@ import unicodedata
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
+
 from ..errors import LabelError
 from .judge import PARTITIONS
 from .tables import Table, read_table, shown
 
-TARGETS = ("valence", "arousal")
 INVALID = -5.0  # Aff-Wild2's mark of a frame without annotation, in either column
 SURPLUS_ALLOWED = 5  # label rows beyond the last frame that are dropped with a note, not refused
 
@@ -122,3 +123,57 @@ def two_columns(
             "such rows"
         )
     return [(row[item], row[other]) for row in rows], lines
+
+
+def interpolate(
+    x: np.ndarray,
+    y: np.ndarray,
+    at: np.ndarray,
+    *,
+    gap: float,
+    reach: float,
+    nearest: bool = False,
+) -> np.ndarray:
+    """Samples y [N] (NaN: none) at rising x [N], taken at other places.
+
+    On the line between two samples that are not further apart than the gap; else the value of the
+    nearest sample within reach, if that is one.
+
+    Args:
+        x: where the samples are.
+        y: their values.
+        at: [T] where values are wanted.
+        gap: neighbours further apart than this are not joined by a line.
+        reach: how far the value of the nearest sample is taken where no line leads.
+        nearest: whether there are no lines at all.
+    """
+    above = np.searchsorted(x, at)
+    high, low = np.minimum(above, len(x) - 1), np.maximum(above - 1, 0)
+    low = np.where(x[high] == at, high, low)
+    near = np.where(np.abs(at - x[low]) <= np.abs(x[high] - at), low, high)
+    slack = 1e-9 * max(1.0, abs(float(x[-1])))
+    found = np.where(np.abs(at - x[near]) <= reach + slack, y[near], np.nan)
+    if nearest:
+        return found
+    apart = x[high] - x[low]
+    joined = (apart > 0) & (apart <= gap + slack) & (x[low] <= at) & (at <= x[high])
+    joined &= np.isfinite(y[low]) & np.isfinite(y[high])
+    share = np.divide(at - x[low], apart, out=np.zeros(len(at)), where=joined)
+    return np.where(joined, y[low] * (1 - share) + y[high] * share, found)
+
+
+def earlier(values: np.ndarray, pts: np.ndarray, delay: float) -> np.ndarray:
+    """Labels [T, K] moved to the moments [T] that they are about, `delay` seconds before.
+
+    The end has none: what was seen there was not annotated before the end.
+    """
+    at = pts + delay
+    step = float(np.median(np.diff(pts))) if len(pts) > 1 else 0.0
+    columns = [interpolate(pts, column, at, gap=1.5 * step, reach=step / 2) for column in values.T]
+    return np.stack(columns, axis=1).astype(np.float32)
+
+
+def later(values: np.ndarray, pts: np.ndarray, delay: float) -> np.ndarray:
+    """Predictions [T, K] moved to when they would be annotated; the first are held before."""
+    at = np.maximum(pts - delay, pts[0])
+    return np.stack([np.interp(at, pts, column) for column in values.T], axis=1)

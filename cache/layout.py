@@ -28,7 +28,7 @@ import numpy as np
 from ..errors import CacheError
 from .durable import PARTIAL_SUFFIX, safe_name, slug, wrap_io_errors, write_json
 from .header import Item
-from .judge import PARTITIONS
+from .judge import PARTITIONS, TARGETS
 from .locks import FOLDER as LOCKS
 from .locks import make_locks, noting
 from .shard import ShardWriter, write_shard
@@ -180,28 +180,36 @@ def write_labels(
     *,
     partition: str | None,
     source: Mapping[str, Any],
+    targets: Sequence[str] = TARGETS,
 ) -> None:
     """Store an item's annotation and the partition it belongs to.
 
     Args:
         root: the cache folder.
         item: the subject's id.
-        labels: [T, 2] float32 valence and arousal, NaN where not annotated.
+        labels: [T, targets] float32, NaN where not annotated.
         partition: "train", "validation", "test" or None (unknown).
         source: facts of the annotation file ({} when there is none).
+        targets: what the columns are.
 
     Raises:
         CacheError: wrong shape or partition, or the disk refuses.
     """
-    if labels.ndim != 2 or labels.shape[1] != 2:
-        raise CacheError(f"{item}: labels must be [T, 2] (valence, arousal), got {labels.shape}")
+    if labels.ndim != 2 or labels.shape[1] != len(targets):
+        raise CacheError(
+            f"{item}: labels must be [T, {len(targets)}] ({', '.join(targets)}), got {labels.shape}"
+        )
     if partition is not None and partition not in PARTITIONS:
         raise CacheError(f"{item}: partition `{partition}` is none of {', '.join(PARTITIONS)}")
+    facts: dict[str, Any] = {"partition": partition, "source": dict(source)}
+    if tuple(targets) != TARGETS:
+        facts["targets"] = list(targets)
     with write_shard(
         labels_path(root, item),
         kind="labels",
-        items=[Item(item, len(labels), {"partition": partition, "source": dict(source)})],
-        arrays={"labels": ("<f4", (2,))},
+        items=[Item(item, len(labels), facts)],
+        arrays={"labels": ("<f4", (len(targets),))},
+        provenance={name: facts[name] for name in ("targets",) if name in facts},
     ) as shard:
         shard.append(labels=labels)
 

@@ -274,7 +274,7 @@ def _labels(catalog: Catalog, reading: _Reading) -> Iterator[tuple[str, tuple[in
         if isinstance(values, str):
             yield item, (None, values)
         else:
-            yield item, (int((~np.isnan(values).any(axis=1)).sum()), "")
+            yield item, (int((~np.isnan(values)).any(axis=1).sum()), "")
 
 
 def _column(catalog: Catalog, stream: StoredStream, reading: _Reading) -> dict[str, Cell]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +12,8 @@ import numpy as np
 from ..errors import CacheError
 from .catalog import Catalog, Folder, RowRange
 from .index import open_catalog
+from .judge import TARGETS
+from .labels import earlier
 from .layout import check_cache
 from .rows import KEPT, RowReader
 from .timeline import Timeline, usable
@@ -29,6 +31,7 @@ class FeatureStore:
         self.root = root
         self._subjects = dict(catalog.subjects())
         self._views: OrderedDict[tuple[str, str], tuple[np.ndarray, np.ndarray]] = OrderedDict()
+        self._moved: dict[tuple[str, tuple[str, ...], float], np.ndarray] = {}
         self._rows = RowReader(root, catalog, self._views.clear)
 
     @property
@@ -155,22 +158,54 @@ class FeatureStore:
         place = self._catalog.timelines[self._video(video)]
         return place.rows
 
-    def labels(self, video: str) -> np.ndarray:
-        """Valence and arousal, [T, 2] float32, NaN where not annotated.
+    def targets(self) -> tuple[str, ...]:
+        """What is annotated: valence and arousal, and others by name; only others where just so."""
+        named = [place.facts.get("targets", TARGETS) for place in self._catalog.labels.values()]
+        found = {target for targets in named for target in targets}
+        first = TARGETS if not found or found & set(TARGETS) else ()
+        return (*first, *sorted(found - set(TARGETS)))
+
+    def labels(
+        self, video: str, targets: Sequence[str] | None = None, *, delay: float = 0.0
+    ) -> np.ndarray:
+        """Annotations, [T, targets] float32, NaN where not annotated.
+
+        Args:
+            video: item id.
+            targets: what the columns are to be; None for those of `targets()`, which are valence
+                and arousal unless the annotations name others.
+            delay: seconds by which the annotation lags behind the picture; row i is then what was
+                annotated that much after frame i.
 
         Raises:
             CacheError: unknown item, or labels of another length than the timeline.
         """
-        rows = self.rows(video)
+        rows, wanted = self.rows(video), tuple(self.targets() if targets is None else targets)
         place = self._catalog.labels.get(video)
         if place is None:
-            return np.full((rows, 2), np.nan, np.float32)
+            return np.full((rows, len(wanted)), np.nan, np.float32)
         if place.rows != rows:
             raise CacheError(
                 f"{video}: {place.rows} label rows for a timeline of {rows} frames; "
                 "run `vapipe extract` again, it takes the labels in anew"
             )
-        return self._rows.read(lambda catalog: catalog.labels.get(video), video, "labels")
+        if delay:
+            return self._delayed(video, wanted, delay)
+        values = self._rows.read(lambda catalog: catalog.labels.get(video), video, "labels")
+        stored = tuple(place.facts.get("targets", TARGETS))
+        if wanted == stored:
+            return values
+        missing = np.full(rows, np.nan, np.float32)
+        columns = [values[:, stored.index(t)] if t in stored else missing for t in wanted]
+        return np.stack(columns, axis=1)
+
+    def _delayed(self, video: str, targets: tuple[str, ...], delay: float) -> np.ndarray:
+        """Labels moved, which takes long enough to be kept."""
+        key = video, targets, delay
+        if key not in self._moved:
+            values = self.labels(video, targets)
+            self._moved[key] = earlier(values, self.timeline(video).pts, delay)
+        return self._moved[key]
 
     # -- inside ----------------------------------------------------------------------------------
 

@@ -101,6 +101,7 @@ class WindowReader:
         batch: int,
         policy: str = "map",
         allocate: Allocate = np.empty,
+        delay: float = 0.0,
     ) -> None:
         """Prepare to read.
 
@@ -112,6 +113,7 @@ class WindowReader:
             policy: `map` copies from the mapped shards (the page cache is shared between
                 processes); `ram` keeps a private copy of every item once it was read.
             allocate: makes the buffers; for pinned memory.
+            delay: seconds by which labels are taken later, see `FeatureStore.labels`.
 
         Raises:
             ConfigError: unknown policy.
@@ -123,6 +125,7 @@ class WindowReader:
         self._streams = dict(streams)
         self._length = length
         self._policy = policy
+        self._delay = delay
         self._rows: dict[tuple[str, tuple[str, ...]], _Rows] = {}
         self._buffers = [self._buffer(batch, allocate) for _ in range(2)]
 
@@ -183,7 +186,7 @@ class WindowReader:
         rows = self._rows[video, names] = _Rows(
             [keep(self._store.read(video, name)) for name in names],
             [usable(self._store.status(video, name)) for name in names],
-            keep(self._store.labels(video)),
+            keep(self._store.labels(video, delay=self._delay)),
         )
         return rows
 

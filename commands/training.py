@@ -59,6 +59,7 @@ class TrainingView(ExitStack):
             f"{len(plan.validation)} validation videos (split {config.split}{where}); "
             f"up to {config.epochs} epochs a network"
         )
+        click.echo(f"annotated: {plan.annotated}")
         for note in plan.notes:
             click.echo(f"note: {note}")
         if sys.stdout.isatty():

@@ -13,6 +13,7 @@ import numpy as np
 
 from ..cache.catalog import Catalog, RowRange
 from ..cache.durable import canonical_json, digest_file
+from ..cache.judge import TARGETS
 from ..cache.layout import timeline_path, write_labels
 from ..cache.reading import ShardReader
 from ..cache.rows import RowReader
@@ -127,9 +128,8 @@ class _Taking:
         timeline, zero = read_times(self.cache, self.catalog, self.video)
         if stored is not None and not again and stored.rows == len(timeline):
             old = stored.facts["source"]
-            if {**source, "result": old.get("result")} == {**old, "result": old.get("result")} and (
-                stored.facts["partition"] == annotation.partition
-            ):
+            same = {**source, "result": 0} == {**old, "result": 0}
+            if same and stored.facts["partition"] == annotation.partition:
                 return ItemLabels(self.item, annotation.partition, _facts(old), kept), []
         had = stored is not None and bool(stored.facts["source"].get("sha256"))
         if not annotation.parts:
@@ -166,9 +166,12 @@ class _Taking:
         values: np.ndarray,
         annotation: Annotation,
         source: Mapping[str, Any],
-        targets: tuple[str, ...] = (),
+        targets: tuple[str, ...] = TARGETS,
     ) -> None:
-        write_labels(self.cache, self.item, values, partition=annotation.partition, source=source)
+        partition = annotation.partition
+        write_labels(
+            self.cache, self.item, values, partition=partition, source=source, targets=targets
+        )
 
     def _stored_values(self, stored: RowRange) -> np.ndarray:
         rows = RowReader(self.cache, self.catalog)
@@ -176,7 +179,7 @@ class _Taking:
 
 
 def _targets(stored: RowRange) -> tuple[str, ...]:
-    return tuple(stored.facts.get("targets", ()))
+    return tuple(stored.facts.get("targets", TARGETS))
 
 
 def _facts(source: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import unicodedata
 from collections import defaultdict
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from ..cache.durable import digest_file
 from ..errors import ConfigError
 from .annotations.find import Annotation, Reader, find_annotations, require_folder
 from .annotations.places import find_folder, narrowed
@@ -108,6 +109,14 @@ def find_dataset(
             by_id[_id(path.stem) if ids == "stem" else _relative_id(path, base)].append(path)
         else:
             problems.append((_text(path), "its name is not valid UTF-8; rename it"))
+    copies = [
+        (str(path), f"the same file as {same[0]}, which is taken")
+        for same in by_id.values()
+        if len(same) > 1 and _equal(same)
+        for path in same[1:]
+    ]
+    for copy, _ in copies:
+        by_id[_id(Path(copy).stem)].remove(Path(copy))
     problems += [
         (str(path), f"shares the id `{video}` with {len(same) - 1} other file(s); use --ids path")
         for video, same in by_id.items()
@@ -145,9 +154,16 @@ def find_dataset(
         base.resolve(),
         folder,
         looked_at,
-        tuple(noted.unused),
+        (*copies, *noted.unused),
         reader,
     )
+
+
+def _equal(paths: Sequence[Path]) -> bool:
+    """Whether files have one content."""
+    if len({path.stat().st_size for path in paths}) > 1 or not paths[0].stat().st_size:
+        return False
+    return len({digest_file(path) for path in paths}) == 1
 
 
 def _text(path: Path) -> str:

@@ -48,6 +48,11 @@ class FitConfig:
         head_options: further options of the head.
         streams: role -> stream name; empty means the one visual and the one audio stream that
             the cache holds.
+        label_delay: seconds by which the annotation lags behind the picture: training pairs a frame
+            with what was annotated so much later, and predictions are given back so much later, so
+            that they are compared with the annotation as it is.
+        least_annotated: share of the frames of each partition's videos below which a fit does not
+            start: annotations of another rate cover the beginnings only.
         missing_streams: what to do when videos lack a stream: `stop`, or `skip` these videos.
         split: `stored` (the partitions in the cache), `aff-wild2` (the papers' six folds),
             `k-fold`, or the path of a `video,partition` file; see `splits.split`.
@@ -111,6 +116,8 @@ class FitConfig:
     recursions: Count | None = None
     head_options: Mapping[str, Any] = field(default_factory=dict)
     streams: Mapping[Role, str] = field(default_factory=dict)
+    label_delay: Annotated[float, Within(0, 60)] = 0.0
+    least_annotated: Share = 0.5
     missing_streams: Annotated[str, Among(("stop", "skip"))] = "stop"
     split: str = "stored"
     fold: Whole = 0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ...cache.labels import SURPLUS_ALLOWED
+from ...cache.labels import SURPLUS_ALLOWED, interpolate
 from ...cache.timeline import Timeline
 from ...errors import LabelError
 from .reading import Reading
@@ -70,40 +70,6 @@ def at_frames(
         key: interpolate(x, values, where, gap=gap, reach=reach, nearest=nearest)
         for key, values in samples.values.items()
     }, notes
-
-
-def interpolate(
-    x: np.ndarray,
-    y: np.ndarray,
-    at: np.ndarray,
-    *,
-    gap: float,
-    reach: float,
-    nearest: bool = False,
-) -> np.ndarray:
-    """Samples y [N] (NaN: none) at rising x [N], taken at other places; see `at_frames`.
-
-    Args:
-        x: where the samples are.
-        y: their values.
-        at: [T] where values are wanted.
-        gap: neighbours further apart than this are not joined by a line.
-        reach: how far the value of the nearest sample is taken where no line leads.
-        nearest: whether there are no lines at all.
-    """
-    above = np.searchsorted(x, at)
-    high, low = np.minimum(above, len(x) - 1), np.maximum(above - 1, 0)
-    low = np.where(x[high] == at, high, low)
-    near = np.where(np.abs(at - x[low]) <= np.abs(x[high] - at), low, high)
-    slack = 1e-9 * max(1.0, abs(float(x[-1])))
-    found = np.where(np.abs(at - x[near]) <= reach + slack, y[near], np.nan)
-    if nearest:
-        return found
-    apart = x[high] - x[low]
-    joined = (apart > 0) & (apart <= gap + slack) & (x[low] <= at) & (at <= x[high])
-    joined &= np.isfinite(y[low]) & np.isfinite(y[high])
-    share = np.divide(at - x[low], apart, out=np.zeros(len(at)), where=joined)
-    return np.where(joined, y[low] * (1 - share) + y[high] * share, found)
 
 
 def _intervals(samples: Samples, at: np.ndarray) -> dict[Key, np.ndarray]:

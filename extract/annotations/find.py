@@ -266,6 +266,13 @@ class _Search:
     def _divide(self, path: Path, match: Match) -> None:
         """A file that is called like no item may name items in its rows."""
         name = str(path)
+        alike = self.matcher.ambiguous.get(_composed(path.stem).casefold())
+        if alike:
+            where = f"{self.folder}/{alike[0]}{path.suffix}"
+            self.problems.append(
+                (name, f"it can be of {' or '.join(alike)}; tell by a folder: {where}")
+            )
+            return
         try:
             items = self.reader.items(path, match.target)
         except UnlabelledError as error:

@@ -80,6 +80,14 @@ class Matcher:
         for item in self._ids:
             folded.setdefault(item.casefold(), set()).add(item)
         self._folded = {name: next(iter(own)) for name, own in folded.items() if len(own) == 1}
+        last: dict[str, set[str]] = {}  # of ids that are paths, the file's own name
+        for item in self._ids:
+            if "/" in item:
+                last.setdefault(item.rpartition("/")[2].casefold(), set()).add(item)
+        self.ambiguous = {name: sorted(own) for name, own in last.items() if len(own) > 1}
+        for name, own in last.items():
+            if len(own) == 1:
+                self._folded.setdefault(name, next(iter(own)))
         self._longest = sorted(self._folded, key=len, reverse=True)
 
     def item(self, name: str) -> str:

@@ -10,7 +10,8 @@ from typing import Literal, TypeAlias
 
 import numpy as np
 
-from ...cache.labels import INVALID, TARGETS, item_name
+from ...cache.judge import TARGETS
+from ...cache.labels import INVALID, item_name
 from ...cache.tables import Table, number, seconds, shown
 from ...errors import LabelError, ScaleError, UnlabelledError
 from .reading import Reading

@@ -76,6 +76,7 @@ class BatchLoader:
                 length=config.window,
                 batch=config.batch,
                 policy=config.memory,
+                delay=config.label_delay,
                 allocate=_pinned if device.type == "cuda" else np.empty,
             )
 
@@ -164,7 +165,7 @@ class BatchLoader:
             table = self._tables[key] = _Table(
                 {role: put(store.read(video, name)) for role, name in streams.items()},
                 {role: put(usable(store.status(video, name))) for role, name in streams.items()},
-                put(store.labels(video)),
+                put(store.labels(video, delay=self.config.label_delay)),
             )
         return table
 

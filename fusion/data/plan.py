@@ -39,6 +39,7 @@ class Plan:
         validation: annotated validation videos, sorted.
         windows: training windows that hold at least one annotated frame.
         notes: what the user should know before it starts.
+        annotated: in words, how much of each partition is annotated.
     """
 
     config: FitConfig
@@ -47,6 +48,7 @@ class Plan:
     validation: list[str]
     windows: list[Window]
     notes: list[str]
+    annotated: str = ""
 
 
 def plan_fit(store: FeatureStore, config: FitConfig) -> Plan:
@@ -67,6 +69,7 @@ def plan_fit(store: FeatureStore, config: FitConfig) -> Plan:
             f"{len(shared)} of {len(validation)} validation videos show a subject that is also in "
             f"training ({_some(shared)}): their CCC flatters the model"
         )
+    annotated = _annotated_shares(store, {"training": train, "validation": validation}, config)
     names = list(streams.values())
     if config.missing_streams == "skip":
         train, skipped = _with_streams(store, train, names)
@@ -102,7 +105,31 @@ def plan_fit(store: FeatureStore, config: FitConfig) -> Plan:
         notes += _initial_notes(store, config, validation, model)
     elif config.freeze:
         notes.append(f"{', '.join(config.freeze)} keeps its random start: init_from names no run")
-    return Plan(config, dims, train, validation, windows, notes)
+    return Plan(config, dims, train, validation, windows, notes, annotated)
+
+
+def _annotated_shares(
+    store: FeatureStore, parts: Mapping[str, Sequence[str]], config: FitConfig
+) -> str:
+    """How much of each partition is annotated.
+
+    Raises:
+        ConfigError: implausibly little.
+    """
+    shares = []
+    for part, videos in parts.items():
+        known = [np.isfinite(store.labels(video)).any(axis=1) for video in videos]
+        rows, annotated = sum(map(len, known)), sum(int(each.sum()) for each in known)
+        if annotated < config.least_annotated * rows:
+            worst = sorted(videos, key=lambda v: np.isfinite(store.labels(v)).any(axis=1).mean())
+            raise ConfigError(
+                f"only {annotated / rows:.1%} of the {rows:,} frames of the {len(videos)} {part} "
+                f"videos in {store.root} are annotated (least of all {', '.join(worst[:3])}): "
+                "annotations of another rate than the video look so. `vapipe labels show` tells of "
+                "each; where it is right, --set least_annotated=0"
+            )
+        shares.append(f"{annotated / rows:.1%} of {rows:,} {part} frames")
+    return ", ".join(shares)
 
 
 def _initial_notes(
@@ -258,7 +285,8 @@ def keep_annotated(
 
     def counts(window: Window) -> bool:
         rows = slice(window.start, window.stop)
-        counted = np.isfinite(store.labels(window.video)[rows, labels])
+        known = store.labels(window.video, delay=config.label_delay)
+        counted = np.isfinite(known[rows, labels])
         if config.missing == "exclude":
             seen = usable(store.status(window.video, config.streams["video"])[rows])
             counted = counted & seen[:, None]

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from ...cache.labels import later
 from ...cache.store import FeatureStore
 from ...cache.windows import Window
 from ...errors import ConfigError
@@ -140,8 +141,7 @@ def predict(
         for tensors in loader.batches(windows):
             output = network(tensors.streams, tensors.valid, tensors.mask)
             values.extend(output.double().cpu().numpy())
-    merged = _merge_videos(loader, windows, values)
-    return {video: merged[video].astype(np.float32) for video in videos}
+    return _as_annotated(loader, _merge_videos(loader, windows, values), videos)
 
 
 def predict_gated(
@@ -175,10 +175,22 @@ def predict_gated(
                     groups = gate_groups(found, output.shape[1])
                 if groups:
                     kept.extend(gate_columns(found, groups))
-    merged = _merge_videos(loader, windows, values)
-    predictions = {video: merged[video].astype(np.float32) for video in videos}
+    predictions = _as_annotated(loader, _merge_videos(loader, windows, values), videos)
     gates = _merge_videos(loader, windows, kept) if kept else {}
     return predictions, Gates(groups or [], {v: x.astype(np.float16) for v, x in gates.items()})
+
+
+def _as_annotated(
+    loader: BatchLoader, merged: Mapping[str, np.ndarray], videos: Sequence[str]
+) -> dict[str, np.ndarray]:
+    """Predictions [T, C] float32 at the moments at which annotators, who lag, would give them."""
+    delay, store = loader.config.label_delay, loader.store
+    return {
+        video: (
+            later(merged[video], store.timeline(video).pts, delay) if delay else merged[video]
+        ).astype(np.float32)
+        for video in videos
+    }
 
 
 def _merge_videos(

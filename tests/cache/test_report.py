@@ -32,7 +32,7 @@ def root(tmp_path):
     root = make_cache(tmp_path / "cache")
     codes = np.repeat([Valid.DETECTED, Valid.TRACKED, Valid.NO_FACE], [2, 7, 3]).astype(np.uint8)
     labels = np.zeros((ROWS, 2), np.float32)
-    labels[:5, 0] = np.nan
+    labels[:5] = np.nan
     for name, partition in (("a", "train"), ("b", "validation"), ("c", None)):
         add_video(
             root,

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vapipe.cache import LabelError, Timeline
-from vapipe.extract.annotations.clock import interpolate
+from vapipe.cache.labels import interpolate
 from vapipe.extract.annotations.item import read_labels
 from vapipe.extract.annotations.reading import Reading
 from vapipe.extract.dataset import find_dataset

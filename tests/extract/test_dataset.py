@@ -87,6 +87,7 @@ def test_labels_and_split_can_lie_elsewhere(tmp_path):
 
 def test_repeated_file_names_are_reported_and_can_be_named_by_path(tmp_path):
     touch(tmp_path, "s1/clip.mp4", "s2/clip.mp4", "s2/other.mkv")
+    (tmp_path / "s2/clip.mp4").write_text("another")
     dataset = find_dataset(tmp_path)
     assert [video.id for video in dataset.videos] == ["other"]
     assert [problem[1] for problem in dataset.problems] == [
@@ -94,6 +95,25 @@ def test_repeated_file_names_are_reported_and_can_be_named_by_path(tmp_path):
     ] * 2
     by_path = find_dataset(tmp_path, ids="path")
     assert [video.id for video in by_path.videos] == ["s1/clip", "s2/clip", "s2/other"]
+
+
+def test_the_same_file_twice_is_taken_once(tmp_path):
+    touch(tmp_path, "s1/clip.mp4", "s2/clip.mp4")
+    for name in ("s1", "s2"):
+        (tmp_path / name / "clip.mp4").write_text("the same")
+    dataset = find_dataset(tmp_path)
+    assert [video.path for video in dataset.videos] == [tmp_path / "s1/clip.mp4"]
+    assert dataset.problems == ()
+    assert dataset.unused[0][1] == f"the same file as {tmp_path / 's1/clip.mp4'}, which is taken"
+
+
+def test_annotations_meet_videos_that_are_named_by_path(tmp_path):
+    touch(tmp_path, "s1/clip.mp4", "s2/clip.mp4", "s2/other.mkv")
+    touch(tmp_path, "labels/other.csv", "labels/s1/clip.csv", "labels/clip.csv")
+    dataset = find_dataset(tmp_path, ids="path")
+    assert sorted(dataset.annotations) == ["s1/clip", "s2/other"]
+    (problem,) = dataset.problems
+    assert "it can be of s1/clip or s2/clip; tell by a folder: " in problem[1]
 
 
 def test_annotations_without_a_video_are_reported(tmp_path):
@@ -221,6 +241,7 @@ def test_accented_names_meet_however_they_are_written(tmp_path, form):
 
 def test_two_videos_of_the_same_accented_name_are_reported(tmp_path):
     touch(tmp_path, "d\u00eda.mp4", "di\u0301a.mp4", "b.mp4")
+    (tmp_path / "d\u00eda.mp4").write_text("another")
     found = find_dataset(tmp_path)
     assert [video.id for video in found.videos] == ["b"]
     assert len(found.problems) == 2

@@ -129,8 +129,21 @@ def test_windows_without_an_annotated_frame_are_left_out(make_store):
     labels = np.full((50, 2), np.nan, np.float32)
     labels[12:15] = 0.5
     videos = {"a": video(50, labels=labels, partition="train"), "b": TWO["b"]}
-    plan = plan_fit(make_store(videos), FitConfig(window=10, stride=10))
+    store = make_store(videos)
+    plan = plan_fit(store, FitConfig(window=10, stride=10, least_annotated=0))
     assert plan.windows == [Window("a", 10, 20)]
+    assert plan.annotated.startswith("6.0% of 50 training frames, ")
+
+
+def test_a_fit_does_not_start_where_implausibly_little_is_annotated(make_store):
+    """As where labels of 10 Hz were laid on the first third of a video."""
+    labels = np.full((90, 2), np.nan, np.float32)
+    labels[:30] = 0.5
+    videos = {"a": video(90, labels=labels, partition="train"), "b": TWO["b"]}
+    store = make_store(videos)
+    with pytest.raises(ConfigError, match=r"only 33.3% of the 90 frames of the 1 training videos"):
+        plan_fit(store, FitConfig(window=10, stride=10))
+    assert plan_fit(store, FitConfig(window=10, stride=10, least_annotated=0.3)).windows
 
 
 def test_statistics_are_those_of_the_usable_training_rows_each_counted_once(make_store):
