@@ -114,6 +114,8 @@ def show_job(job: Job, videos: Path | None = None, faces: str = "detect") -> Non
     dataset, settings = job.dataset, job.settings
     if videos is not None:
         click.echo(f"{job.found} video(s) in {videos}; {dataset.layout}")
+        if others := dataset.describe_others():
+            click.echo(others)
     for line in job.disappeared:
         click.echo(f"  {line}")
     if job.part:

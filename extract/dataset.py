@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,6 +16,7 @@ from .annotations.places import find_folder, narrowed
 from .annotations.reading import Reading
 from .video_files import VIDEO_SUFFIXES, video_entries
 
+_LISTED = 5  # endings named in one message
 _OTHER_SIDE: dict[str, Literal["left", "right"]] = {"left": "right", "right": "left"}
 
 
@@ -50,6 +51,7 @@ class Dataset:
         looked_at: the folder of annotations and the split file, whether they are there or not.
         unused: (path, reason) of files beside the annotations that are none of these videos.
         reader: of the annotations, as the user said or as they were read before.
+        others: ending -> number of files that are neither videos nor annotations.
     """
 
     videos: tuple[Video, ...]
@@ -61,6 +63,16 @@ class Dataset:
     looked_at: tuple[Path, ...] = ()
     unused: tuple[tuple[str, str], ...] = ()
     reader: Reader = field(default_factory=lambda: Reader(Reading()))
+    others: Mapping[str, int] = field(default_factory=dict)
+
+    def describe_others(self) -> str:
+        """In words, what was not looked at; empty where there is nothing."""
+        ranked = sorted(self.others.items(), key=lambda pair: (-pair[1], pair[0]))
+        listed = [f"{count} {suffix or 'without ending'}" for suffix, count in ranked[:_LISTED]]
+        rest = sum(count for _, count in ranked[_LISTED:])
+        listed += [f"{rest} more"] if rest else []
+        total = sum(self.others.values())
+        return f"{total} other file(s) not looked at: {', '.join(listed)}" if total else ""
 
 
 def find_dataset(
@@ -93,7 +105,8 @@ def find_dataset(
     if not (root.is_file() or root.is_dir()):
         raise ConfigError(f"{root}: neither a file nor a folder")
     alone = root.is_file()
-    entries = [] if alone else list(video_entries(root))
+    others: Counter[str] = Counter()
+    entries = [] if alone else list(video_entries(root, others))
     paths = [root] if alone else [each.path for each in entries if not each.problem]
     problems = [(_text(each.path), each.problem) for each in entries if each.problem]
     if not paths:
@@ -109,14 +122,13 @@ def find_dataset(
             by_id[_id(path.stem) if ids == "stem" else _relative_id(path, base)].append(path)
         else:
             problems.append((_text(path), "its name is not valid UTF-8; rename it"))
-    copies = [
-        (str(path), f"the same file as {same[0]}, which is taken")
-        for same in by_id.values()
-        if len(same) > 1 and _equal(same)
-        for path in same[1:]
-    ]
-    for copy, _ in copies:
-        by_id[_id(Path(copy).stem)].remove(Path(copy))
+    copies: list[tuple[str, str]] = []
+    for same in by_id.values():
+        if len(same) > 1 and _equal(same):
+            copies += [
+                (str(path), f"the same file as {same[0]}, which is taken") for path in same[1:]
+            ]
+            del same[1:]
     problems += [
         (str(path), f"shares the id `{video}` with {len(same) - 1} other file(s); use --ids path")
         for video, same in by_id.items()
@@ -146,6 +158,9 @@ def find_dataset(
         if each.parts and item not in followed
     ]
     looked_at = tuple(p.resolve() for p in (folder or base / "labels", split or base / "split.csv"))
+    read = {part.path.resolve() for part in reader.parts} | {looked_at[1]}
+    read |= {Path(path).resolve() for path, _ in noted.unused}
+    others -= Counter(path.suffix.lower() for path in read if base.resolve() in path.parents)
     return Dataset(
         videos,
         noted.annotations,
@@ -156,6 +171,7 @@ def find_dataset(
         looked_at,
         (*copies, *noted.unused),
         reader,
+        others,
     )
 
 

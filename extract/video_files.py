@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import os
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
 from ..cache.layout import MARKER
 
-_MP4 = (".mp4", ".m4v", ".mov", ".3gp")
-_OTHERS = (".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".wmv", ".flv", ".ts", ".mts", ".ogv")
-VIDEO_SUFFIXES = frozenset(_MP4 + _OTHERS)
+# Endings of files with pictures that FFmpeg opens.
+_MP4 = ".mp4 .m4v .mov .qt .3gp .3g2 .f4v .insv .lrv"
+_MPEG = ".mpg .mpeg .mpe .m1v .m2v .m2p .vob .mod .ts .mts .m2ts .m2t .tod .trp"
+_OTHERS = ".avi .divx .mkv .webm .wmv .asf .flv .ogv .ogm .mxf .dv .gif .rm .rmvb .nut .ivf .y4m"
+_RAW = ".h264 .264 .avc .hevc .h265 .265 .mjpg .mjpeg .obu"
+VIDEO_SUFFIXES = frozenset(" ".join((_MP4, _MPEG, _OTHERS, _RAW)).split())
 
 
 class Entry(NamedTuple):
@@ -27,11 +30,15 @@ def video_files(root: Path) -> Iterator[Path]:
     return (entry.path for entry in video_entries(root) if not entry.problem)
 
 
-def video_entries(root: Path) -> Iterator[Entry]:
+def video_entries(root: Path, others: Counter[str] | None = None) -> Iterator[Entry]:
     """Videos below `root`, and what might be some but cannot be used.
 
     Links to folders are followed, each folder is visited once, by its own name where that is below
     `root`, too. Hidden entries and vapipe's own caches are passed over.
+
+    Args:
+        root: a folder.
+        others: counts the endings of the files that are not looked at.
     """
     waiting, links, visited = deque([root]), deque[Path](), set[tuple[int, int]]()
     while waiting or links:
@@ -53,6 +60,8 @@ def video_entries(root: Path) -> Iterator[Entry]:
                 (links if path.is_symlink() else inner).append(path)
             elif path.suffix.lower() in VIDEO_SUFFIXES or _may_be_a_folder(path):
                 yield Entry(path, _problem(path))
+            elif others is not None:
+                others[path.suffix.lower()] += 1
         waiting.extendleft(reversed(inner))
 
 

@@ -180,7 +180,7 @@ def test_an_empty_folder_is_one_message(tmp_path):
     result = vapipe_("extract", "--videos", tmp_path)
     assert result.exit_code == 1
     assert result.stderr.count("\n") == 1
-    assert "no video in it; looked for .3gp" in result.stderr
+    assert "no video in it; looked for .264" in result.stderr
 
 
 def test_an_absent_gpu_is_not_replaced(videos, tmp_path):

@@ -139,7 +139,7 @@ def test_a_name_that_is_no_text_is_reported(tmp_path):
 
 
 def test_an_empty_or_absent_folder_is_an_error(tmp_path):
-    with pytest.raises(ConfigError, match=r"no video in it; looked for \.3gp, \.avi"):
+    with pytest.raises(ConfigError, match=r"no video in it; looked for \.264, \.265, \.3g2"):
         find_dataset(tmp_path)
     with pytest.raises(ConfigError, match="no such video or folder of videos"):
         find_dataset(tmp_path / "absent")
@@ -246,3 +246,43 @@ def test_two_videos_of_the_same_accented_name_are_reported(tmp_path):
     assert [video.id for video in found.videos] == ["b"]
     assert len(found.problems) == 2
     assert "shares the id `d\u00eda`" in found.problems[0][1]
+
+
+@pytest.mark.parametrize(
+    "suffix",
+    [
+        "m2ts",
+        "mts",
+        "vob",
+        "mxf",
+        "dv",
+        "3g2",
+        "qt",
+        "gif",
+        "h264",
+        "hevc",
+        "MP4",
+        "MoV",
+        "m4v",
+        "asf",
+        "y4m",
+        "divx",
+        "ogv",
+    ],
+)
+def test_files_that_ffmpeg_opens_under_a_well_known_ending_are_taken(tmp_path, suffix):
+    touch(tmp_path, f"v.{suffix}")
+    dataset = find_dataset(tmp_path)
+    assert [video.id for video in dataset.videos] == ["v"]
+    assert dataset.describe_others() == ""
+
+
+def test_one_line_says_what_was_not_looked_at(tmp_path):
+    touch(tmp_path, "v.mp4", "w.mp4", "labels/v.csv", "split.csv", "README", ".hidden.jpg")
+    (tmp_path / "split.csv").write_text("video,partition\nv,train\n")
+    touch(tmp_path, *(f"crops/{n}.jpg" for n in range(7)), "a.wav", "b.WAV", "c.pdf", "d.srt")
+    touch(tmp_path, "e.json", "f.xml")
+    said = find_dataset(tmp_path).describe_others()
+    assert said == (
+        "14 other file(s) not looked at: 7 .jpg, 2 .wav, 1 without ending, 1 .json, 1 .pdf, 2 more"
+    )

@@ -86,6 +86,7 @@ def write_clip(
     options: dict[str, str] | None = None,
     decoys: bool = False,
     container: dict[str, str] | None = None,
+    form: str | None = None,
 ) -> Clip:
     """Write a clip.
 
@@ -101,6 +102,7 @@ def write_clip(
         options: options of the video encoder.
         decoys: put a smaller video stream and a quieter audio stream before the real ones.
         container: options of the container.
+        form: FFmpeg's name of the container; None as the suffix says.
     """
     pts = np.array([float(time) for time in times])
     raster = Fraction(1, int(np.lcm.reduce([time.denominator for time in times])))
@@ -108,7 +110,7 @@ def write_clip(
     flashes = set(events)
     edges = np.append(pts, pts[-1] + step)
     clicks = [(edges[row] + edges[row + 1]) / 2 for row in events]
-    with av.open(str(path), "w", options=container or {}) as file:
+    with av.open(str(path), "w", format=form, options=container or {}) as file:
         extra = (
             _VideoTrack(file, codec, (16, 16), pixels, raster, step, options) if decoys else None
         )

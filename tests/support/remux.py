@@ -47,11 +47,12 @@ def ffmpeg(*words: object) -> None:
     subprocess.run([str(word) for word in words], check=True, capture_output=True)
 
 
-def shown_times(path: Path, stream: int) -> list[int]:
-    """Times in ticks at which ffprobe shows the frames, in its order."""
+def shown_times(path: Path, stream: int) -> list[int | None]:
+    """Times in ticks at which ffprobe shows the frames, in its order; None where it knows none."""
     if shutil.which("ffprobe") is None:
         pytest.skip("FFmpeg's command line is not installed")
     entries = ["-show_entries", "frame=best_effort_timestamp", "-of", "csv=p=0"]
     words = ["ffprobe", "-v", "quiet", "-select_streams", str(stream), *entries, str(path)]
     lines = subprocess.run(words, check=True, capture_output=True, text=True).stdout.split()
-    return [int(line.strip(",")) for line in lines if line.strip(",")]
+    times = [line.strip(",") for line in lines if line.strip(",")]
+    return [None if time == "N/A" else int(time) for time in times]
