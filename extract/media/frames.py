@@ -55,7 +55,7 @@ def read_frames(
     Raises:
         MediaError: the file cannot be opened any more.
     """
-    rows, scaler = info.rows, VideoReformatter()
+    rows, convert = info.rows, _Converter(info)
     waiting: dict[int, Frame] = {}
     tally, due, given = _Tally(), 0, 0
     for decoded in decode_video(info.path, info.index):
@@ -70,10 +70,8 @@ def read_frames(
                 tally.surplus += 1
                 continue
             tally.doubtful += frame.is_corrupt
-            image = _convert(scaler, frame, info.pixel_aspect, lines)
-            reduced = (
-                _convert(scaler, frame, info.pixel_aspect, reduced_lines) if reduced_lines else None
-            )
+            image = convert.rgb(frame, lines)
+            reduced = convert.rgb(frame, reduced_lines) if reduced_lines else None
             waiting[row] = Frame(row, image, reduced)
             tally.placed += 1
             if len(waiting) > REORDER:
@@ -112,18 +110,25 @@ class _Tally:
         return notes
 
 
-def _convert(
-    scaler: VideoReformatter, frame: av.VideoFrame, aspect: float, lines: int | None
-) -> np.ndarray:
-    """A frame as [H, W, 3] uint8 RGB, turned for display, its shorter side at most `lines`."""
-    width, height = frame.width * aspect, float(frame.height)
-    scale = min(1.0, lines / min(width, height)) if lines else 1.0
-    picture = scaler.reformat(
-        frame,
-        width=max(1, round(width * scale)),
-        height=max(1, round(height * scale)),
-        format="rgb24",
-        interpolation=_SCALER,
-        threads=1,
-    ).to_ndarray()
-    return Orientation.of(frame).apply(picture)
+class _Converter:
+    """Turns frames into images; the orientation stays as last said."""
+
+    def __init__(self, info: MediaInfo) -> None:
+        self._scaler = VideoReformatter()
+        self._aspect = info.pixel_aspect
+        self._orientation = info.orientation
+
+    def rgb(self, frame: av.VideoFrame, lines: int | None) -> np.ndarray:
+        """[H, W, 3] uint8 RGB, turned for display, its shorter side at most `lines`."""
+        self._orientation = Orientation.of(frame) or self._orientation
+        width, height = frame.width * self._aspect, float(frame.height)
+        scale = min(1.0, lines / min(width, height)) if lines else 1.0
+        picture = self._scaler.reformat(
+            frame,
+            width=max(1, round(width * scale)),
+            height=max(1, round(height * scale)),
+            format="rgb24",
+            interpolation=_SCALER,
+            threads=1,
+        ).to_ndarray()
+        return self._orientation.apply(picture)

@@ -25,15 +25,18 @@ class Orientation:
     flip_y: bool = False
 
     @classmethod
-    def of(cls, frame: av.VideoFrame) -> Orientation:
-        """From a frame's display matrix (ISO/IEC 14496-12, 6.2.2); nearest of the eight."""
+    def of(cls, frame: av.VideoFrame) -> Orientation | None:
+        """From a frame's display matrix (ISO/IEC 14496-12, 6.2.2); nearest of the eight.
+
+        None where it has none: some streams say it with key frames only.
+        """
         side_data: Any = frame.side_data
         for data in side_data:
             if data.type == Type.DISPLAYMATRIX:
                 a, b, _, c, d = np.frombuffer(bytes(data), np.int32)[:5].tolist()
                 swap = abs(b) + abs(c) > abs(a) + abs(d)
                 return cls(swap, (c if swap else a) < 0, (b if swap else d) < 0)
-        return cls()
+        return None
 
     def apply(self, picture: np.ndarray) -> np.ndarray:
         """A picture [H, W, 3] as displayed."""

@@ -190,7 +190,7 @@ def probe(
                 "re-encode the video with a constant rate"
             )
         aspect = float(video.sample_aspect_ratio or 1)
-        orientation = Orientation.of(first)
+        orientation = Orientation.of(first) or Orientation()
         stored = (round(first.width * aspect), first.height)
         width, height = stored[::-1] if orientation.swap else stored
         return MediaInfo(

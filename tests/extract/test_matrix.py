@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 import pytest
-from clips import PAL, Sound, constant_times, variable_times, write_clip
+from clips import PAL, Sound, constant_times, write_clip
 from remux import shown_times
 
 from vapipe.extract.media.audio import read_audio
