@@ -5,6 +5,7 @@ The message is complete: what is wrong, where, with which values, and what to do
 """
 
 import copyreg
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,12 @@ class VapipeError(Exception):
     def __reduce__(self) -> tuple[Any, ...]:
         """Travels between processes whatever its class is made from."""
         return copyreg.__newobj__, (type(self), *self.args), self.__dict__  # type: ignore[attr-defined]
+
+
+def some(names: Sequence[str], most: int = 5) -> str:
+    """The first names of a list, and how many more there are, for a message."""
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more
 
 
 class CacheError(VapipeError):

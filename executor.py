@@ -77,11 +77,9 @@ def run_tasks(
 
     Args:
         function: of one task; it, tasks and results travel to processes by cloudpickle.
-        tasks: what it is called with.
         n_jobs: processes of this machine. 1 without limits is this process: quick to start, but a
             fatal fault ends it, nothing ends a hang, and another try is no fresh one.
         scheduler: address of a Dask scheduler whose workers run the tasks, in place of `n_jobs`.
-        limits: of every task.
         resources: what a task takes of a Dask worker, e.g. {"GPU": 1}.
         retries: how often a task is tried again.
         retry_if: for which failures the task may not be the reason; by default all but errors.

@@ -90,7 +90,6 @@ class IsolatedProcess:
 
         Args:
             function: importable by name; what it raises is raised here.
-            work: its argument.
             seconds: wall time that it may take.
             memory: resident bytes that the process may have.
             wanted: asked now and then; where it says no, the function is interrupted.

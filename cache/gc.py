@@ -33,7 +33,6 @@ def find_garbage(
     a pack that a newer shard supersedes go with the next `pack_cache`.
 
     Args:
-        root: the cache folder.
         keep: (stream, key) pairs that runs refer to; those last extracted are kept anyway.
         quarantine: whether the damaged shards that `verify --repair` set aside count.
     """
@@ -74,13 +73,10 @@ def remove(root: Path, garbage: Collection[Garbage], keep: Collection[tuple[str,
     """Remove what `find_garbage` found and would find still; the bytes freed.
 
     Args:
-        root: the cache folder.
-        garbage: found before.
         keep: (stream, key) pairs that runs refer to by now.
 
     Raises:
         CacheBusyError: somebody extracts, imports, packs or repairs.
-        CacheError: the disk refuses.
     """
     freed = 0
     with upkeep(root, "vapipe cache gc", removes=True):

@@ -56,9 +56,6 @@ def _check_names(items: Sequence[str], form: str, target: Path) -> None:
     """Refuse items of which one's name in the export would be another's, or a folder of it.
 
     Files count as the same where they differ in case only, as on some file systems.
-
-    Raises:
-        ConfigError: names both; or an item that would leave the folder.
     """
     taken: dict[str, str] = {}
     for item in items:
@@ -179,11 +176,7 @@ def import_stream(
 
 
 def _load(path: Path) -> np.ndarray:
-    """A mapped .npy file.
-
-    Raises:
-        CacheError: it is something else.
-    """
+    """A mapped .npy file."""
     try:
         values = np.load(path, mmap_mode="r", allow_pickle=False)
         if not isinstance(values, np.ndarray):

@@ -52,11 +52,7 @@ def _files(path: Path) -> str:
 
 
 def write_index(root: Path) -> None:
-    """Bring the index up to date; of several writers the last one wins, which does no harm.
-
-    Raises:
-        CacheError: the disk refuses.
-    """
+    """Bring the index up to date; of several writers the last one wins, which does no harm."""
     target = root / INDEX
     with atomic_file(target) as partial:
         now_ns = partial.stat().st_mtime_ns  # by the clock of the file system, before the listing

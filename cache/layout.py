@@ -145,17 +145,12 @@ def write_timeline(
     """Store a video's presentation times.
 
     Args:
-        root: the cache folder.
-        video: id of the video file.
         timeline: its T presentation times.
         subjects: item ids of the people in it; they share the timeline and the audio rows.
         source: {"name", "bytes", "sha256"} of the video file and the index "video_stream" of the
             stream in it; a change makes features stale.
         sides: item id -> "left" or "right", of the subjects that are not the main one.
         media: JSON-able facts for people (codec, size, rates).
-
-    Raises:
-        CacheError: the disk refuses.
     """
     facts = {
         "fps": timeline.fps,
@@ -185,8 +180,6 @@ def write_labels(
     """Store an item's annotation and the partition it belongs to.
 
     Args:
-        root: the cache folder.
-        item: the subject's id.
         labels: [T, targets] float32, NaN where not annotated.
         partition: "train", "validation", "test" or None (unknown).
         source: facts of the annotation file ({} when there is none).
@@ -231,16 +224,12 @@ def write_features(
     """Open a writer for the features of one item; append(features=[n, D], valid=[n]) in row order.
 
     Args:
-        root: the cache folder.
         item: the subject's id for visual streams, the video's id for audio streams.
-        stream: stream name.
         key: full stream key (hex digest of everything that determines the values).
-        modality: "visual" or "audio".
         rows: T of the video's timeline.
         dim: feature dimension D.
         source: {"name", "bytes"} of the video file and the facts of its `Source`.
         config: what the key is the digest of.
-        dtype: "float16" or "float32".
         versions: library versions the values were made with.
 
     Raises:

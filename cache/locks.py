@@ -73,7 +73,6 @@ def writing(root: Path) -> Iterator[None]:
 
     Raises:
         CacheBusyError: what removes from the cache does not end.
-        CacheError: the disk refuses.
     """
     with _held(root, "writers", shared=True, needed=False, wait_s=_WAIT_S):
         yield
@@ -85,7 +84,6 @@ def noting(root: Path) -> Iterator[None]:
 
     Raises:
         CacheBusyError: another process does not end doing so.
-        CacheError: the disk refuses.
     """
     with _held(root, "notes", needed=False, wait_s=_WAIT_S):
         yield
@@ -96,7 +94,6 @@ def upkeep(root: Path, what: str, *, removes: bool = False) -> Iterator[None]:
     """Move or rewrite shards; one process of all hosts at a time.
 
     Args:
-        root: the cache folder.
         what: is done, for the message that others get.
         removes: refuse to begin while anybody writes features.
 

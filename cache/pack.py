@@ -64,7 +64,6 @@ def pack_cache(
     before it is copied. Files that changed meanwhile are kept.
 
     Args:
-        root: the cache folder.
         max_bytes: size that a pack does not exceed unless one item alone does.
         compress: write compressed packs, for archiving.
         loose: leave folders alone that hold no more shards of one item than this.
@@ -156,11 +155,7 @@ def _remove_replaced(
     states: Mapping[str, _State],
     written: Mapping[Path, _State],
 ) -> int:
-    """Remove the shards of which no rows remain to be copied, and forget them; their number.
-
-    Raises:
-        CacheError: a pack is not there any more as it was written; nothing is removed then.
-    """
+    """Remove the shards of which no rows remain to be copied, and forget them; their number."""
     for target, state in written.items():
         if state is None or _state(target) != state:
             raise CacheError(
@@ -239,9 +234,6 @@ def write_pack(path: Path, pieces: Sequence[Piece], compress: bool = False) -> P
     """Copy pieces of one provenance into a new pack, which counts before all others of the folder.
 
     Its name is its own, whoever else packs at the same time.
-
-    Raises:
-        CacheError: the disk refuses.
     """
     number = 1 + max((_number(name) for name in shard_names(path)), default=0)
     target = path / f"{PACK_PREFIX}{number:06d}-{secrets.token_hex(4)}.h5"

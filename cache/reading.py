@@ -34,12 +34,7 @@ class ShardReader:
     """
 
     def __init__(self, path: Path) -> None:
-        """Read the header and map the arrays that are not compressed; no file stays open.
-
-        Raises:
-            CacheError: the file is gone, or cannot be opened.
-            DamagedShardError: it is not as it was written.
-        """
+        """Read the header and map the arrays that are not compressed; no file stays open."""
         self.path = path
         self._arrays: dict[str, np.ndarray] = {}
         with open_shard(path) as handle:
@@ -153,11 +148,7 @@ def _opened_hdf5(path: Path) -> Iterator[h5py.File]:
 
 
 def _own(file: h5py.File, name: str) -> h5py.Dataset:
-    """A dataset whose values lie in the file itself.
-
-    Raises:
-        DamagedShardError: it is a link, or external or virtual storage.
-    """
+    """A dataset whose values lie in the file itself."""
     path = Path(file.filename)
     if not isinstance(file.get(name, getlink=True), h5py.HardLink):
         raise DamagedShardError(path, f"`{name}` is a link to somewhere else")

@@ -146,7 +146,6 @@ def scan(root: Path, progress: Callable[[int], None] = lambda total: None) -> Ca
     """Read what is known of every item of a cache.
 
     Args:
-        root: the cache folder.
         progress: called after each part of the work, with the number of all parts.
 
     Raises:
@@ -227,7 +226,6 @@ class _Reading:
         Args:
             places: of the rows wanted.
             among: where to look them up again.
-            name: of the array.
         """
         for owner, place in places.items():
 

@@ -42,7 +42,6 @@ class RowReader:
         Args:
             find: where a catalog says that they lie.
             item: the id under which the shard holds them.
-            name: of the array.
 
         Raises:
             DamagedShardError: the shard is damaged.

@@ -126,8 +126,6 @@ def write_shard(
         kind: "timeline", "labels" or "features".
         items: the items in row order; their rows add up to N >= 1.
         arrays: name -> (dtype, shape of one row).
-        stream: stream name, for features.
-        key: stream key, for features.
         provenance: JSON-able facts that hold for the whole shard.
         compress: store the arrays in gzip-compressed chunks, for archiving: smaller, not mapped.
 

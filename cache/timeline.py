@@ -47,11 +47,7 @@ class Timeline:
     fps: float
 
     def __post_init__(self) -> None:
-        """Refuse what would break alignment later.
-
-        Raises:
-            CacheError: no frames, times not finite or decreasing, or a rate that is not positive.
-        """
+        """Refuse what would break alignment later."""
         if self.pts.ndim != 1 or not len(self.pts):
             raise CacheError(f"a timeline needs pts of shape [T], T >= 1; got {self.pts.shape}")
         if not np.isfinite(self.pts).all():

@@ -106,18 +106,12 @@ class WindowReader:
         """Prepare to read.
 
         Args:
-            store: where to read.
-            streams: role -> stream name.
             length: L, rows per window after padding.
             batch: most windows per batch.
             policy: `map` copies from the mapped shards (the page cache is shared between
                 processes); `ram` keeps a private copy of every item once it was read.
             allocate: makes the buffers; for pinned memory.
             delay: seconds by which labels are taken later, see `FeatureStore.labels`.
-
-        Raises:
-            ConfigError: unknown policy.
-            CacheError: unknown stream.
         """
         if policy not in POLICIES:
             raise ConfigError(f"memory policy `{policy}` is none of {', '.join(POLICIES)}")
@@ -200,9 +194,7 @@ def gather(
     """Copy windows out of the store into one new padded batch.
 
     Args:
-        store: where to read.
         windows: B windows of at most `length` rows.
-        streams: role -> stream name.
         length: L, rows per window after padding.
 
     Raises:

@@ -128,7 +128,7 @@ def gc(
     """
     from ..cache.gc import find_garbage, remove
     from ..cache.layout import check_cache
-    from ..fusion.runs.folder import used_keys
+    from ..fusion.runs.recorded import used_keys
 
     check_cache(cache)
     missing = [folder for folder in runs if not folder.is_dir()]

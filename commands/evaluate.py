@@ -105,22 +105,16 @@ def evaluate(
             _show_videos(result)
 
 
-def show_evaluation(evaluation: Evaluation) -> None:
-    """Print the measures of one evaluation."""
-    _show_head(evaluation)
-    show_row("", ("valence", "arousal", "mean"))
-    for name, cells in _measures(evaluation).items():
-        show_row(name, cells)
-    _show_conditions([evaluation])
-
-
 def show_evaluations(results: Mapping[str, Evaluation]) -> None:
     """Print evaluations side by side, measure by measure; name -> evaluation of the same frames."""
     first, *others = results.values()
-    if not others:
-        show_evaluation(first)
-        return
     _show_head(first)
+    if not others:
+        show_row("", ("valence", "arousal", "mean"))
+        for name, cells in _measures(first).items():
+            show_row(name, cells)
+        _show_conditions([first])
+        return
     tables = {name: _measures(result) for name, result in results.items()}
     for measure in next(iter(tables.values())):
         show_row(measure, ("valence", "arousal", "mean"))

@@ -26,8 +26,6 @@ def extraction_view(
     """Show one job after the other; an interruption ends the program with what stays.
 
     Args:
-        videos: as the user named them.
-        faces: likewise.
         temporary: whether the cache goes at the end, so that nothing is promised to stay.
     """
     from ..errors import StoppedError

@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from .console import cache_option
-from .evaluate import show_evaluation
+from .evaluate import show_evaluations
 from .training import training_view
 
 _OVERRIDES = (
@@ -122,7 +122,7 @@ def fit(
             **changes,
         )
     click.echo(f"{result.parameters:,} parameters; computed on {result.device}")
-    show_evaluation(result.evaluation)
+    show_evaluations({"": result.evaluation})
     click.echo(f"run: {result.run_dir} ({result.seconds:.1f} s)")
     click.echo(
         f"next: vapipe report {result.run_dir}  or  vapipe predict {result.run_dir} CLIP --overlay"

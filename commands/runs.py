@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -32,7 +33,7 @@ def runs(paths: tuple[Path, ...], as_json: bool) -> None:
     options = differences(found) if len(paths) > 1 else {}
     summaries = [summarise_run(path) for path in found]
     if as_json:
-        answer = {"runs": [summary.to_json() for summary in summaries]}
+        answer = {"runs": [asdict(summary) for summary in summaries]}
         click.echo(json.dumps(answer | ({"differences": options} if options else {}), indent=2))
         return
     _show(summaries)

@@ -85,10 +85,6 @@ def write_demo_set(
     Args:
         folder: where `batch1/`, `batch2/` and `VA_Estimation_Challenge/` are made.
         seed: equal seeds give equal labels, and equal files on the same machine and versions.
-        train: number of training clips.
-        validation: number of validation clips.
-        seconds: length of every clip.
-        fps: frames per second.
         jobs: processes that render; None = one for each core.
         progress: called with (clips done, clips in all) after every clip.
 

@@ -111,7 +111,6 @@ def draw_frames(shot: Shot, portrait: np.ndarray) -> Iterator[np.ndarray]:
     """Yield the frames of `shot`, each [SIZE, SIZE, 3] uint8 RGB.
 
     Args:
-        shot: what to draw.
         portrait: [512, 512, 3] uint8 from `load_portrait`.
     """
     image = torch.from_numpy(portrait.copy()).permute(2, 0, 1).float() * torch.tensor(

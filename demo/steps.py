@@ -22,12 +22,6 @@ FIT = {
 def plan_steps(folder: Path, *, head: str, seed: int, device: str) -> list[list[str]]:
     """Words of each `vapipe` command, over the clips in `folder`/videos; writes the fit's options.
 
-    Args:
-        folder: of the demo.
-        head: name of the fusion head.
-        seed: of the fit.
-        device: as `--device` takes it.
-
     Raises:
         CacheError: the folder cannot be written.
     """

@@ -160,11 +160,7 @@ class FitConfig:
     memory: Annotated[str, Among((*POLICIES, "device"))] = "map"
 
     def __post_init__(self) -> None:
-        """Give every value its annotated type; refuse values that cannot work.
-
-        Raises:
-            ConfigError: names the option, its value and what it may be.
-        """
+        """Give every value its annotated type; refuse values that cannot work."""
         for name, kind in option_types().items():
             object.__setattr__(self, name, conform(name, getattr(self, name), kind))
         check_device_name(self.device)
@@ -260,10 +256,7 @@ class FitConfig:
         """
         values = (self.reopened() if {"head", "recipe"} & set(changes) else self).to_json()
         for name, value in changes.items():
-            option, dot, entry = name.partition(".")
-            check_option(option)
-            if dot and get_origin(option_types()[option]) is not Mapping:
-                raise ConfigError(f"option {option} has no entries, so {name} cannot be set")
+            option, dot, entry = _split_option(name)
             values[option] = {**values[option], entry: value} if dot else value
         return FitConfig.from_json(values)
 
@@ -316,16 +309,21 @@ def typed_option(head: str, name: str, value: Any) -> Any:
     Raises:
         ConfigError: no such option, or a value of another type.
     """
-    option, dot, entry = name.partition(".")
-    check_option(option)
-    kind = option_types()[option]
+    option, dot, entry = _split_option(name)
     if not dot:
-        return conform(name, value, kind)
+        return conform(name, value, option_types()[option])
     if option == "head_options":
         return check_options(head, {entry: value})[entry]
-    if get_origin(kind) is not Mapping:
+    return conform(option, {entry: value}, option_types()[option])[entry]
+
+
+def _split_option(name: str) -> tuple[str, str, str]:
+    """`option.entry` in its parts, checked."""
+    option, dot, entry = name.partition(".")
+    check_option(option)
+    if dot and get_origin(option_types()[option]) is not Mapping:
         raise ConfigError(f"option {option} has no entries, so {name} cannot be set")
-    return conform(option, {entry: value}, kind)[entry]
+    return option, dot, entry
 
 
 def recipe_of(head: str, recipe: str) -> dict[str, Stated]:

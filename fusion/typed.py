@@ -54,9 +54,7 @@ def conform(name: str, value: Any, kind: Any) -> Any:
     `Annotated` (with `Among`, `Within`) make of them; other types take any value.
 
     Args:
-        name: of the option, for the error.
         value: from TOML, JSON, the command line or Python.
-        kind: the annotation.
 
     Raises:
         ConfigError: names the option, what it must be, and the value.

@@ -79,8 +79,6 @@ def write_cache_report(
     """Write the page about a cache.
 
     Args:
-        cache: its folder.
-        out: file of the page.
         videos: folder of the videos, for faces on the contact sheets.
         sheets: how many contact sheets at most.
         progress: called after each part with its share of the work, a line to tell or "", and what
@@ -128,7 +126,6 @@ def make_page(
     """The page, ready to be written.
 
     Args:
-        report: of the cache.
         sheets: in the order shown.
         faces_of: name of the stream whose cropping the faces have, "" where there is none.
         failures: video -> why it could not be extracted.

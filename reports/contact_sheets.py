@@ -170,10 +170,6 @@ def make_sheets(
     What cannot be cut is said in the sheet's note; the others go on.
 
     Args:
-        store: the cache.
-        report: of the same cache.
-        items: whose sheets; from `choose_items`.
-        crops: how faces are cut.
         videos: folder of the videos, None where it is not known.
         n_jobs: processes that cut faces.
         limits: what a video may take in a process of its own; None cuts in this process, which a
@@ -223,11 +219,7 @@ def _by_name(folder: Path) -> dict[str, list[Path]]:
 
 
 def _file_of(facts: VideoFacts, files: Mapping[str, list[Path]], folder: Path | None) -> Path:
-    """The very file that was extracted.
-
-    Raises:
-        MediaError: there is none of its name, or all of that name are others.
-    """
+    """The very file that was extracted."""
     name = facts.source["name"]
     same = files.get(name, [])
     for path in same:

@@ -21,6 +21,8 @@ import numpy as np
 from ..cache.durable import write_bytes
 from ..errors import ConfigError
 from . import figure_panels as panels
+from . import measures
+from .measures import density
 from .records import RunRecord, gates_command, video_ccc
 from .truth import VideoTruth, read_runs
 
@@ -111,10 +113,8 @@ def write_figure(
     """Draw runs for a paper, at the size of print.
 
     Args:
-        runs: their folders.
         out: the file; its suffix says the format.
         drawings: names of `DRAWINGS`, from top to bottom; empty means all that the runs have.
-        partition: train, validation or test.
         videos: whose trajectories and gates are drawn; empty takes the one whose CCC, the mean
             over runs and targets, is the median.
         span: seconds of the file's clock that are drawn of these, from and to; None is all.
@@ -125,7 +125,6 @@ def write_figure(
     Raises:
         ConfigError: matplotlib is missing, options that cannot be, runs that cannot be read or
             compared, or runs without what was asked for.
-        CacheError: the disk refuses.
     """
     matplotlib = _import_matplotlib()
     _check(out, drawings, width, span)
@@ -241,7 +240,8 @@ def _sections(
             for row in shown
         ], []
     if name == "plane":
-        planes, across = panels.planes(records, truth), 4 if width == "double" else 2
+        planes = [(n, np.array(density(own))) for n, own in measures.planes(records, truth)]
+        across = 4 if width == "double" else 2
         lines = math.ceil(len(planes) / across)
         height = 0.35 + lines * WIDTHS[width] / (across + 0.4)  # with room for the scale
         return [

@@ -13,7 +13,6 @@ import numpy as np
 
 from ..fusion.config import TARGETS
 from ..fusion.evaluation.corruption import KINDS
-from .measures import density
 from .records import RunRecord, frame_gates
 from .series import describe_gates
 from .truth import VideoTruth
@@ -143,22 +142,6 @@ def gate_histograms(
     for ax in axes[-1]:
         ax.set_xlabel("weight")
     _gate_legend(figure, grid, axes)
-
-
-def planes(
-    records: Sequence[RunRecord], truth: Sequence[VideoTruth]
-) -> list[tuple[str, np.ndarray]]:
-    """Name and density of the annotation and of every run, over the annotated frames."""
-    rows = [np.isfinite(item.labels).all(axis=1) for item in truth]
-    sources = [("annotation", {item.video: item.labels for item in truth})]
-    sources += [(record.name, record.predictions) for record in records]
-    return [
-        (
-            name,
-            np.array(density([own[i.video][r] for i, r in zip(truth, rows, strict=True)])),
-        )
-        for name, own in sources
-    ]
 
 
 def plane(found: Sequence[tuple[str, np.ndarray]], across: int, figure: SubFigure) -> None:

@@ -50,6 +50,19 @@ def _gain(sums: np.ndarray) -> np.ndarray:
     return each[..., 1, :] - each[..., 0, :]
 
 
+def planes(
+    records: Sequence[RunRecord], truth: Sequence[VideoTruth]
+) -> list[tuple[str, list[np.ndarray]]]:
+    """Name and frames [T, 2] of the annotation and of every run, all of the annotated frames."""
+    rows = [np.isfinite(item.labels).all(axis=1) for item in truth]
+    sources = [("annotation", {item.video: item.labels for item in truth})]
+    sources += [(record.name, record.predictions) for record in records]
+    return [
+        (name, [own[item.video][known] for item, known in zip(truth, rows, strict=True)])
+        for name, own in sources
+    ]
+
+
 def density(values: Sequence[np.ndarray]) -> list[list[int]]:
     """Count frames [T, 2] in the cells of the plane: rows are arousal, columns valence, upwards.
 

@@ -47,10 +47,8 @@ def write_overlay(
     not be decoded are dark; of several frames at one time the first is written.
 
     Args:
-        source: the video.
         stem: where to write, without suffix: .mp4, or .mkv where MP4 cannot hold the sound.
         values: [T, 2], a row per frame.
-        names: of the two values.
         video_stream: index in the container, None for the default one.
 
     Returns:
@@ -59,7 +57,6 @@ def write_overlay(
     Raises:
         ConfigError: another number of rows than the video has frames.
         MediaError: the video cannot be read, or the result not be encoded.
-        CacheError: the disk refuses.
     """
     info = probe(source, video_stream=video_stream)
     if values.shape != (len(info.timeline), 2):

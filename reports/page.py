@@ -95,7 +95,6 @@ def write_page(path: Path, page: Page) -> int:
 
     Raises:
         ValueError: as `Page.render`.
-        CacheError: the disk refuses.
     """
     document = page.render().encode("utf-8", "backslashreplace")
     write_bytes(path, document)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ import numpy as np
 from ..fusion.config import TARGETS
 from ..fusion.evaluation.corruption import KINDS
 from ..fusion.papers.published import NOTE
-from .measures import BINS, density, difference, summary
+from .measures import BINS, density, difference, planes, summary
 from .media import find_media, media_url
 from .page import Asset, Page, write_page
 from .records import RunRecord, frame_gates, gates_command, video_ccc
@@ -61,15 +61,12 @@ def write_report(
 
     Args:
         runs: their folders; differences are to the first one.
-        out: the file.
-        partition: train, validation or test.
         media: a folder with the video files, to play beside their curves.
         cache: where the cache lies; None takes the path that each run recorded.
 
     Raises:
         ConfigError: a run that cannot be read or was not evaluated on the partition, runs that do
             not predict the same videos, a cache that is gone or has changed, no media.
-        CacheError: the disk refuses.
     """
     records, truth = read_runs(runs, partition, cache)
     truth = sorted(truth, key=lambda item: (video_ccc(records, item.video), item.video))
@@ -91,7 +88,13 @@ def write_report(
         "runs": [_describe_run(record, partition) for record in records],
         "differences": [difference(records[0], other, truth) for other in records[1:]],
         "videos": videos,
-        "plane": _describe_plane(records, truth),
+        "plane": {
+            "bins": BINS,
+            "planes": [
+                {"name": name, "counts": density(own), "summary": summary(own)}
+                for name, own in planes(records, truth)
+            ],
+        },
         "kinds": {kind: about for kind, (_, about) in KINDS.items()},
         "published": NOTE,
         "gateSteps": GATE_STEPS,
@@ -193,24 +196,4 @@ def _describe_lane(lane: Lane, rows: int) -> dict[str, Any]:
         "kind": lane.kind,
         "rows": int((lane.spans[:, 1] - lane.spans[:, 0]).sum()),
         "spans": lane.spans.ravel().tolist(),
-    }
-
-
-def _describe_plane(records: Sequence[RunRecord], truth: Sequence[VideoTruth]) -> Mapping[str, Any]:
-    """Densities over the annotated frames, so that both are of the same frames."""
-    annotated = [np.isfinite(item.labels).all(axis=1) for item in truth]
-
-    def chosen(values: Sequence[np.ndarray]) -> list[np.ndarray]:
-        return [x[rows] for x, rows in zip(values, annotated, strict=True)]
-
-    labels = chosen([item.labels for item in truth])
-    planes = [("annotation", labels)]
-    for record in records:
-        planes.append((record.name, chosen([record.predictions[item.video] for item in truth])))
-    return {
-        "bins": BINS,
-        "planes": [
-            {"name": name, "counts": density(values), "summary": summary(values)}
-            for name, values in planes
-        ],
     }

@@ -71,8 +71,6 @@ def read_runs(
     """What the folders of runs say of a partition, and what the cache says of its videos.
 
     Args:
-        runs: their folders.
-        partition: train, validation or test.
         cache: where the cache lies; None takes the path that each run recorded.
 
     Raises:

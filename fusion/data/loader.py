@@ -88,7 +88,6 @@ class BatchLoader:
         A batch on the CPU stays as it is until the one after the next is made.
 
         Args:
-            windows: what to read.
             rng: for training: draws one of a stream's stored views for each window.
 
         Raises:

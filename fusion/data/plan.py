@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,11 +16,12 @@ from ...cache.store import FeatureStore
 from ...cache.timeline import usable
 from ...cache.windows import Window, cut_windows
 from ...device import bfloat16_is_fast, choose_device
-from ...errors import ConfigError, StreamError
+from ...errors import ConfigError, StreamError, some
 from ..config import TARGETS, FitConfig
 from ..models.heads import describe_head
 from ..models.network import Model, Statistics
 from ..models.stages import describe_initial, freeze, read_initial
+from ..runs.recorded import recorded
 from .splits import shared_subjects, split
 
 _MODALITY = {"video": "visual", "audio": "audio", "audio2": "audio"}
@@ -67,7 +67,7 @@ def plan_fit(store: FeatureStore, config: FitConfig) -> Plan:
     if shared:
         notes.append(
             f"{len(shared)} of {len(validation)} validation videos show a subject that is also in "
-            f"training ({_some(shared)}): their CCC flatters the model"
+            f"training ({some(shared)}): their CCC flatters the model"
         )
     annotated = _annotated_shares(store, {"training": train, "validation": validation}, config)
     names = list(streams.values())
@@ -77,7 +77,7 @@ def plan_fit(store: FeatureStore, config: FitConfig) -> Plan:
         if skipped or further:
             notes.append(
                 f"skipped {len(skipped)} training and {len(further)} validation videos that lack a "
-                f"stream ({_some([*skipped, *further])})"
+                f"stream ({some([*skipped, *further])})"
             )
         if not train or not validation:
             require_streams(store, [*skipped, *further], names)
@@ -138,19 +138,15 @@ def _initial_notes(
     """What is taken from the run of `init_from`, and what makes that doubtful."""
     run = Path(config.init_from)
     notes = [describe_initial(run, model, read_initial(run, model))]
-    try:
-        began_with = json.loads((run / "cache.json").read_text())
-        keys = {role: facts["key"] for role, facts in began_with["streams"].items()}
-        seen = sorted({*began_with["videos"]["train"]} & {*validation})
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ConfigError(f"init_from: cannot read {run / 'cache.json'} ({error})") from error
+    keys = {role: facts["key"] for role, facts in recorded(run, "streams").items()}
+    seen = sorted({*recorded(run, "videos")["train"]} & {*validation})
     for role, name in config.streams.items():
         if role in keys and keys[role] != store.key(name):
             notes.append(f"{run} was trained on another {role} stream (key {keys[role][:8]})")
     if seen:
         notes.append(
             f"{run} was trained on {len(seen)} of {len(validation)} validation videos "
-            f"({_some(seen)}): their CCC flatters the model"
+            f"({some(seen)}): their CCC flatters the model"
         )
     return notes
 
@@ -237,11 +233,6 @@ def fingerprint(store: FeatureStore, plan: Plan) -> str:
     return digest.hexdigest()
 
 
-def _some(names: Sequence[str]) -> str:
-    """The first names, and how many more."""
-    return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
-
-
 def _with_streams(
     store: FeatureStore, videos: Sequence[str], streams: Sequence[str]
 ) -> tuple[list[str], list[str]]:
@@ -259,11 +250,10 @@ def require_streams(store: FeatureStore, videos: Sequence[str], streams: Sequenc
     lacking = {video: [name for name in streams if not store.has(video, name)] for video in videos}
     lacking = {video: names for video, names in lacking.items() if names}
     if lacking:
-        shown = [f"{video} ({', '.join(names)})" for video, names in list(lacking.items())[:10]]
-        more = f" and {len(lacking) - 10} more" if len(lacking) > 10 else ""
+        shown = some([f"{video} ({', '.join(names)})" for video, names in lacking.items()], 10)
         bare = ",".join(dict.fromkeys(name.partition("@")[0] for name in streams))
         raise StreamError(
-            f"{len(lacking)} of {len(videos)} videos lack streams: {', '.join(shown)}{more}; "
+            f"{len(lacking)} of {len(videos)} videos lack streams: {shown}; "
             f"`vapipe extract --streams {bare}` makes what is missing, or fit with "
             "--set missing_streams=skip"
         )

@@ -24,7 +24,6 @@ def split(store: FeatureStore, config: FitConfig) -> tuple[list[str], list[str]]
     is in one fold only. Else the path of a `video,partition` file.
 
     Args:
-        store: a cache with annotated videos.
         config: `split`, `fold`, `folds` and `subjects`.
 
     Returns:

@@ -63,7 +63,6 @@ def ccc(prediction: Series, target: Series, mask: Series | None = None) -> float
     (Lin 1989, the measure of the Aff-Wild2 challenge).
 
     Args:
-        prediction: any shape, NumPy or torch.
         target: same shape.
         mask: same shape, bool; values where it is False are ignored and may be NaN.
 

@@ -58,11 +58,7 @@ class Corruption:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        """Refuse what cannot be.
-
-        Raises:
-            ConfigError: names the kinds, or the range of the severity.
-        """
+        """Refuse what cannot be."""
         if self.kind not in KINDS:
             raise ConfigError(f"no corruption is called `{self.kind}`; kinds: {', '.join(KINDS)}")
         form = self.kind.partition("-")[0]
@@ -119,8 +115,6 @@ def struck_rows(
     Args:
         pts: [T] seconds.
         share: of the rows, to the nearest row.
-        rng: random numbers.
-        stretch: seconds.
 
     Returns:
         [T] bool with round(share * T) rows True.
@@ -145,14 +139,12 @@ def corrupt_rows(
     """Damage all rows of one stream of one video.
 
     Args:
-        corruption: what to do.
         features: [T, D].
         valid: [T] bool.
         pts: [T] seconds.
         deviation: [D], of the training rows.
         video: item id; which rows are struck depends on it, the seed and the kind alone, the noise
             also on `stream`.
-        stream: its name.
 
     Returns:
         Features [T, D] and valid [T]; the arguments stay as they are.

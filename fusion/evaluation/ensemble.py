@@ -6,13 +6,13 @@ What `evaluate`, `predict` and `submit` mean by an ensemble stands here alone.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import numpy as np
 
 from ...cache.store import FeatureStore
-from ...errors import ConfigError
+from ...errors import ConfigError, some
 from ..config import TARGETS
 from .fitted_weights import fitted_weights
 from .smooth import check_smoothing
@@ -50,7 +50,6 @@ def ensemble_weights(
     must be the same for all runs.
 
     Args:
-        how: mean, ccc, best or fitted.
         runs: name -> folder; `mean` reads nothing from it.
         store: a cache in which `fitted` looks for the annotation of these videos before it looks
             in the one that the runs were trained on.
@@ -96,7 +95,6 @@ def combine(members: Mapping[str, Predictions], weights: np.ndarray) -> dict[str
     """Weighted mean of the predictions, frame by frame.
 
     Args:
-        members: run -> video -> [T, C].
         weights: [runs, C], in the order of the runs.
 
     Returns:
@@ -127,7 +125,7 @@ def require_same_videos(members: Mapping[str, Iterable[str]]) -> None:
         if odd:
             raise ConfigError(
                 f"{reference} and {name} do not predict the same videos: {len(first)} and "
-                f"{len(videos)}, of which {len(odd)} only one of them ({_some(odd)}). Runs of "
+                f"{len(videos)}, of which {len(odd)} only one of them ({some(odd, 3)}). Runs of "
                 "different folds validate on different videos: evaluate them on --partition test"
             )
 
@@ -146,11 +144,6 @@ def require_same_frames(members: Mapping[str, Predictions]) -> None:
             shapes = f"{first[odd[0]].shape} and {predictions[odd[0]].shape}"
             raise ConfigError(
                 f"{reference} and {name} predict other rows in {len(odd)} of {len(first)} videos "
-                f"({_some(odd)}: {shapes}); predictions are never cut or padded to fit: predict "
+                f"({some(odd, 3)}: {shapes}); predictions are never cut or padded to fit: predict "
                 "with all runs on one cache"
             )
-
-
-def _some(names: Sequence[str]) -> str:
-    more = f" and {len(names) - 3} more" if len(names) > 3 else ""
-    return f"{', '.join(names[:3])}{more}"

@@ -13,10 +13,11 @@ from ...cache.store import FeatureStore
 from ...errors import ConfigError
 from ..data.loader import BatchLoader
 from ..data.plan import require_streams
-from ..runs.folder import Run, find_streams, load_run, recorded_videos
+from ..runs.folder import Run, find_streams, load_run
+from ..runs.recorded import recorded
 from .corruption import CorruptedLoader, Corruption
 from .ensemble import combine, ensemble_weights, name_shares, require_same_videos
-from .gates import Gates, write_gates
+from .gates import write_gates
 from .results import file_name, write_evaluation
 from .scoring import Evaluation, predict, predict_gated, score
 from .smooth import check_smoothing, smooth_videos
@@ -35,13 +36,10 @@ def evaluate(
     """Predict a partition with a run and compare with the annotation.
 
     Args:
-        run: a loaded run, or its folder.
-        store: a cache with the streams that the run was trained on.
         partition: train, validation or test; see `partition_videos`.
         device: `auto`, `cpu` or `cuda`; a loaded run stays where it is.
         out: a folder to write the result into (see `write_result`); None writes nothing.
         smoothing: seconds, see `smooth`; 0 is off.
-        corruption: damage to what the run is fed; None is none.
 
     Raises:
         ConfigError: not a usable run, other streams than it was trained on, no video or no
@@ -52,21 +50,22 @@ def evaluate(
     if not isinstance(run, Run):
         run = load_run(run, device)
     videos = partition_videos(run, store, partition)
-    gates: Gates | None = None
-    if corruption is None:
-        predictions, gates = predict_gated(run.model, _feed(run, store, videos, None), videos)
-    else:
-        predictions = predict_run(run, store, videos, corruption)
+    predictions, gates = predict_gated(run.model, _feed(run, store, videos, corruption), videos)
     conditions: dict[str, Any] = {}
     if smoothing:
         predictions = smooth_videos(predictions, store, smoothing)
         conditions["smoothing"] = {"method": "centred moving average", "seconds": smoothing}
     if corruption is not None:
         conditions["corruption"] = corruption.to_json()
-    notes = _warn_of_training([run], videos)
-    if notes:
+    if notes := _warn_of_training([run], videos):
         conditions["notes"] = notes
-    evaluation = score(store, predictions, partition=partition, conditions=conditions, gates=gates)
+    evaluation = score(
+        store,
+        predictions,
+        partition=partition,
+        conditions=conditions,
+        gates=gates if corruption is None else None,
+    )
     if out is not None:
         write_result(out, evaluation, store)
     return evaluation
@@ -86,12 +85,8 @@ def compare(
     """Evaluate runs on the same frames, and as an ensemble if asked.
 
     Args:
-        runs: name -> run.
-        store: a cache with the streams of all of them.
-        partition: as in `evaluate`.
         ensemble: `mean`, `ccc`, `best` or `fitted` (see `ensemble_weights`); None makes none.
         smoothing: seconds; of each run's predictions.
-        corruption: damage that every run is fed alike.
         out: folder for the results as `write_result` has them, each in a folder of its own where
             there are several; None writes none.
         gates: whether to write the gates of the heads into the runs' folders.
@@ -175,18 +170,13 @@ def name_runs(paths: Sequence[Path]) -> dict[str, Path]:
     return dict(zip(names, paths, strict=True))
 
 
-def predict_run(
-    run: Run,
-    store: FeatureStore,
-    videos: Sequence[str],
-    corruption: Corruption | None = None,
-) -> dict[str, np.ndarray]:
+def predict_run(run: Run, store: FeatureStore, videos: Sequence[str]) -> dict[str, np.ndarray]:
     """Predict every frame of the videos with a run: video -> [T, 2] float32.
 
     Raises:
         ConfigError: other streams than it was trained on, or streams missing for some videos.
     """
-    return predict(run.model, _feed(run, store, videos, corruption), videos)
+    return predict(run.model, _feed(run, store, videos, None), videos)
 
 
 def _feed(
@@ -219,7 +209,7 @@ def partition_videos(run: Run, store: FeatureStore, partition: str) -> list[str]
     """
     own = run.config.split != "stored" or run.config.missing_streams == "skip"
     if own and partition != "test":
-        videos = recorded_videos(run.path)[partition]
+        videos = recorded(run.path, "videos")[partition]
         lacking = sorted(set(videos) - set(store.videos()))
         if lacking:
             raise ConfigError(
@@ -271,22 +261,21 @@ def _require_struck(runs: Mapping[str, Run], store: FeatureStore, corruption: Co
 
 def _warn_of_training(runs: Sequence[Run], videos: Sequence[str]) -> list[str]:
     """Say which share of the videos a run has seen in training."""
-    seen = set().union(*(recorded_videos(run.path)["train"] for run in runs))
-    known = len(seen & set(videos))
-    if not known:
-        return []
-    return [
-        f"{known} of the {len(videos)} videos were trained on, so this says little of new videos"
-    ]
+    known = _known(runs, "train", videos)
+    what = f"{known} of the {len(videos)} videos were trained on, so this says little of new videos"
+    return [what] if known else []
 
 
 def _warn_of_choice(runs: Sequence[Run], videos: Sequence[str]) -> list[str]:
     """Say which share of the videos has decided the weights of the ensemble."""
-    judged = set().union(*(recorded_videos(run.path)["validation"] for run in runs))
-    known = len(judged & set(videos))
-    if not known:
-        return []
-    return [
+    known = _known(runs, "validation", videos)
+    what = (
         f"{known} of the {len(videos)} videos decided the shares of the runs, so the ensemble's "
         "CCC is optimistic; test it on others"
-    ]
+    )
+    return [what] if known else []
+
+
+def _known(runs: Sequence[Run], part: str, videos: Sequence[str]) -> int:
+    seen = set().union(*(recorded(run.path, "videos")[part] for run in runs))
+    return len(seen & set(videos))

@@ -10,7 +10,7 @@ import numpy as np
 from ...cache.store import FeatureStore
 from ...errors import CacheError, ConfigError
 from ..config import TARGETS
-from ..runs.folder import recorded_cache, recorded_videos
+from ..runs.recorded import recorded
 from .results import read_predictions, require_agreement
 from .smooth import smooth_videos
 
@@ -31,7 +31,6 @@ def fitted_weights(
     must give the CCC that the runs recorded.
 
     Args:
-        runs: name -> folder.
         agreements: target -> validation CCC as recorded, run by run.
         store: looked at first for the annotation.
         smoothing: seconds, applied to every run's predictions before.
@@ -108,7 +107,7 @@ def highest_ccc(predictions: np.ndarray, truth: np.ndarray) -> np.ndarray:
 
 
 def _shared_videos(runs: Mapping[str, Path]) -> list[str]:
-    own = {name: recorded_videos(path)["validation"] for name, path in runs.items()}
+    own = {name: recorded(path, "videos")["validation"] for name, path in runs.items()}
     (first, videos), *others = own.items()
     for name, theirs in others:
         if set(theirs) != set(videos):
@@ -125,7 +124,7 @@ def _annotated(store: FeatureStore | None, run: Path, videos: Sequence[str]) -> 
     """`store` where it holds the videos with an annotation, else the cache a run was trained on."""
     if store is not None and not _lacking(store, videos):
         return store
-    root = recorded_cache(run)
+    root = Path(recorded(run, "path"))
     try:
         found = FeatureStore.open(root)
     except CacheError as error:

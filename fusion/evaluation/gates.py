@@ -82,11 +82,7 @@ def gates_file(path: Path, partition: str) -> Path:
 
 
 def write_gates(path: Path, partition: str, gates: Gates) -> Path:
-    """Write the gates of a partition durably into a run's folder; returns the file.
-
-    Raises:
-        CacheError: the disk refuses.
-    """
+    """Write the gates of a partition durably into a run's folder; returns the file."""
     groups = [[group.network, group.gate, list(group.shape)] for group in gates.groups]
     metadata = {"format": _FORMAT, "groups": json.dumps(groups)}
     file = gates_file(path, partition)

@@ -35,9 +35,6 @@ def predict_items(
     """Predict every frame of items, by the weighted mean over the runs.
 
     Args:
-        runs: name -> run, at least one.
-        store: holds the very streams that the runs were trained on.
-        videos: item ids.
         weights: [runs, 2], the shares of the runs in valence and arousal as `ensemble_weights`
             gives them; None is the mean.
         smoothing: seconds, see `smooth`; of each run's predictions.
@@ -63,8 +60,6 @@ def complete_items(
     """Items with all streams of all runs, and the other items with what each lacks.
 
     Args:
-        runs: name -> run.
-        store: the cache.
         partition: train, validation or test as stored; None means all items. Nothing of it needs
             an annotation.
 

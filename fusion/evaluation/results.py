@@ -46,10 +46,6 @@ def write_predictions(
     Args:
         folder: made where it does not exist; files of the same name are replaced.
         predictions: video -> [T, 2].
-        store: knows the frames' times.
-
-    Raises:
-        CacheError: the disk refuses.
     """
     files = {}
     for video, values in predictions.items():
@@ -102,8 +98,6 @@ def require_agreement(
     """Check that stored predictions have the stored CCC with these labels.
 
     Args:
-        path: of the run, for the message.
-        stored: target -> CCC.
         predictions: video -> [T, 2].
         labels: video -> [T, 2], NaN where not annotated.
 

@@ -36,10 +36,7 @@ def measure_curves(
     """Evaluate runs under each kind of damage at each severity, and keep the points in the runs.
 
     Args:
-        runs: name -> run.
-        store: as in `compare`.
         damages: `KIND=SEVERITY,...` each.
-        seed: of the damage.
         **options: partition, ensemble and smoothing, as in `compare`.
 
     Yields:
@@ -59,7 +56,6 @@ def record_points(path: Path, evaluations: Sequence[Evaluation]) -> Path:
 
     Raises:
         ConfigError: what is there already cannot be read.
-        CacheError: the disk refuses.
     """
     partition = evaluations[0].partition
     points = {_what(point): point for point in read_points(path, partition)}

@@ -128,56 +128,48 @@ def predict(
 
     Args:
         network: called with (streams, valid, mask), gives [B, L, C]; left in evaluation mode.
-        loader: gives windows as tensors where the network is.
-        videos: item ids.
 
     Returns:
         video -> [T, C] float32, overlaps averaged in float64.
     """
-    network.eval()
-    windows = make_windows(loader.store, videos, loader.config)
-    values: list[np.ndarray] = []
-    with torch.inference_mode():
-        for tensors in loader.batches(windows):
-            output = network(tensors.streams, tensors.valid, tensors.mask)
-            values.extend(output.double().cpu().numpy())
-    return _as_annotated(loader, _merge_videos(loader, windows, values), videos)
+    return _predict(network, loader, videos, gated=False)[0]
 
 
 def predict_gated(
     model: nn.Module, loader: BatchLoader, videos: Sequence[str]
 ) -> tuple[dict[str, np.ndarray], Gates]:
-    """Predict every frame of the videos, and keep the heads' gates of the same pass.
+    """As `predict`, with the heads' gates of the same pass; `model` fills a further argument."""
+    return _predict(model, loader, videos, gated=True)
+
+
+def _predict(
+    network: nn.Module, loader: BatchLoader, videos: Sequence[str], *, gated: bool
+) -> tuple[dict[str, np.ndarray], Gates]:
+    """Predictions, and gates if asked for.
 
     The first batch shows which gates there are; a head without any per frame is not asked again,
     for attention between frames is slower when its weights are wanted.
-
-    Args:
-        model: as `network` in `predict`, and fills a further argument with its gates.
-        loader: as in `predict`.
-        videos: item ids.
-
-    Returns:
-        What `predict` gives, and the gates.
     """
-    model.eval()
+    network.eval()
     windows = make_windows(loader.store, videos, loader.config)
     values: list[np.ndarray] = []
     kept: list[np.ndarray] = []
-    groups: list[GateGroup] | None = None
+    groups: list[GateGroup] | None = None if gated else []
     with torch.inference_mode():
         for tensors in loader.batches(windows):
-            found: dict[str, dict[str, torch.Tensor]] | None = None if groups == [] else {}
-            output = model(tensors.streams, tensors.valid, tensors.mask, found)
+            given = (tensors.streams, tensors.valid, tensors.mask)
+            found: dict[str, dict[str, torch.Tensor]] = {}
+            output = network(*given) if groups == [] else network(*given, found)
             values.extend(output.double().cpu().numpy())
-            if found is not None:
-                if groups is None:
-                    groups = gate_groups(found, output.shape[1])
-                if groups:
-                    kept.extend(gate_columns(found, groups))
-    predictions = _as_annotated(loader, _merge_videos(loader, windows, values), videos)
+            if groups is None:
+                groups = gate_groups(found, output.shape[1])
+            if groups:
+                kept.extend(gate_columns(found, groups))
     gates = _merge_videos(loader, windows, kept) if kept else {}
-    return predictions, Gates(groups or [], {v: x.astype(np.float16) for v, x in gates.items()})
+    return (
+        _as_annotated(loader, _merge_videos(loader, windows, values), videos),
+        Gates(groups or [], {video: x.astype(np.float16) for video, x in gates.items()}),
+    )
 
 
 def _as_annotated(
@@ -225,12 +217,8 @@ def score(
     `mean` is the mean over the targets.
 
     Args:
-        store: where the annotation is.
         predictions: video -> [T, len(targets)], a finite value for every frame.
-        partition: only recorded.
         targets: what the columns of the predictions are.
-        conditions: only recorded.
-        gates: only recorded.
 
     Raises:
         ConfigError: a video with other rows than its annotation, or with frames not predicted; a

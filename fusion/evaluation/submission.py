@@ -17,7 +17,7 @@ import numpy as np
 from ...cache.durable import write_bytes
 from ...cache.labels import SURPLUS_ALLOWED
 from ...cache.store import FeatureStore
-from ...errors import SubmissionError
+from ...errors import SubmissionError, some
 from .ensemble import ensemble_weights, name_shares
 from .predict import load_runs, predict_items
 
@@ -114,8 +114,6 @@ def check_sample(
     """Check that the sample wants exactly the frames that the cached videos have.
 
     Args:
-        sample: what is wanted.
-        store: knows the videos and their lengths.
         pad: allow frame numbers beyond a video's last frame (at most as many as annotations may
             have); they will hold the last prediction.
         cut: allow videos with as few frames more than the sample wants.
@@ -129,10 +127,10 @@ def check_sample(
     sample, known = list(sample), set(store.videos())
     unknown = [wanted.video for wanted in sample if wanted.video not in known]
     if unknown:
-        shown = [_with_hint(video, known) for video in unknown[:_SHOWN]]
+        shown = [_with_hint(video, known) for video in unknown]
         raise SubmissionError(
             f"{len(unknown)} of {len(sample)} videos in the sample file are not in {store.root}: "
-            f"{', '.join(shown)}{_more(unknown)}; extract them (`vapipe extract --videos DIR`), "
+            f"{some(shown, _SHOWN)}; extract them (`vapipe extract --videos DIR`), "
             "or name the cache that has them with --cache"
         )
     fits, bad = {}, []
@@ -145,7 +143,7 @@ def check_sample(
     if bad:
         raise SubmissionError(
             f"{len(bad)} of {len(sample)} videos have another length in the sample file than in "
-            f"{store.root}: {', '.join(bad[:_SHOWN])}{_more(bad)}. Up to {SURPLUS_ALLOWED} rows "
+            f"{store.root}: {some(bad, _SHOWN)}. Up to {SURPLUS_ALLOWED} rows "
             "too many are filled with the last prediction by `--pad last`, up to "
             f"{SURPLUS_ALLOWED} too few leave out the last frames with `--cut last`; more than "
             "that means another video or frame rate: extract the organisers' file"
@@ -159,12 +157,8 @@ def write_submission(
     """Write the file; how many values lay outside [-1, 1] and were clipped.
 
     Args:
-        path: the file.
         sample: what is wanted, checked by `check_sample`.
         predictions: video -> [T, 2]; frame numbers beyond T take the last row.
-
-    Raises:
-        CacheError: the disk refuses.
     """
     lines, clipped = [",".join(HEADER)], 0
     for wanted in sample:
@@ -230,7 +224,3 @@ def submit(
 def _with_hint(video: str, known: Iterable[str]) -> str:
     near = difflib.get_close_matches(video, known, n=1, cutoff=0.8)
     return f"{video} (there is {near[0]})" if near else video
-
-
-def _more(names: list[str]) -> str:
-    return f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""

@@ -7,6 +7,7 @@ that it never looks like data, or as zeros; rows that do not exist (padding) are
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -14,7 +15,7 @@ from torch import Tensor, nn
 from ..config import FitConfig
 from .heads import ROLES, create_head
 from .masking import MaskedBatchNorm, zero_masked
-from .regressor import make_regressor
+from .regressor import Regressor
 from .tcn import TCN, MultiScaleTCN
 
 Statistics = Mapping[str, tuple[Tensor, Tensor]]
@@ -49,22 +50,16 @@ class StreamEncoder(nn.Module):
         self.register_buffer("std", torch.ones(dim))
         self.missing = nn.Parameter(torch.randn(dim) * 0.02) if missing_token else None
         self.tcn: TCN | MultiScaleTCN | None = None
+        form: dict[str, Any] = {
+            "in_dim": dim,
+            "channels": channels,
+            "dropout": dropout,
+            "causal": causal,
+        }
         if len(channels) and len(kernel_sizes) == 1:
-            self.tcn = TCN(
-                in_dim=dim,
-                channels=channels,
-                kernel_size=kernel_sizes[0],
-                dropout=dropout,
-                causal=causal,
-            )
+            self.tcn = TCN(kernel_size=kernel_sizes[0], **form)
         elif len(channels):
-            self.tcn = MultiScaleTCN(
-                in_dim=dim,
-                channels=channels,
-                kernel_sizes=kernel_sizes,
-                dropout=dropout,
-                causal=causal,
-            )
+            self.tcn = MultiScaleTCN(kernel_sizes=kernel_sizes, **form)
         self.out_dim = dim if self.tcn is None else self.tcn.out_dim
         self.norm = MaskedBatchNorm(self.out_dim) if batch_norm else None
 
@@ -107,7 +102,7 @@ class Network(nn.Module):
             recursions=config.recursions,
             **config.head_options,
         )
-        self.regressor = make_regressor(
+        self.regressor = Regressor(
             config.regressor, in_dim=self.head.out_dim, outputs=outputs, hidden=config.hidden
         )
 
@@ -122,19 +117,11 @@ class Network(nn.Module):
 
         Streams, valid and mask as in `Model.forward`; `gates` is filled as by `Head.forward`.
         """
-        if not self.autocast:
-            return self._predict(streams, valid, mask, gates)
-        with torch.autocast(next(iter(streams.values())).device.type, torch.bfloat16):
-            return self._predict(streams, valid, mask, gates).float()
-
-    def _predict(
-        self,
-        streams: Mapping[str, Tensor],
-        valid: Mapping[str, Tensor] | None,
-        mask: Tensor | None,
-        gates: dict[str, Tensor] | None,
-    ) -> Tensor:
-        return self.regressor(self.head(self.encode(streams, valid, mask), mask, gates), mask)
+        device = next(iter(streams.values())).device.type
+        with torch.autocast(device, torch.bfloat16, enabled=self.autocast):
+            encoded = self.encode(streams, valid, mask)
+            out = self.regressor(self.head(encoded, mask, gates), mask)
+        return out.float() if self.autocast else out
 
     def encode(
         self,
@@ -159,7 +146,6 @@ def modality_dropout(
     Args:
         streams: role -> [B, L, D].
         valid: role -> [B, L] bool, or None for all usable.
-        probability: of each stream of each window.
 
     Returns:
         `valid` with the rows of withheld streams False.
@@ -183,11 +169,7 @@ class Model(nn.Module):
     """
 
     def __init__(self, *, config: FitConfig, dims: Mapping[str, int]) -> None:
-        """Build the networks for streams of D = dims[role] channels.
-
-        Raises:
-            ConfigError: the head does not exist or does not fit the streams.
-        """
+        """Build the networks for streams of D = dims[role] channels."""
         super().__init__()
         config = config.resolved()
         self.targets = config.networks()

@@ -8,75 +8,42 @@ from torch import Tensor, nn
 
 from .masking import MaskedBatchNorm, zero_masked
 
+# Kind -> usual width of the hidden layer.
+REGRESSORS = {"mlp": 256, "linear": 0, "gelu": 256, "relu": 128}
+
 
 class Regressor(nn.Module):
-    """`mlp`: Linear, BatchNorm, LeakyReLU, Linear, tanh (released GRJCA, HGRJCA and TAGF code)."""
+    """One of `REGRESSORS`.
 
-    def __init__(self, *, in_dim: int, outputs: int, hidden: int = 256) -> None:
-        super().__init__()
-        self.hidden = nn.Linear(in_dim, hidden)
-        self.norm = MaskedBatchNorm(hidden)
-        self.output = nn.Linear(hidden, outputs)
-
-    def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
-        """Map x [B, L, D] to [B, L, outputs] in (-1, 1); masked frames [B, L] mean nothing."""
-        hidden = self.norm(self.hidden(zero_masked(x, mask)), mask)
-        return torch.tanh(self.output(F.leaky_relu(hidden)))
-
-
-class LinearRegressor(nn.Module):
-    """`linear`: Linear, tanh (released LFAN code)."""
-
-    def __init__(self, *, in_dim: int, outputs: int) -> None:
-        super().__init__()
-        self.output = nn.Linear(in_dim, outputs)
-
-    def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
-        """Map x [B, L, D] to [B, L, outputs] in (-1, 1); masked frames [B, L] mean nothing."""
-        return torch.tanh(self.output(zero_masked(x, mask)))
-
-
-class GeluRegressor(nn.Module):
-    """`gelu`: LayerNorm, Linear, GELU, Dropout, Linear (USTC's paper); its output is unbounded."""
+    `mlp`: Linear, BatchNorm, LeakyReLU, Linear, tanh (released GRJCA, HGRJCA and TAGF code)
+    `linear`: Linear, tanh (released LFAN code)
+    `gelu`: LayerNorm, Linear, GELU, Dropout 0.1, Linear (USTC's paper), unbounded
+    `relu`: Linear, ReLU, Dropout 0.6, Linear (released JCA and DCA code), unbounded
+    """
 
     def __init__(
-        self, *, in_dim: int, outputs: int, hidden: int = 256, dropout: float = 0.1
+        self, kind: str = "mlp", *, in_dim: int, outputs: int, hidden: int | None = None
     ) -> None:
         super().__init__()
-        self.norm = nn.LayerNorm(in_dim)
-        self.hidden = nn.Linear(in_dim, hidden)
-        self.dropout = nn.Dropout(dropout)
-        self.output = nn.Linear(hidden, outputs)
+        self.kind = kind
+        width = hidden or REGRESSORS[kind]
+        if kind == "gelu":
+            self.norm: nn.Module = nn.LayerNorm(in_dim)
+        if kind != "linear":
+            self.hidden = nn.Linear(in_dim, width)
+        if kind == "mlp":
+            self.norm = MaskedBatchNorm(width)
+        self.dropout = nn.Dropout({"gelu": 0.1, "relu": 0.6}.get(kind, 0.0))
+        self.output = nn.Linear(in_dim if kind == "linear" else width, outputs)
 
     def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
-        """Map x [B, L, D] to [B, L, outputs]; masked frames [B, L] mean nothing."""
-        hidden = F.gelu(self.hidden(self.norm(zero_masked(x, mask))))
-        return self.output(self.dropout(hidden))
-
-
-class ReluRegressor(nn.Module):
-    """`relu`: Linear, ReLU, Dropout, Linear (released JCA and DCA code), unbounded."""
-
-    def __init__(
-        self, *, in_dim: int, outputs: int, hidden: int = 128, dropout: float = 0.6
-    ) -> None:
-        super().__init__()
-        self.hidden = nn.Linear(in_dim, hidden)
-        self.dropout = nn.Dropout(dropout)
-        self.output = nn.Linear(hidden, outputs)
-
-    def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
-        """Map x [B, L, D] to [B, L, outputs]; masked frames [B, L] mean nothing."""
-        return self.output(self.dropout(torch.relu(self.hidden(zero_masked(x, mask)))))
-
-
-REGRESSORS = ("mlp", "linear", "gelu", "relu")
-
-
-def make_regressor(kind: str, *, in_dim: int, outputs: int, hidden: int | None = None) -> nn.Module:
-    """Make one of `REGRESSORS`; `linear` has no hidden layer, the others a usual width."""
-    if kind == "linear":
-        return LinearRegressor(in_dim=in_dim, outputs=outputs)
-    chosen = {"mlp": Regressor, "gelu": GeluRegressor, "relu": ReluRegressor}[kind]
-    options = {} if hidden is None else {"hidden": hidden}
-    return chosen(in_dim=in_dim, outputs=outputs, **options)
+        """Map x [B, L, D] to [B, L, outputs]; frames that mask [B, L] leaves out mean nothing."""
+        x = zero_masked(x, mask)
+        if self.kind == "mlp":
+            x = F.leaky_relu(self.norm(self.hidden(x), mask))
+        elif self.kind == "gelu":
+            x = F.gelu(self.hidden(self.norm(x)))
+        elif self.kind == "relu":
+            x = torch.relu(self.hidden(x))
+        x = self.output(self.dropout(x))
+        return torch.tanh(x) if self.kind in ("mlp", "linear") else x

@@ -9,7 +9,7 @@ from typing import TypeAlias
 import torch
 from torch import Tensor, nn
 
-from ...errors import CheckpointError
+from ...errors import CheckpointError, some
 from .heads.dca import DCA
 from .heads.grjca import GRJCA
 from .heads.hgrjca import HGRJCA
@@ -186,5 +186,4 @@ def _rename(name: str, rules: Iterable[Rule], roles: Sequence[str]) -> str | Non
 
 def _listed(what: str, names: Iterable[str]) -> str:
     ordered = sorted(names)
-    more = f" and {len(ordered) - 20} more" if len(ordered) > 20 else ""
-    return f"{what}: {', '.join(ordered[:20])}{more}" if ordered else ""
+    return f"{what}: {some(ordered, 20)}" if ordered else ""

@@ -70,11 +70,7 @@ class TCN(nn.Module):
         dropout: float = 0.1,
         causal: bool = True,
     ) -> None:
-        """Build one level per entry of `channels`.
-
-        Raises:
-            ConfigError: no level, or an even kernel that cannot be centred.
-        """
+        """Build one level per entry of `channels`."""
         super().__init__()
         if not channels or min(in_dim, *channels, kernel_size) < 1:
             raise ConfigError(

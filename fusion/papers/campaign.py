@@ -17,7 +17,7 @@ from .estimate import Estimate, estimate
 from .paper import Table, of_table, plan_paper, read_paper
 from .rows import cross
 from .sweep import FitTask, Result, plan_sweep, run_sweep, write_results
-from .table import Summary, by_fold, by_row, tabulate, to_csv, to_latex, to_markdown
+from .table import Summary, tabulate, to_csv, to_latex, to_markdown
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ class Sweep:
         """Write each table (CSV, Markdown, LaTeX) and give its rows; told of evaluations."""
         for table in self.tables:
             own, baseline = of_table(table, results, self.store, note)
-            rows = tabulate(own, baseline, by_fold if table.per_fold else by_row)
+            rows = tabulate(own, baseline, per_fold=table.per_fold)
             remarks = [f"{table.title}. {self.remark}".strip()] if table.title else []
             for suffix, text in (
                 ("csv", to_csv(rows)),

@@ -145,12 +145,9 @@ def plan_paper(
     """Lay out the tables of a paper, and check every fit before anything is trained.
 
     Args:
-        store: the cache.
-        paper: from `read_paper`.
         out: folder of the tables; runs are below `runs` in it, named by head, fold, seed and a
             digest of the configuration, so that other options make other runs.
         changes: options of all rows, which win over those of the paper.
-        seeds, devices, threads: as in `plan_sweep`.
 
     Returns:
         The tables, and every different fit once.
@@ -197,9 +194,6 @@ def of_table(
     kept in its folder.
 
     Args:
-        table: from `plan_paper`.
-        results: of the fits, from `run_sweep`.
-        store: the cache.
         report: called with a line for every evaluation that was not there yet.
     """
     found = {result.task.folder: result for result in results}

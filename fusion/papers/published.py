@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 from ..config import FitConfig
 from ..models.heads import describe_head
 
@@ -17,74 +15,39 @@ TRAIN, VALIDATION = 356, 76  # videos of the official split
 _LACKING = 5  # so many of them may be missing or without annotation
 
 
-class Figure(NamedTuple):
-    """One published pair.
-
-    Attributes:
-        system: name of the head, with its preset after a colon.
-        partition: validation or test.
-        fold: of the papers' six; None for the test set, which belongs to no fold.
-        recursions: M, None for a system without.
-        window: frames.
-        valence: CCC.
-        arousal: CCC.
-    """
-
-    system: str
-    partition: str
-    fold: int | None
-    recursions: int | None
-    window: int
-    valence: float
-    arousal: float
-
-
-def _figures() -> list[Figure]:
-    """All of them. Papers that vary M report their main results with the best, M = 3; where a
-    paper does not state M, it is that of the released code."""
-    official = {
-        ("lfan", None): (0.469, 0.649),
-        ("jca", None): (0.663, 0.584),
-        ("rjca", 3): (0.443, 0.639),
-        ("dca", 2): (0.451, 0.647),
-        ("grjca", 3): (0.459, 0.652),
-        ("hgrjca", 3): (0.464, 0.660),
-        ("tagf", 2): (0.427, 0.676),
-        ("sage", None): (0.509, 0.674),
-        ("transformer:ctyunai", None): (0.550, 0.681),
-        ("transformer:hfut-mac", None): (0.554, 0.659),
-        ("transformer:situ-rucaim3", None): (0.588, 0.668),
-        ("transformer:netease-fuxi", None): (0.464, 0.640),
-    }
-    test = {
-        ("grjca", 3): (0.556, 0.605),
-        ("hgrjca", 3): (0.561, 0.620),
-        ("tagf", 2): (0.512, 0.568),
-        ("mstcn", None): (0.577, 0.623),
-    }
-    # GRJCA, table 2: fold 1, M = 1 to 4.
-    recursions = {
-        "rjca": ((0.571, 0.575, 0.582, 0.580), (0.649, 0.653, 0.659, 0.652)),
-        "grjca": ((0.585, 0.593, 0.601, 0.596), (0.658, 0.664, 0.668, 0.661)),
-        "hgrjca": ((0.591, 0.606, 0.623, 0.617), (0.660, 0.669, 0.671, 0.662)),
-    }
-    ustc = (
-        (0.367, 0.663), (0.479, 0.616), (0.597, 0.668),
-        (0.569, 0.623), (0.605, 0.653), (0.405, 0.618),
-    )  # fmt: skip
-    return [
-        *(Figure(name, "validation", 0, m, 300, *pair) for (name, m), pair in official.items()),
-        *(Figure(name, "test", None, m, 300, *pair) for (name, m), pair in test.items()),
-        *(
-            Figure(name, "validation", 1, m, 300, *pair)
-            for name, columns in recursions.items()
-            for m, pair in enumerate(zip(*columns, strict=True), 1)
-        ),
-        *(Figure("mstcn", "validation", fold, None, 300, *pair) for fold, pair in enumerate(ustc)),
-    ]
-
-
-PUBLISHED = {figure[:5]: (figure.valence, figure.arousal) for figure in _figures()}
+# (system, partition, fold, M, window) -> (valence, arousal). A system is a head, with its preset
+# after a colon; the test set belongs to no fold. Papers that vary M report their main results with
+# the best, M = 3; where a paper does not state M, it is that of the released code.
+PUBLISHED: dict[tuple[str, str, int | None, int | None, int], tuple[float, float]] = {
+    ("lfan", "validation", 0, None, 300): (0.469, 0.649),
+    ("jca", "validation", 0, None, 300): (0.663, 0.584),
+    ("rjca", "validation", 0, 3, 300): (0.443, 0.639),
+    ("dca", "validation", 0, 2, 300): (0.451, 0.647),
+    ("grjca", "validation", 0, 3, 300): (0.459, 0.652),
+    ("hgrjca", "validation", 0, 3, 300): (0.464, 0.660),
+    ("tagf", "validation", 0, 2, 300): (0.427, 0.676),
+    ("sage", "validation", 0, None, 300): (0.509, 0.674),
+    ("transformer:ctyunai", "validation", 0, None, 300): (0.550, 0.681),
+    ("transformer:hfut-mac", "validation", 0, None, 300): (0.554, 0.659),
+    ("transformer:situ-rucaim3", "validation", 0, None, 300): (0.588, 0.668),
+    ("transformer:netease-fuxi", "validation", 0, None, 300): (0.464, 0.640),
+    ("grjca", "test", None, 3, 300): (0.556, 0.605),
+    ("hgrjca", "test", None, 3, 300): (0.561, 0.620),
+    ("tagf", "test", None, 2, 300): (0.512, 0.568),
+    ("mstcn", "test", None, None, 300): (0.577, 0.623),
+}
+# GRJCA, table 2: fold 1, M = 1 to 4.
+for _system, _valence, _arousal in (
+    ("rjca", (0.571, 0.575, 0.582, 0.580), (0.649, 0.653, 0.659, 0.652)),
+    ("grjca", (0.585, 0.593, 0.601, 0.596), (0.658, 0.664, 0.668, 0.661)),
+    ("hgrjca", (0.591, 0.606, 0.623, 0.617), (0.660, 0.669, 0.671, 0.662)),
+):
+    for _m, _pair in enumerate(zip(_valence, _arousal, strict=True), start=1):
+        PUBLISHED[_system, "validation", 1, _m, 300] = _pair
+for _fold, _pair in enumerate(
+    ((0.367, 0.663), (0.479, 0.616), (0.597, 0.668), (0.569, 0.623), (0.605, 0.653), (0.405, 0.618))
+):
+    PUBLISHED["mstcn", "validation", _fold, None, 300] = _pair
 
 
 def published(

@@ -29,7 +29,6 @@ def cross(heads: Sequence[str], grid: Mapping[str, Sequence[Any]]) -> list[Row]:
     """Rows of every head with every combination of options.
 
     Args:
-        heads: `NAME`, `NAME:VARIANT` or `NAME:PRESET`.
         grid: option -> the values it takes, as in `FitConfig.changed`.
 
     Raises:

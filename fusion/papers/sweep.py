@@ -30,8 +30,6 @@ class FitTask:
 
     Attributes:
         label: the row of the table it belongs to.
-        fold: of its split.
-        seed: of its fit.
         config: the whole configuration, resolved.
         folder: of its run.
         cache: the feature cache.
@@ -41,14 +39,22 @@ class FitTask:
     """
 
     label: str
-    fold: int
-    seed: int
     config: FitConfig
     folder: Path
     cache: Path
     threads: int
     videos: tuple[int, int]
     corruption: Corruption | None = None
+
+    @property
+    def fold(self) -> int:
+        """Of its split."""
+        return self.config.fold
+
+    @property
+    def seed(self) -> int:
+        """Of its fit."""
+        return self.config.seed
 
 
 @dataclass(frozen=True)
@@ -73,16 +79,7 @@ class Result:
 
 
 def plan_sweep(
-    store: FeatureStore,
-    base: FitConfig,
-    rows: Sequence[Row],
-    *,
-    out: Path,
-    shared: Mapping[str, Any] | None = None,
-    folds: Sequence[int] = (),
-    seeds: Sequence[int] = (),
-    devices: Sequence[str] = (),
-    threads: int = 1,
+    store: FeatureStore, base: FitConfig, rows: Sequence[Row], **axes: Any
 ) -> list[FitTask]:
     """Lay out the fits of one table: those of `lay_out`, each of which must be another.
 
@@ -90,17 +87,7 @@ def plan_sweep(
         ConfigError: a fit that cannot be, two that would be the same, or an option that does
             nothing.
     """
-    tasks, idle_in = lay_out(
-        store,
-        base,
-        rows,
-        out=out,
-        shared=shared,
-        folds=folds,
-        seeds=seeds,
-        devices=devices,
-        threads=threads,
-    )
+    tasks, idle_in = lay_out(store, base, rows, **axes)
     found: dict[bytes, str] = {}
     for task in tasks:
         key = canonical_json({**task.config.to_json(), "device": ""})
@@ -129,7 +116,6 @@ def lay_out(
     """Lay out rows x folds x seeds, and check each against the cache before anything is trained.
 
     Args:
-        store: the cache.
         base: what all fits share; its options count where they act, and must act in some row.
         rows: what is compared; every option of a row must act in it.
         out: folder of the sweep; every run is a folder in it.
@@ -137,7 +123,6 @@ def lay_out(
         folds: of the split; empty takes each row's.
         seeds: of the fits; empty takes each row's.
         devices: where fits run, in turn; empty takes each row's.
-        threads: of torch, per fit.
 
     Returns:
         The fits, and for every row the shared options that do nothing in it (for `require_used`).
@@ -163,9 +148,7 @@ def lay_out(
                 device = devices[len(tasks) % len(devices)] if devices else config.device
                 own = plan.config.changed({"seed": seed, "device": device})
                 folder = out / f"{names[row.label]}-fold{fold}-seed{seed}"
-                tasks.append(
-                    FitTask(row.label, fold, seed, own, folder, store.root, threads, videos)
-                )
+                tasks.append(FitTask(row.label, own, folder, store.root, threads, videos))
     return tasks, idle_in
 
 
@@ -181,11 +164,7 @@ def require_used(idle_in: Sequence[Mapping[str, str]]) -> None:
 
 
 def _folder_names(labels: Sequence[str]) -> dict[str, str]:
-    """Label -> the beginning of the names of its folders; readable, no two alike.
-
-    Raises:
-        ConfigError: two rows have the same label.
-    """
+    """Label -> the beginning of the names of its folders; readable, no two alike."""
     for label, times in Counter(labels).items():
         if times > 1:
             raise ConfigError(f"`{label}` is in the sweep more than once; name every row once")
@@ -225,9 +204,7 @@ def run_sweep(
     """Run what is not finished yet; a fit that fails takes no other with it.
 
     Args:
-        tasks: from `plan_sweep`.
         jobs: fits at once, each in a process of its own; 1 is this process.
-        report: called with every result as it comes.
 
     Returns:
         A result for every task, in their order.
@@ -246,18 +223,14 @@ def run_sweep(
         elif isinstance(answer.error, DiskFullError):  # no other could be written either
             raise answer.error
         elif isinstance(answer.error, VapipeError):
-            result = _failed(task, str(answer.error))
-        elif answer.cause == Cause.ERROR:
-            result = _failed(task, f"unexpected {answer.reason}", answer.trace)
+            result = Result(task, None, problem=str(answer.error))
         else:
-            result = _failed(task, f"its process died ({answer.reason})", answer.trace)
+            died = answer.cause != Cause.ERROR
+            why = f"its process died ({answer.reason})" if died else f"unexpected {answer.reason}"
+            result = Result(task, None, problem=why, trace=answer.trace)
         results[task.folder] = result
         report(result)
     return [results[task.folder] for task in tasks]
-
-
-def _failed(task: FitTask, problem: str, trace: str = "") -> Result:
-    return Result(task, None, problem=problem, trace=trace)
 
 
 def run_fit(task: FitTask) -> None:
@@ -311,11 +284,7 @@ def is_finished(task: FitTask) -> bool:
 
 
 def _recorded(task: FitTask) -> Result:
-    """What the run's folder says of it.
-
-    Raises:
-        ConfigError: an earlier version wrote it, without moments.
-    """
+    """What the run's folder says of it."""
     evaluation = json.loads((task.folder / "evaluation-validation.json").read_text())
     if "moments" not in evaluation:
         raise ConfigError(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import math
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -65,25 +65,12 @@ class Summary:
     same_as: str
 
 
-def by_row(task: FitTask) -> str:
-    """The label of a row over all its folds."""
-    return task.label
-
-
-def by_fold(task: FitTask) -> str:
-    """The label of a row in one fold."""
-    return f"{task.label}, fold {task.fold}"
-
-
-def tabulate(
-    results: Sequence[Result], baseline: str, label: Callable[[FitTask], str] = by_row
-) -> list[Summary]:
+def tabulate(results: Sequence[Result], baseline: str, *, per_fold: bool = False) -> list[Summary]:
     """Summarise the results that share a label, in the order of the sweep.
 
     Args:
-        results: of `run_sweep`.
-        baseline: label of the row of the sweep to compare with; in the same fold for `by_fold`.
-        label: what stands in one row of the table.
+        baseline: label of the row of the sweep to compare with.
+        per_fold: whether every fold has a row, compared with the baseline's in the same fold.
 
     Raises:
         ConfigError: the baseline is not in the sweep.
@@ -95,7 +82,9 @@ def tabulate(
         )
     groups: dict[str, list[Result]] = {}
     for result in results:
-        groups.setdefault(label(result.task), []).append(result)
+        task = result.task
+        name = f"{task.label}, fold {task.fold}" if per_fold else task.label
+        groups.setdefault(name, []).append(result)
     models: dict[bytes, str] = {}
     rows = []
     for name, group in groups.items():

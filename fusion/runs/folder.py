@@ -27,6 +27,7 @@ from ..data.plan import Plan, fingerprint
 from ..models.heads import describe_head
 from ..models.network import Model, count_parameters
 from .model_card import make_model_card
+from .recorded import recorded
 
 RUNS = Path("vapipe-runs")
 
@@ -57,13 +58,9 @@ def start_run(run_dir: Path | None, plan: Plan, store: FeatureStore, device: tor
     Args:
         run_dir: a folder that does not exist or is empty; None takes the first free
             `vapipe-runs/<head>-<n>`.
-        plan: what will be trained.
-        store: the cache it is trained on.
-        device: where it is trained.
 
     Raises:
         RunError: the folder holds something.
-        CacheError: the disk refuses.
     """
     path = _free_folder(plan.config.head) if run_dir is None else run_dir
     if path.exists() and not (path.is_dir() and not any(path.iterdir())):
@@ -115,14 +112,7 @@ def check_unchanged(path: Path, plan: Plan, store: FeatureStore) -> None:
     Raises:
         RunError: it is not, or the run's record cannot be read.
     """
-    try:
-        began_with = json.loads((path / "cache.json").read_text())["digest"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise RunError(
-            f"cannot read {path / 'cache.json'} ({error}), so the run {path} cannot be resumed; "
-            "fit again into a new folder"
-        ) from error
-    if began_with != fingerprint(store, plan):
+    if recorded(path, "digest") != fingerprint(store, plan):
         raise RunError(
             f"{store.root} has changed since the run {path} began (other videos, annotations, "
             "partitions or stream keys); resuming would mix two data sets: fit again into a new "
@@ -212,66 +202,13 @@ def write_weights(path: Path, model: Model) -> None:
     write_bytes(path / "model.safetensors", weights)
 
 
-def used_keys(runs: Path) -> set[tuple[str, str]]:
-    """The (stream, key) pairs that the runs below a folder were trained on.
-
-    Raises:
-        RunError: a run's cache.json cannot be read.
-    """
-    keys = set()
-    for path in sorted(runs.rglob("cache.json")):
-        try:
-            streams = json.loads(path.read_text())["streams"].values()
-            keys |= {(facts["stream"], facts["key"]) for facts in streams}
-        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-            raise RunError(
-                f"cannot read {path}: {error}; it says which features the run needs. Restore it, "
-                "or move the run elsewhere"
-            ) from error
-    return keys
-
-
-def recorded_videos(run: Path) -> dict[str, list[str]]:
-    """Read `train` and `validation` -> the videos that the run was fitted on.
-
-    Raises:
-        RunError: cache.json is missing or does not hold what `fit` writes.
-    """
-    try:
-        videos = json.loads((run / "cache.json").read_text())["videos"]
-        return {part: list(videos[part]) for part in ("train", "validation")}
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise RunError(
-            f"cannot read the videos of the run {run} ({type(error).__name__}: {error}); "
-            "`vapipe fit` wrote them into cache.json: restore the file, or fit again"
-        ) from error
-
-
-def recorded_cache(run: Path) -> Path:
-    """The folder of the cache that a run was trained on, where it was then.
-
-    Raises:
-        RunError: cache.json is missing or does not say it.
-    """
-    try:
-        return Path(json.loads((run / "cache.json").read_text())["path"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise RunError(
-            f"cannot read the cache of the run {run} ({type(error).__name__}: {error}); "
-            "`vapipe fit` wrote it into cache.json: restore the file, or fit again"
-        ) from error
-
-
 def find_streams(
     path: Path, streams: Mapping[str, Mapping[str, Any]], store: FeatureStore, advice: str
 ) -> dict[str, str]:
     """Role -> `stream@key` of the very streams that the run at `path` was trained on.
 
     Args:
-        path: for the message.
         streams: role -> what cache.json says of it.
-        store: where they are looked for.
-        advice: the end of the message.
 
     Raises:
         RunError: the cache holds such a stream only under other keys, or not at all.
@@ -308,10 +245,6 @@ def require_configs(run: Run) -> list[dict[str, Any]]:
 def load_run(path: str | Path, device: str = "auto") -> Run:
     """Read a finished run.
 
-    Args:
-        path: its folder.
-        device: `auto`, `cpu` or `cuda`.
-
     Raises:
         RunError: not a run, not finished, or its files do not fit together.
     """
@@ -323,7 +256,7 @@ def load_run(path: str | Path, device: str = "auto") -> Run:
             f"is still running; `vapipe fit --resume {path}` goes on with it"
         )
     try:
-        streams = json.loads((path / "cache.json").read_text())["streams"]
+        streams = recorded(path, "streams")
         model = Model(config=config, dims={role: facts["dim"] for role, facts in streams.items()})
         model.load_state_dict(load_file(path / "model.safetensors"))
     except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -39,10 +39,6 @@ class RunSummary:
     split: str = ""
     streams: Mapping[str, str] | None = None
     ccc: Mapping[str, float] | None = None
-
-    def to_json(self) -> dict[str, Any]:
-        """All of it."""
-        return asdict(self)
 
 
 def find_runs(folder: Path) -> list[Path]:

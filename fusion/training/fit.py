@@ -85,9 +85,7 @@ def fit(
 
     Args:
         store: a cache with annotated training and validation videos.
-        config: what to train.
         run_dir: folder of the run; None takes the next free `vapipe-runs/<head>-<n>`.
-        progress: called after every epoch.
         named: options that were set by hand and must act.
         started: called with the plan before anything is trained or written.
         tensorboard: whether to write TensorBoard events into the run's folder, too.
@@ -121,11 +119,7 @@ def resume(
     """Go on with a run that was interrupted, to the same numbers on the same machine.
 
     Args:
-        store: the cache that the run was started on.
-        run_dir: folder of the run.
         config: what the caller believes the configuration to be; None takes the run's.
-        progress: called after every further epoch.
-        started, tensorboard: as in `fit`.
 
     Raises:
         RunError: not an interrupted run, another configuration (the differences are named), or

@@ -13,11 +13,7 @@ class TensorboardWriter:
     """Writes the epochs of a run to its folder `tensorboard`; the step counts all epochs."""
 
     def __init__(self, folder: Path, records: Sequence[dict[str, Any]]) -> None:
-        """Open the folder of a run that has these records; later events there are dropped.
-
-        Raises:
-            ConfigError: TensorBoard is not installed.
-        """
+        """Open the folder of a run that has these records; later events there are dropped."""
         try:
             from torch.utils.tensorboard import SummaryWriter
         except ImportError as error:

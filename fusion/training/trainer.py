@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from ...errors import TrainingDivergedError
+from ...errors import TrainingDivergedError, some
 from ..data.loader import BatchLoader, Tensors, counted_frames
 from ..data.plan import Plan, columns, keep_annotated
 from ..evaluation.ccc import ccc_loss
@@ -176,12 +176,11 @@ class Trainer:
     def _diverged(
         self, epoch: int, step: int, loss: float, batch: Tensors
     ) -> TrainingDivergedError:
-        rows = ", ".join(f"{w.video}[{w.start}:{w.stop}]" for w in batch.windows[:3])
-        more = f" and {len(batch.windows) - 3} more" if len(batch.windows) > 3 else ""
+        rows = some([f"{w.video}[{w.start}:{w.stop}]" for w in batch.windows], 3)
         kept = f"; the run folder keeps the checkpoint of epoch {epoch - 1}" if epoch > 1 else ""
         return TrainingDivergedError(
             f"training of the {self.name} network diverged: the loss is {loss} and its gradient "
-            f"is not finite in epoch {epoch}, batch {step + 1} (windows {rows}{more}) at learning "
+            f"is not finite in epoch {epoch}, batch {step + 1} (windows {rows}) at learning "
             f"rate {self.schedule.rate:.3g}; fit with a lower learning_rate or more "
             f"warmup_epochs{kept}"
         )

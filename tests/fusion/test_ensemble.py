@@ -168,7 +168,7 @@ def test_a_run_whose_videos_are_unknown_is_named(planted, fitted, tmp_path):
     facts = json.loads((tmp_path / "run" / "cache.json").read_text())
     del facts["videos"]
     (tmp_path / "run" / "cache.json").write_text(json.dumps(facts))
-    with pytest.raises(ConfigError, match=r"cannot read the videos of the run .*'videos'"):
+    with pytest.raises(ConfigError, match=r"cannot read `videos` of the run .*'videos'"):
         compare({"run": load_run(tmp_path / "run", "cpu")}, planted)
 
 

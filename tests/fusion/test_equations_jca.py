@@ -22,7 +22,7 @@ from released_vectors import Vector
 
 from vapipe.errors import ConfigError
 from vapipe.fusion import count_parameters, create_head, describe_head
-from vapipe.fusion.models.regressor import make_regressor
+from vapipe.fusion.models.regressor import Regressor
 
 OFFICIAL = {"joint_width": 7}  # 4 + 3 channels, so that leaving the BiLSTM out is seen
 PAPER = {"variant": "paper", "width": 3, "k": 2}
@@ -135,7 +135,7 @@ def test_sizes_are_those_of_release_and_paper():
 
 def test_the_released_regressor_is_linear_relu_dropout_linear():
     torch.manual_seed(0)
-    regressor = make_regressor("relu", in_dim=6, outputs=2, hidden=5).double().eval()
+    regressor = Regressor("relu", in_dim=6, outputs=2, hidden=5).double().eval()
     assert regressor.dropout.p == 0.6
     x = torch.randn(1, 3, 6, dtype=torch.float64) * 10
     for row, out in zip(x[0].tolist(), regressor(x)[0].tolist(), strict=True):

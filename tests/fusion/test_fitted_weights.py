@@ -163,7 +163,7 @@ def test_without_any_annotation_the_caches_are_named(pair, tmp_path, make_store)
 
 def test_a_run_that_does_not_say_its_cache_is_named(pair, tmp_path):
     copy = change_record(pair["run"].path, tmp_path / "run", "cache.json", lambda r: r.pop("path"))
-    with pytest.raises(ConfigError, match=r"cannot read the cache of the run .*KeyError: 'path'"):
+    with pytest.raises(ConfigError, match=r"cannot read `path` of the run .*KeyError: 'path'"):
         ensemble_weights("fitted", {"run": copy})
 
 

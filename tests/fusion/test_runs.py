@@ -80,7 +80,7 @@ def test_runs_with_earlier_equations_of_a_head_are_refused(planted, fitted, tmp_
     with pytest.raises(ConfigError, match=message):
         load_run(path)
     config = load_run(fitted.run_dir).config
-    task = FitTask("grjca", 0, 0, config, path, planted.root, threads=1, videos=(6, 2))
+    task = FitTask("grjca", config, path, planted.root, threads=1, videos=(6, 2))
     with pytest.raises(ConfigError, match=message):
         run_sweep([task], jobs=1, report=lambda result: None)
     (path / "model.safetensors").unlink()

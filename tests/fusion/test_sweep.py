@@ -21,7 +21,7 @@ from vapipe.fusion import FitConfig, ccc, fit, load_run
 from vapipe.fusion.evaluation.metrics import moments
 from vapipe.fusion.papers.rows import Row, cross
 from vapipe.fusion.papers.sweep import Result, plan_sweep, run_sweep
-from vapipe.fusion.papers.table import by_fold, tabulate, to_csv, to_latex, to_markdown
+from vapipe.fusion.papers.table import tabulate, to_csv, to_latex, to_markdown
 
 
 def plan(planted, small, out, heads=("concat", "grjca"), seeds=(0, 1), folds=(), grid=None, **more):
@@ -202,7 +202,7 @@ def test_many_heads_are_corrected(planted, small, tmp_path):
 def test_rows_of_one_fold_are_compared_within_it(planted, small, tmp_path):
     tasks = plan(planted, small, tmp_path, folds=(0, 1), seeds=(0,))
     rows = tabulate(
-        results_of(tasks, [(0.1, 0.1), (0.2, 0.2), (0.4, 0.4), (0.6, 0.6)]), "concat", by_fold
+        results_of(tasks, [(0.1, 0.1), (0.2, 0.2), (0.4, 0.4), (0.6, 0.6)]), "concat", per_fold=True
     )
     labels = ["concat, fold 0", "concat, fold 1", "grjca, fold 0", "grjca, fold 1"]
     assert [row.label for row in rows] == labels

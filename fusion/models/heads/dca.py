@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, ClassVar, Unpack
+from typing import Annotated, Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -13,20 +13,12 @@ from ...typed import Within
 from ..masking import zero_masked
 from .base import Streams, init_linears
 from .lstm import ResidualBiLSTM, joint_bilstm
-from .recursive import (
-    TEMPERATURE,
-    Gate,
-    Recursions,
-    RecursiveHead,
-    Temperature,
-    gate_per_role,
-    require_learned,
-)
+from .recursive import GatedHead
 from .registry import register_head
 
 
 @register_head("dca")
-class DCA(RecursiveHead):
+class DCA(GatedHead):
     """Joint cross-attention, and a gate per frame between what entered it and what it gave.
 
         u_m       = x_m / |x_m|                                     l2 over channels
@@ -67,18 +59,12 @@ class DCA(RecursiveHead):
     def __init__(
         self,
         *,
-        dims: Mapping[str, int],
-        temperature: Temperature = TEMPERATURE,
-        gate: Gate = "learned",
-        normalize: bool = True,
         lstm: bool | None = None,
         joint_width: Annotated[int, Within(1)] = 512,
-        **options: Unpack[Recursions],
+        **options: Any,
     ) -> None:
-        super().__init__(dims=dims, normalize=normalize, **options)
-        require_learned("dca", gate, temperature)
-        self.gate = gate_per_role(self.dims, 2, temperature, gate)
-        init_linears(self.gate)
+        super().__init__(**options)
+        self.gate = self.gates_over(2)
         self.guide: nn.Linear | None = None
         self.before: nn.ModuleDict | None = None
         self.joint: ResidualBiLSTM | None = None

@@ -48,11 +48,7 @@ class FrameAttention(nn.Module):
         dropout: float = 0.6,
         mixing: str = "frames",
     ) -> None:
-        """Build the block; the linears start Xavier-uniform. `length` counts for "frames" only.
-
-        Raises:
-            ConfigError: `mixing` is unknown, or "frames" without a length.
-        """
+        """Build the block; the linears start Xavier-uniform. `length` counts for "frames" only."""
         super().__init__()
         if mixing not in MIXINGS:
             raise ConfigError(f'mixing must be "frames" or "channels", got {mixing!r}')

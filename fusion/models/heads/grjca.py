@@ -3,28 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import ClassVar, Unpack
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 
 from ...recipes import RELEASED_FRAMEWORK, RELEASED_MODEL, Stated
-from .base import Streams, init_linears
-from .recursive import (
-    TEMPERATURE,
-    Gate,
-    Recursions,
-    RecursiveHead,
-    Temperature,
-    gate_per_role,
-    of_role,
-    require_learned,
-)
+from .base import Streams
+from .recursive import GatedHead
 from .registry import register_head
 
 
 @register_head("grjca")
-class GRJCA(RecursiveHead):
+class GRJCA(GatedHead):
     """Recursive joint cross-attention whose inputs and all recursions are gated per frame.
 
         x_m^0     = x_m / |x_m|                                     l2 over channels
@@ -50,26 +41,16 @@ class GRJCA(RecursiveHead):
         "recursions": Stated(2, "released code; the paper reports 3 as best"),
     }
 
-    def __init__(
-        self,
-        *,
-        dims: Mapping[str, int],
-        temperature: Temperature = TEMPERATURE,
-        gate: Gate = "learned",
-        normalize: bool = True,
-        **options: Unpack[Recursions],
-    ) -> None:
-        super().__init__(dims=dims, normalize=normalize, **options)
-        require_learned("grjca", gate, temperature)
-        self.gate = gate_per_role(self.dims, len(self.attention) + 1, temperature, gate)
-        init_linears(self.gate)
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self.gate = self.gates_over(len(self.attention) + 1)
 
     def fuse(self, x: Streams, mask: Tensor | None, gates: dict[str, Tensor] | None) -> Tensor:
         """Compute [B, L, sum of D]; the gates are role -> [B, L, M+1]."""
         steps = self.recur(x, mask, gates)
         gated = []
         for role, gate in self.gate.items():
-            weights, fused = gate(steps[-1][role], of_role(steps, role))
+            weights, fused = gate(steps[-1][role], [step[role] for step in steps])
             if gates is not None:
                 gates[role] = weights
             gated.append(fused)

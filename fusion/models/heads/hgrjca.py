@@ -3,28 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import ClassVar, Unpack
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 
 from ...recipes import RELEASED_FRAMEWORK, RELEASED_MODEL, Stated
-from .base import Streams, init_linears
-from .recursive import (
-    TEMPERATURE,
-    Gate,
-    Recursions,
-    RecursiveHead,
-    Temperature,
-    gate_per_role,
-    of_role,
-    require_learned,
-)
+from .base import Streams
+from .recursive import GatedHead
 from .registry import register_head
 
 
 @register_head("hgrjca")
-class HGRJCA(RecursiveHead):
+class HGRJCA(GatedHead):
     """GRJCA with a gate after every recursion, and a gate over what those gates give.
 
         x_m^0     = x_m / |x_m|                                     l2 over channels
@@ -54,27 +45,14 @@ class HGRJCA(RecursiveHead):
         "recursions": Stated(2, "released code; the paper reports 3 as best"),
     }
 
-    def __init__(
-        self,
-        *,
-        dims: Mapping[str, int],
-        temperature: Temperature = TEMPERATURE,
-        gate: Gate = "learned",
-        normalize: bool = True,
-        **options: Unpack[Recursions],
-    ) -> None:
-        super().__init__(dims=dims, normalize=normalize, **options)
-        require_learned("hgrjca", gate, temperature)
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
         recursions = len(self.attention)
         self.stage = nn.ModuleList(
-            gate_per_role(self.dims, t + 1 if self.variant == "official" else 2, temperature, gate)
+            self.gates_over(t + 1 if self.variant == "official" else 2)
             for t in range(1, recursions + 1)
         )
-        init_linears(self.stage)
-        self.gate = None
-        if recursions > 1:
-            self.gate = gate_per_role(self.dims, recursions, temperature, gate)
-            init_linears(self.gate)
+        self.gate = self.gates_over(recursions) if recursions > 1 else None
 
     def fuse(self, x: Streams, mask: Tensor | None, gates: dict[str, Tensor] | None) -> Tensor:
         """Compute [B, L, sum of D].
@@ -82,7 +60,7 @@ class HGRJCA(RecursiveHead):
         The gates are <role>_stage<t> -> [B, L, t+1 or 2] and, with M > 1, role -> [B, L, M].
         """
         steps = self.recur(x, mask, gates)
-        fused = [self._fuse_role(role, of_role(steps, role), gates) for role in x]
+        fused = [self._fuse_role(role, [step[role] for step in steps], gates) for role in x]
         return torch.cat(fused, dim=-1).relu_()
 
     def _fuse_role(self, role: str, steps: list[Tensor], gates: dict[str, Tensor] | None) -> Tensor:

@@ -77,11 +77,6 @@ class JCA(Head):
         width: Annotated[int, Within(1)] = _PAPER["width"],
         k: Annotated[int, Within(1)] = _PAPER["k"],
     ) -> None:
-        """Build the head.
-
-        Raises:
-            ConfigError: no length, or an option of the other variant.
-        """
         super().__init__(dims=dims)
         length = require_length("jca", length)
         self.variant = variant

@@ -59,11 +59,6 @@ class LFAN(Head):
         heads: int = 2,
         dropout: Annotated[float, Within(0, 1)] = 0.1,
     ) -> None:
-        """Build the head.
-
-        Raises:
-            ConfigError: the width cannot be divided among the heads.
-        """
         super().__init__(dims=dims)
         if heads < 1 or width < 1 or width % heads:
             raise ConfigError(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Annotated, TypedDict
+from typing import Annotated, Any
 
 import torch
 import torch.nn.functional as F
@@ -11,28 +11,12 @@ from torch import Tensor, nn
 
 from ....errors import ConfigError
 from ...typed import Among, Within
-from .base import Head, Streams, require_length
+from .base import Head, Streams, init_linears, require_length
 from .frame_attention import FrameAttention
 from .joint_attention import JointCrossAttention
 
 TEMPERATURE = 0.1  # of the released gates
-Temperature = Annotated[float, Within(0, open=True)]
 Gate = Annotated[str, Among(("learned", "uniform", "none"))]
-
-
-class Attention(TypedDict, total=False):
-    """Options of `RecursiveHead` that a head passes on to it as they are."""
-
-    length: int | None
-    dropout: float
-    mixing: str
-
-
-class Recursions(Attention, total=False):
-    """The same, for heads without defaults of their own for these two."""
-
-    variant: str
-    recursions: int
 
 
 class RecursiveHead(Head):
@@ -61,21 +45,7 @@ class RecursiveHead(Head):
         mixing: str = "frames",
         normalize: bool = False,
     ) -> None:
-        """Build the recursions.
-
-        Args:
-            dims: role -> channels that enter the recursions.
-            length: frames of the longest window.
-            variant: `official` or `paper`.
-            recursions: M.
-            dropout: of the attention.
-            mixing: what W_c and W_h of the paper's block mix.
-            normalize: whether x^0 is l2-normalised over channels.
-
-        Raises:
-            ConfigError: a length is needed and missing, or `mixing` is unknown or given for the
-                official block.
-        """
+        """Build them; `mixing` as in `FrameAttention`, `normalize` divides x^0 by |x^0|."""
         super().__init__(dims=dims)
         self.out_dim = sum(self.dims.values())
         self.variant = variant
@@ -163,29 +133,41 @@ class FixedGate(nn.Module):
         return weights, weighted_sum(steps, weights)
 
 
-def gate_per_role(
-    dims: Mapping[str, int], steps: int, temperature: float, kind: str
-) -> nn.ModuleDict:
-    """A gate over so many steps for each role, `learned`, `uniform` or `none`."""
-    return nn.ModuleDict(
-        {
-            role: StepGate(dim, steps, temperature) if kind == "learned" else FixedGate(steps, kind)
-            for role, dim in dims.items()
-        }
-    )
+class GatedHead(RecursiveHead):
+    """Recursions, and gates over what they give; `gate` says of which kind all of them are.
 
-
-def require_learned(head: str, gate: str, temperature: float) -> None:
-    """Refuse a temperature where no gate has one.
-
-    Raises:
-        ConfigError: names both.
+    `learned`, or for ablations `uniform` (all weights equal) or `none` (the last step alone).
     """
-    if gate != "learned" and temperature != TEMPERATURE:
-        raise ConfigError(
-            f"head {head}: temperature={temperature} belongs to gate=learned; leave it out with "
-            f"gate={gate}"
+
+    def __init__(
+        self,
+        *,
+        dims: Mapping[str, int],
+        temperature: Annotated[float, Within(0, open=True)] = TEMPERATURE,
+        gate: Gate = "learned",
+        normalize: bool = True,
+        **options: Any,
+    ) -> None:
+        super().__init__(dims=dims, normalize=normalize, **options)
+        if gate != "learned" and temperature != TEMPERATURE:
+            raise ConfigError(
+                f"head {type(self).__name__.lower()}: temperature={temperature} belongs to "
+                f"gate=learned; leave it out with gate={gate}"
+            )
+        self.temperature, self.kind = temperature, gate
+
+    def gates_over(self, steps: int) -> nn.ModuleDict:
+        """A gate over so many steps for each role, its Linear Xavier-uniform."""
+        gates = nn.ModuleDict(
+            {
+                role: StepGate(dim, steps, self.temperature)
+                if self.kind == "learned"
+                else FixedGate(steps, self.kind)
+                for role, dim in self.dims.items()
+            }
         )
+        init_linears(gates)
+        return gates
 
 
 def weighted_sum(steps: Sequence[Tensor], weights: Tensor) -> Tensor:
@@ -200,8 +182,3 @@ def weighted_sum(steps: Sequence[Tensor], weights: Tensor) -> Tensor:
 def unit(x: Streams) -> Streams:
     """Every stream divided by its l2 norm over channels; zeros stay zeros."""
     return {role: F.normalize(x_m, dim=-1) for role, x_m in x.items()}
-
-
-def of_role(steps: Sequence[Streams], role: str) -> list[Tensor]:
-    """The steps of one modality."""
-    return [step[role] for step in steps]

@@ -167,7 +167,6 @@ def create_head(
     """Make a head.
 
     Args:
-        name: one of `list_heads()`.
         dims: role -> channels D of the stream that enters the head; roles are video, audio,
             audio2 and text. Streams are concatenated in that order, whatever the order here.
         length: window length L in frames; only heads whose weights depend on it look at it.
@@ -221,8 +220,6 @@ def digest_head(name: str, roles: Iterable[str], **made: Any) -> str:
     agree here to the last bit train to the same numbers.
 
     Args:
-        name: of the head.
-        roles: of its streams.
         **made: variant, recursions and options, as in `create_head`.
     """
     with torch.random.fork_rng(devices=[]):

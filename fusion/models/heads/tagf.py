@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import ClassVar, Unpack
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -12,22 +12,12 @@ from ....errors import ConfigError
 from ...recipes import RELEASED_FRAMEWORK, RELEASED_MODEL, Stated
 from .base import Streams, init_linears
 from .lstm import BiLSTM, ResidualBiLSTM
-from .recursive import (
-    TEMPERATURE,
-    Gate,
-    Recursions,
-    RecursiveHead,
-    Temperature,
-    gate_per_role,
-    of_role,
-    require_learned,
-    weighted_sum,
-)
+from .recursive import TEMPERATURE, GatedHead, weighted_sum
 from .registry import register_head
 
 
 @register_head("tagf")
-class TAGF(RecursiveHead):
+class TAGF(GatedHead):
     """Recursive joint cross-attention whose recursions are weighed by a BiLSTM over them.
 
         x_m^0     = x_m / |x_m|                                     l2 over channels
@@ -57,36 +47,23 @@ class TAGF(RecursiveHead):
         "patience": Stated(10, "paper"),
     }
 
-    def __init__(
-        self,
-        *,
-        dims: Mapping[str, int],
-        temperature: Temperature = TEMPERATURE,
-        gate: Gate = "learned",
-        normalize: bool = True,
-        **options: Unpack[Recursions],
-    ) -> None:
-        """Build the head.
-
-        Raises:
-            ConfigError: as in `RecursiveHead`, or a temperature for the paper's scores.
-        """
-        super().__init__(dims=dims, normalize=normalize, **options)
-        require_learned("tagf", gate, temperature)
-        if self.variant == "paper" and temperature != 0.1:
-            raise ConfigError(
-                f"head tagf: temperature={temperature} belongs to variant=official; leave it out, "
-                "or take variant=official"
-            )
-        self.temperature = 1.0 if self.variant == "paper" else temperature
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        if self.variant == "paper":
+            if self.temperature != TEMPERATURE:
+                raise ConfigError(
+                    f"head tagf: temperature={self.temperature} belongs to variant=official; leave "
+                    "it out, or take variant=official"
+                )
+            self.temperature = 1.0
         self.encoder: nn.ModuleDict | None = None
         self.gate: nn.ModuleDict | None = None
-        if gate == "learned":
+        if self.kind == "learned":
             self.encoder = nn.ModuleDict(
                 {role: self._encoder(dim) for role, dim in self.dims.items()}
             )
         else:
-            self.gate = gate_per_role(self.dims, len(self.attention) + 1, temperature, gate)
+            self.gate = self.gates_over(len(self.attention) + 1)
 
     def _encoder(self, dim: int) -> nn.Module:
         """What maps steps [N, M+1, D] to channels whose mean is the score of a step."""
@@ -108,7 +85,7 @@ class TAGF(RecursiveHead):
         steps = self.recur(x, mask, gates)
         fused = []
         for role in x:
-            own = of_role(steps, role)
+            own = [step[role] for step in steps]
             weights = self._weigh(role, own)
             if gates is not None:
                 gates[role] = weights

@@ -53,11 +53,6 @@ class TimeAttention(nn.Module):
     """
 
     def __init__(self, *, query_dim: int, key_dim: int, heads: int) -> None:
-        """Build it.
-
-        Raises:
-            ConfigError: no heads.
-        """
         super().__init__()
         if heads < 1:
             raise ConfigError(f"attention over time needs heads >= 1, got heads={heads}")
@@ -83,7 +78,6 @@ class TimeAttention(nn.Module):
             y: [B, L, key_dim], finite.
             mask: [B, L] bool, or None.
             gates: when given, gets `name` -> weights [B, L, heads, L]: who asks, head, who answers.
-            name: of the gate.
 
         Returns:
             [B, L, query_dim]; masked rows are finite.
@@ -134,11 +128,7 @@ class Encoder(nn.Module):
     """`layers` encoder layers with 4 width channels inside; no positions of their own."""
 
     def __init__(self, *, width: int, layers: int, heads: int, dropout: float) -> None:
-        """Build it; with layers=0 it is the identity.
-
-        Raises:
-            ConfigError: a negative number of layers, or no heads.
-        """
+        """Build it; with layers=0 it is the identity."""
         super().__init__()
         if layers < 0:
             raise ConfigError(f"a transformer encoder needs layers >= 0, got layers={layers}")

@@ -79,11 +79,6 @@ class Transformer(Head):
         heads: int | None = None,
         dropout: Annotated[float, Within(0, 1)] | None = None,
     ) -> None:
-        """Build the head.
-
-        Raises:
-            ConfigError: unknown preset or temporal encoder, or a size that cannot be.
-        """
         super().__init__(dims=dims)
         if preset is not None and preset not in _PRESETS:
             raise ConfigError(
