@@ -243,15 +243,12 @@ def _show_table(title: str, rows: Sequence[Summary], told: set[str]) -> None:
 
 
 def lay_out(columns: Sequence[Sequence[str]], room: int | None) -> list[list[str]]:
-    """Lay columns of text side by side, each right-aligned but the first.
+    """Lay columns of text side by side, each right-aligned but the first; the lines of each table.
 
     Args:
         columns: heading and cells, top to bottom.
         room: characters in a line; columns beyond it go into a further table, which repeats the
             first column. None for any.
-
-    Returns:
-        The lines of each table.
     """
     widths = [max(map(len, column)) for column in columns]
     tables: list[list[int]] = []

@@ -41,7 +41,7 @@ def write_overlay(
     names: Sequence[str] = ("valence", "arousal"),
     video_stream: int | None = None,
 ) -> Path:
-    """Draw values beside the frames of a video.
+    """Draw values beside the frames of a video: the file written.
 
     Every frame keeps its presentation time, and the sound is copied as it is. Frames that could
     not be decoded are dark; of several frames at one time the first is written.
@@ -50,9 +50,6 @@ def write_overlay(
         stem: where to write, without suffix: .mp4, or .mkv where MP4 cannot hold the sound.
         values: [T, 2], a row per frame.
         video_stream: index in the container, None for the default one.
-
-    Returns:
-        The file written.
 
     Raises:
         ConfigError: another number of rows than the video has frames.

@@ -16,7 +16,7 @@ AFF_WILD2_FOLDS = 6
 
 
 def split(store: FeatureStore, config: FitConfig) -> tuple[list[str], list[str]]:
-    """Divide the annotated videos.
+    """Divide the annotated videos: annotated training and validation videos, each sorted.
 
     `stored`: the partitions in the cache. `aff-wild2`: the papers' six folds (`aff_wild2_fold`) of
     the stored training and validation videos. `k-fold`: `folds` folds of all videos of the stored
@@ -25,9 +25,6 @@ def split(store: FeatureStore, config: FitConfig) -> tuple[list[str], list[str]]
 
     Args:
         config: `split`, `fold`, `folds` and `subjects`.
-
-    Returns:
-        Annotated training and validation videos, each sorted.
 
     Raises:
         ConfigError: nothing is annotated (with a target), a part is empty, the fold does not exist,

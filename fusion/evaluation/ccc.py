@@ -84,7 +84,7 @@ def ccc(prediction: Series, target: Series, mask: Series | None = None) -> float
 def ccc_loss(
     prediction: Tensor, target: Tensor, mask: Tensor | None = None, *, ddof: int = 0
 ) -> Tensor:
-    """1 - CCC per window, averaged over the windows that have a valid frame.
+    """1 - CCC per window, averaged over the windows that have a valid frame; scalar tensor.
 
     Moments are taken in float32 at least. A window with a constant target, or one valid frame,
     costs 1. Without any valid frame the loss is 0, with zero gradients.
@@ -95,9 +95,6 @@ def ccc_loss(
         mask: [B, L] bool, True where a frame counts; None means every frame.
         ddof: 0 for population moments, as in the measure; 1 for those of the released loss, whose
             variances divide by n - 1 while its covariance divides by n.
-
-    Returns:
-        Scalar tensor.
 
     Raises:
         ConfigError: the shapes differ.

@@ -106,7 +106,7 @@ def parse_corruption(text: str, seed: int = 0) -> list[Corruption]:
 def struck_rows(
     pts: np.ndarray, share: float, rng: np.random.Generator, stretch: float = STRETCH
 ) -> np.ndarray:
-    """Choose a share of the rows in stretches of time.
+    """Choose a share of the rows in stretches of time: [T] bool with round(share * T) rows True.
 
     The video is cut into stretches with a random offset; they are struck in a random order until
     the share is reached, the last one in part. With equal random numbers a larger share contains
@@ -115,9 +115,6 @@ def struck_rows(
     Args:
         pts: [T] seconds.
         share: of the rows, to the nearest row.
-
-    Returns:
-        [T] bool with round(share * T) rows True.
     """
     _, number = np.unique(np.floor((pts - pts[0]) / stretch + rng.random()), return_inverse=True)
     order = np.argsort(rng.permutation(number[-1] + 1)[number], kind="stable")

@@ -42,7 +42,7 @@ def recorded_ccc(run: Path) -> dict[str, float]:
 def ensemble_weights(
     how: str, runs: Mapping[str, Path], store: FeatureStore | None = None, smoothing: float = 0.0
 ) -> np.ndarray:
-    """The share of each run in each target.
+    """The share of each run in each target: [runs, targets]; columns sum to 1.
 
     `mean`: equal. `ccc`: proportional to the validation CCC that each run recorded for the target,
     runs at or below 0 left out. `best`: the run with the best recorded CCC alone (the first of
@@ -54,9 +54,6 @@ def ensemble_weights(
         store: a cache in which `fitted` looks for the annotation of these videos before it looks
             in the one that the runs were trained on.
         smoothing: seconds by which predictions are smoothed before they are mixed.
-
-    Returns:
-        [runs, targets]; columns sum to 1.
 
     Raises:
         ConfigError: no such ensemble, a width that cannot be, a run without its record, no run with

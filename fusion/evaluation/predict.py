@@ -32,15 +32,12 @@ def predict_items(
     weights: np.ndarray | None = None,
     smoothing: float = 0.0,
 ) -> dict[str, np.ndarray]:
-    """Predict every frame of items, by the weighted mean over the runs.
+    """Predict every frame of items, by the weighted mean over the runs; video -> [T, 2] float32.
 
     Args:
         weights: [runs, 2], the shares of the runs in valence and arousal as `ensemble_weights`
             gives them; None is the mean.
         smoothing: seconds, see `smooth`; of each run's predictions.
-
-    Returns:
-        video -> [T, 2] float32.
 
     Raises:
         ConfigError: other streams than a run was trained on, streams missing for some videos, or a

@@ -103,15 +103,12 @@ class Evaluation:
 def merge_windows(
     rows: int, bounds: Sequence[tuple[int, int]], values: Sequence[np.ndarray]
 ) -> np.ndarray:
-    """Average overlapping windows.
+    """Average overlapping windows: [T, C] float64; NaN in rows that no window covers.
 
     Args:
         rows: T of the video.
         bounds: (start, stop) of each window.
         values: [stop - start, C] of each window, or longer (padding is cut off).
-
-    Returns:
-        [T, C] float64; NaN in rows that no window covers.
     """
     total = np.zeros((rows, values[0].shape[-1]))
     count = np.zeros((rows, 1))
@@ -124,13 +121,10 @@ def merge_windows(
 def predict(
     network: nn.Module, loader: BatchLoader, videos: Sequence[str]
 ) -> dict[str, np.ndarray]:
-    """Predict every frame of the videos.
+    """Predict every frame of the videos: video -> [T, C] float32, overlaps averaged in float64.
 
     Args:
         network: called with (streams, valid, mask), gives [B, L, C]; left in evaluation mode.
-
-    Returns:
-        video -> [T, C] float32, overlaps averaged in float64.
     """
     return _predict(network, loader, videos, gated=False)[0]
 

@@ -103,15 +103,12 @@ class TCN(nn.Module):
         return 1 + 2 * (self.kernel_size - 1) * (2 ** len(self.network) - 1)
 
     def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
-        """Convolve over time.
+        """Convolve over time: [B, L, out_dim].
 
         Args:
             x: [B, L, in_dim].
             mask: [B, L] bool, False where a row does not exist (padding). Such rows act like the
                 zeros beyond the ends of a window and come out as zeros.
-
-        Returns:
-            [B, L, out_dim].
         """
         x = zero_masked(x, mask)
         for block in self.network:

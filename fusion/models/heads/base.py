@@ -79,16 +79,13 @@ class Head(nn.Module):
         mask: Tensor | None = None,
         gates: dict[str, Tensor] | None = None,
     ) -> Tensor:
-        """Fuse the streams.
+        """Fuse the streams: [B, L, out_dim].
 
         Args:
             streams: role -> [B, L, D].
             mask: [B, L] bool, False where a row does not exist. Such rows may hold anything, do
                 not influence the others, and come out as zeros.
             gates: when given, filled with what the method `gates` gives.
-
-        Returns:
-            [B, L, out_dim].
 
         Raises:
             ConfigError: roles, shapes or the mask do not fit the head.
@@ -110,15 +107,12 @@ class Head(nn.Module):
         return gates
 
     def fuse(self, x: Streams, mask: Tensor | None, gates: dict[str, Tensor] | None) -> Tensor:
-        """Compute the head's equations.
+        """Compute the head's equations: [B, L, out_dim]; masked rows may hold anything finite.
 
         Args:
             x: role -> [B, L, D] in the order of `dims`, zeros where masked.
             mask: [B, L] bool, or None when every row exists.
             gates: when given, filled with the gates.
-
-        Returns:
-            [B, L, out_dim]; masked rows may hold anything finite.
         """
         raise NotImplementedError
 

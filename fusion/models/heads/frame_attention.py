@@ -73,15 +73,12 @@ class FrameAttention(nn.Module):
     def forward(
         self, x: Streams, mask: Tensor | None, scores: dict[str, Tensor] | None = None
     ) -> Streams:
-        """Attend once.
+        """Attend once: role -> [B, L, d_m], zeros where masked.
 
         Args:
             x: role -> [B, L, d_m], zeros where masked.
             mask: [B, L] bool, or None.
             scores: when given, filled with role -> C_m [B, L, L]: frame of m, frame of J.
-
-        Returns:
-            role -> [B, L, d_m], zeros where masked.
 
         Raises:
             ConfigError: the window is longer than the weights.

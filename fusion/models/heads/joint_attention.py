@@ -50,15 +50,12 @@ class JointCrossAttention(nn.Module):
     def forward(
         self, x: Streams, mask: Tensor | None, scores: dict[str, Tensor] | None = None
     ) -> Streams:
-        """Attend once.
+        """Attend once: role -> [B, L, d_m], zeros where masked.
 
         Args:
             x: role -> [B, L, d_m], zeros where masked.
             mask: [B, L] bool, or None.
             scores: as in `FrameAttention`; stays empty, for these scores belong to no frame.
-
-        Returns:
-            role -> [B, L, d_m], zeros where masked.
 
         Raises:
             ConfigError: the window is longer than the weights.
