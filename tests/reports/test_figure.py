@@ -111,7 +111,8 @@ def test_gates_are_those_of_the_run_under_their_names(runs, head):
 
 def test_the_plane_counts_every_annotated_frame_once(runs, planted):
     records, truth = read_runs(list(runs.values()), "validation", None)
-    planes = figure_panels.planes(records, truth)
+    found = measures.planes(records, truth)
+    planes = [(name, np.array(measures.density(own))) for name, own in found]
     annotated = sum(np.isfinite(planted.labels(v)).all(axis=1).sum() for v in VIDEOS)
     assert [name for name, _ in planes] == ["annotation", *(r.name for r in records)]
     assert [counts.sum() for _, counts in planes] == [annotated] * 4
