@@ -21,7 +21,7 @@ from vapipe.cache import CacheError, ConfigError
 from vapipe.fusion import Corruption, evaluate, fit
 from vapipe.fusion.evaluation.corruption import KINDS
 from vapipe.fusion.evaluation.robustness import record_points
-from vapipe.reports import figure, figure_panels
+from vapipe.reports import figure, figure_panels, measures
 from vapipe.reports.figure import DRAWINGS, FORMATS, WIDTHS, write_figure
 from vapipe.reports.records import read_record
 from vapipe.reports.truth import read_runs
