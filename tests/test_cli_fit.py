@@ -2,17 +2,15 @@
 
 import json
 import signal
-import subprocess
-import sys
 
 import pytest
+from children import Child
 from click.testing import CliRunner
 from fusion_caches import write_planted
 
 from vapipe.cli import main
 from vapipe.fusion.training.checkpoint import read_checkpoint
 
-PROGRAM = "from vapipe.cli import main; main()"
 QUICK = """
 head = "concat"
 targets = "joint"
@@ -174,24 +172,14 @@ def test_an_unfinished_run_says_how_to_go_on(planted, quick, tmp_path):
 
 def test_ctrl_c_says_how_to_go_on(planted, quick, tmp_path):
     run = tmp_path / "run"
-    process = subprocess.Popen(
-        [
-            *(sys.executable, "-c", PROGRAM, "fit", "--cache", planted, "--config", quick),
-            *("--epochs", "500", "--set", "patience=500", "--run", run),
-        ],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        # Jobs in the background of a shell ignore Ctrl-C; here it must be heard.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
-    )
-    while "epoch   3" not in process.stdout.readline():
-        assert process.poll() is None
-    process.send_signal(signal.SIGINT)
-    _, errors = process.communicate(timeout=60)
-    assert process.returncode == 3
-    assert f"stopped; `vapipe fit --resume {run}` goes on" in errors
-    assert "Traceback" not in errors
+    options = ("--config", quick, "--epochs", 500, "--set", "patience=500")
+    child = Child(["fit", "--cache", planted, *options, "--run", run], tmp_path)
+    child.wait_until_said("epoch   3")
+    child.signal(signal.SIGINT)
+    result = child.result()
+    assert result["code"] == 3
+    assert f"stopped; `vapipe fit --resume {run}` goes on" in result["said"]
+    assert not result["trace"]
     records = (run / "metrics.jsonl").read_text().splitlines()
     progress, _ = read_checkpoint(run)
     assert len(records) in (progress.epoch, progress.epoch - 1)

@@ -49,7 +49,7 @@ class Reference:
                 self.clips[video, version] = clip
                 cache = clip.parent / "cache"
                 words = ("extract", "--videos", clip, "--cache", cache, "--streams", STREAM)
-                assert invoke(words)["code"] == 0
+                assert invoke(words, clip.parent)["code"] == 0
                 self.rows[digest_file(clip)] = (
                     FeatureStore.open(cache).read(video, STREAM).tobytes()
                 )

@@ -4,12 +4,11 @@ import csv
 import json
 import shutil
 import signal
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+from children import Child
 from clips import PAL, Sound, constant_times, variable_times, write_clip
 from PIL import Image
 from terminal import vapipe_
@@ -18,11 +17,6 @@ from vapipe.cache import FeatureStore
 from vapipe.extract.media.probe import probe
 from vapipe.extract.spec import EncoderSpec
 
-# A background job's children ignore Ctrl-C unless told otherwise.
-INTERRUPTIBLE = (
-    "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
-    "from vapipe.cli import main; main()"
-)
 REAL = Path(__file__).resolve().parents[3] / "shared" / "media"
 
 
@@ -104,16 +98,14 @@ def test_a_run_named_twice_is_refused(runs):
 
 
 def test_an_interrupted_prediction_says_that_its_features_are_lost(videos, runs, tmp_path):
-    command = [sys.executable, "-c", INTERRUPTIBLE, "predict", runs / "one"]
-    command += [videos / "a.mp4", videos / "b.mp4", "--out", tmp_path]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    lines = iter(process.stdout.readline, "")
-    assert any("extracted" in line for line in lines)
-    process.send_signal(signal.SIGINT)
-    _, errors = process.communicate(timeout=60)
-    assert process.returncode == 3, errors
-    assert "of 2 video(s) were done and are lost with the temporary cache" in errors
-    assert "--cache DIR" in errors
+    words = ["predict", runs / "one", videos / "a.mp4", videos / "b.mp4", "--out", tmp_path]
+    child = Child(words, tmp_path)
+    child.wait_until_said("extracted")
+    child.signal(signal.SIGINT)
+    result = child.result()
+    assert result["code"] == 3, result["said"]
+    assert "of 2 video(s) were done and are lost with the temporary cache" in result["said"]
+    assert "--cache DIR" in result["said"]
 
 
 def test_features_stay_in_a_cache_that_is_named(videos, runs, tmp_path):

@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from cluster import check_same, dask_cluster, finish, run, start, write_videos
+from children import Child
+from cluster import check_same, dask_cluster, run, write_videos
 
 pytest.importorskip("distributed")
 
@@ -14,8 +15,13 @@ def extract(videos: Path, cache: Path, *words: object) -> tuple[object, ...]:
     return ("extract", "--videos", videos, "--cache", cache, *words)
 
 
+def answer(child):
+    result = child.result()
+    return result["code"], result["said"]
+
+
 def serial(videos, cache, words, folder):
-    return [run(*extract(videos, cache, "--jobs", 1, *words))]
+    return [answer(Child(extract(videos, cache, "--jobs", 1, *words), folder))]
 
 
 def processes(videos, cache, words, folder):
@@ -31,10 +37,10 @@ def dask(videos, cache, words, folder):
 def parts(videos, cache, words, folder):
     """Three programs at the same time, as three nodes would run them."""
     started = [
-        start(*extract(videos, cache, "--partition", f"{n}/3", "--jobs", 1, *words))
+        Child(extract(videos, cache, "--partition", f"{n}/3", "--jobs", 1, *words), folder)
         for n in (1, 2, 3)
     ]
-    return [finish(process) for process in started]
+    return [answer(child) for child in started]
 
 
 WAYS = [processes, dask, parts]
@@ -61,7 +67,7 @@ def test_every_way_writes_the_same_shards(way, clips, reference, tmp_path):
     for code, text in way(clips, tmp_path / "cache", ("--faces", "frame"), tmp_path):
         assert code == 0, text
     check_same(tmp_path / "cache", reference)
-    code, text = run("cache", "verify", "--cache", tmp_path / "cache")
+    code, text = answer(Child(["cache", "verify", "--cache", tmp_path / "cache"], tmp_path))
     assert code == 0, text
 
 

@@ -12,6 +12,7 @@ import deadly
 import numpy as np
 import pytest
 import torch
+from children import Child
 from click.testing import CliRunner
 from clips import PAL, Sound, constant_times, write_clip
 from extraction import settings_of
@@ -25,6 +26,7 @@ from vapipe.extract.options import Options, StreamConfig, choose_options
 from vapipe.extract.run import load_streams, run_extraction
 
 ROWS = 40
+COPIES = 14
 
 
 def hum(times):
@@ -282,29 +284,16 @@ def test_errors_of_loading_are_the_same_from_a_worker(videos, tmp_path):
         run(videos, tmp_path / "cache", streams="logmell", jobs=2)
 
 
-# Shells start background jobs, and so their children, with Ctrl-C ignored; here it must be heard.
-_COMMAND = (
-    "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
-    "from vapipe.cli import main; main()"
-)
-
-
-def extract_in_process(videos, cache, stderr=subprocess.DEVNULL):
-    return subprocess.Popen(
-        [
-            sys.executable, "-c", _COMMAND, "extract",
-            "--videos", str(videos), "--cache", str(cache), "--faces", "frame", "--jobs", "1",
-        ],
-        stdout=subprocess.DEVNULL,
-        stderr=stderr,
-    )  # fmt: skip
+def begin_extraction(videos, cache, folder):
+    words = ("extract", "--videos", videos, "--cache", cache, "--faces", "frame", "--jobs", 1)
+    return Child(words, folder)
 
 
 @pytest.fixture(scope="module")
 def many(videos, tmp_path_factory):
     """Enough clips for a run that lasts a while."""
     folder = tmp_path_factory.mktemp("many")
-    for number in range(30):
+    for number in range(COPIES):
         shutil.copy(videos / f"clip{number % 3}.mp4", folder / f"copy{number:02d}.mp4")
     return folder
 
@@ -316,8 +305,8 @@ def many_reference(many, tmp_path_factory):
     return tree(cache)
 
 
-def wait_for_shards(process, cache, count):
-    while process.poll() is None and len(list(cache.glob("features/*/*.h5"))) < count:
+def wait_for_shards(child, cache, count):
+    while not child.ended() and len(list(cache.glob("features/*/*.h5"))) < count:
         time.sleep(0.005)
 
 
@@ -326,14 +315,15 @@ def wait_for_shards(process, cache, count):
 )
 def test_an_interrupted_run_says_what_is_left_and_continues(many, tmp_path, many_reference, how):
     cache = tmp_path / "cache"
-    process = extract_in_process(many, cache, stderr=subprocess.PIPE)
-    wait_for_shards(process, cache, 4)
-    process.send_signal(how)
-    message = process.communicate()[1].decode()
-    assert process.returncode == 3
-    assert re.fullmatch(
-        r"stopped: \d+ of 30 video\(s\) are done and stay in .*; the same command continues .*\n",
-        message,
+    child = begin_extraction(many, cache, tmp_path)
+    wait_for_shards(child, cache, 4)
+    child.signal(how)
+    result = child.result()
+    assert result["code"] == 3
+    assert not result["trace"]
+    assert re.search(
+        rf"\nstopped: \d+ of {COPIES} video\(s\) are done and stay in .*; the same command cont",
+        result["said"],
     )
     run(many, cache)
     assert tree(cache) == many_reference
@@ -362,25 +352,25 @@ def test_a_second_request_to_stop_ends_at_once(first):
     assert done.returncode == -signal.SIGTERM
 
 
-def kill_and_continue(videos, cache, reference, seed, after=(0, 15, 30)):
+def kill_and_continue(videos, cache, reference, seed, after=(0, 8, 16)):
     """Kill extraction at random moments after so many shards, then let it get through."""
     rng = random.Random(seed)
     kills = 0
     for done in after:
-        process = extract_in_process(videos, cache)
-        wait_for_shards(process, cache, rng.randint(done, done + 15))
+        child = begin_extraction(videos, cache, cache.parent)
+        wait_for_shards(child, cache, rng.randint(done, done + 7))
         time.sleep(rng.uniform(0, 0.02))
-        process.send_signal(signal.SIGKILL)
-        kills += process.wait() == -signal.SIGKILL
+        child.signal(signal.SIGKILL)
+        kills += child.result() is None
         if (cache / "vapipe-cache.json").exists():
             assert not [finding.problem for finding in verify_cache(cache) if finding.problem]
-    assert extract_in_process(videos, cache).wait() == 0
+    assert begin_extraction(videos, cache, cache.parent).result()["code"] == 0
     assert tree(cache) == reference
     return kills
 
 
 def test_a_killed_run_continues_to_the_same_bytes(many, tmp_path, many_reference):
-    assert kill_and_continue(many, tmp_path / "cache", many_reference, seed=0, after=(15,)) > 0
+    assert kill_and_continue(many, tmp_path / "cache", many_reference, seed=0, after=(8,)) > 0
 
 
 @pytest.mark.slow

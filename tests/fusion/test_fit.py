@@ -3,24 +3,20 @@
 import dataclasses
 import json
 import math
-import os
 import random
 import signal
-import subprocess
-import sys
 import time
 
 import numpy as np
 import pytest
 import torch
+from children import Child
 from fusion_caches import write_planted
 
 from vapipe.cache import ConfigError, FeatureStore
 from vapipe.cache.layout import write_labels
 from vapipe.errors import TrainingDivergedError
 from vapipe.fusion import Epoch, FitConfig, ccc, fit, load_run, resume
-
-PROGRAM = "from vapipe.cli import main; main()"
 
 
 def quick(config, **changes):
@@ -321,6 +317,10 @@ def test_a_fit_interrupted_before_its_first_checkpoint_starts_again(planted, sma
     assert stripped(resumed.epochs) == stripped(fit(planted, config, tmp_path / "w").epochs)
 
 
+def count_lines(path):
+    return path.read_text().count("\n") if path.exists() else 0
+
+
 @pytest.mark.parametrize(
     ("seed", "most"),
     [(0, 2), *(pytest.param(seed, 6, marks=pytest.mark.slow) for seed in range(1, 20))],
@@ -336,23 +336,18 @@ def test_a_killed_fit_goes_on_to_the_same_numbers(planted, small, tmp_path, seed
         options = ["--resume", folder] if started.exists() else ["--run", folder]
         if not started.exists():
             options += ["--config", tmp_path / "config.json"]
-        process = subprocess.Popen(
-            [sys.executable, "-c", PROGRAM, "fit", "--cache", planted.root, *options],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            env={**os.environ, "OMP_NUM_THREADS": "1"},  # as here: threads round differently
-        )
-        # Killed after a few lines of progress and a random moment, so many times at most.
-        lines = rng.randint(3, 6)
+        child = Child(["fit", "--cache", planted.root, *options], tmp_path)
+        # Killed after a few epochs and a random moment, so many times at most.
         if kills < most:
-            for _ in range(lines):
-                process.stdout.readline()
-            time.sleep(rng.uniform(0, 0.2))
-            process.kill()
-            kills += process.wait() != 0
-        output = process.communicate()[0].decode()
-        assert process.returncode in (0, -signal.SIGKILL), output
-        assert process.returncode or (folder / "model.safetensors").exists(), output
+            epochs = rng.randint(1, 4) + count_lines(folder / "metrics.jsonl")
+            while not child.ended() and count_lines(folder / "metrics.jsonl") < epochs:
+                time.sleep(0.002)
+            time.sleep(rng.uniform(0, 0.1))
+            child.signal(signal.SIGKILL)
+        result = child.result()
+        kills += result is None
+        assert result is None or result["code"] == 0, result
+        assert result is None or (folder / "model.safetensors").exists(), result
     assert kills
     records = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
     assert stripped([Epoch(**record) for record in records]) == stripped(whole.epochs)

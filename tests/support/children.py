@@ -12,53 +12,75 @@ import multiprocessing
 import os
 import signal
 import tempfile
+import time
 import traceback
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from click.testing import CliRunner
-
 from vapipe.cli import main
 
 _FORKS = multiprocessing.get_context("forkserver")
-_FORKS.set_forkserver_preload(["children", "vapipe.extract.run", "vapipe.fusion.training.fit"])
+_USED = ["extract.job", "extract.run", "extract.labels_report", "extract.encoders.logmel_spectra"]
+_USED += ["fusion.training.fit", "prediction"]
+_FORKS.set_forkserver_preload(["children", *(f"vapipe.{name}" for name in _USED)])
 
 
-def invoke(words: Sequence[object]) -> dict[str, Any]:
-    """A command in this process: exit code, what it said, and the trace of an unknown error."""
-    result = CliRunner().invoke(main, [str(word) for word in words])
-    trace = ""
-    if result.exception is not None and not isinstance(result.exception, SystemExit):
-        trace = "".join(traceback.format_exception(result.exception))
-    return {"code": result.exit_code, "said": result.output, "trace": trace}
-
-
-def _invoke_into(answer: Path, words: Sequence[str]) -> None:
-    answer.write_text(json.dumps(invoke(words)))
+def _run(words: Sequence[str], said: Path, answer: Path) -> None:
+    # Shells start background jobs, and so their children, with Ctrl-C ignored; here it is heard.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    with said.open("wb") as log:
+        os.dup2(log.fileno(), 1)
+        os.dup2(log.fileno(), 2)
+    code, trace = 0, ""
+    try:
+        main(list(words), prog_name="vapipe")
+    except SystemExit as end:
+        code = int(end.code or 0)
+    except BaseException:
+        code, trace = 1, traceback.format_exc()
+    answer.write_text(json.dumps({"code": code, "trace": trace}))
 
 
 class Child:
     """A command in a process of its own; its answer is kept in a file of `folder`."""
 
     def __init__(self, words: Sequence[object], folder: Path):
-        self._answer = Path(tempfile.mkstemp(dir=folder)[1])
-        words = [str(word) for word in words]
-        self._process = _FORKS.Process(target=_invoke_into, args=(self._answer, words))
+        own = Path(tempfile.mkdtemp(dir=folder))
+        self._said, self._answer = own / "said", own / "answer"
+        self._process = _FORKS.Process(
+            target=_run, args=([str(word) for word in words], self._said, self._answer)
+        )
         self._process.start()
-        assert self._process.pid
-        self.pid = self._process.pid
 
     def signal(self, number: signal.Signals) -> None:
         """Send it, if it has not ended meanwhile."""
+        assert self._process.pid
         with contextlib.suppress(ProcessLookupError):
-            os.kill(self.pid, number)
+            os.kill(self._process.pid, number)
 
     def ended(self) -> bool:
         return not self._process.is_alive()
 
+    def said(self) -> str:
+        """What it has printed so far, of both kinds."""
+        return self._said.read_text() if self._said.exists() else ""
+
+    def wait_until_said(self, words: str) -> None:
+        while words not in self.said():
+            assert not self.ended(), self.said()
+            time.sleep(0.005)
+
     def result(self) -> dict[str, Any] | None:
-        """What it came to; None where it was killed."""
+        """Its exit code, what it said, and the trace of an error; None where it was killed."""
         self._process.join()
-        text = self._answer.read_text()
-        return json.loads(text) if text else None
+        if not self._answer.exists():
+            return None
+        return {**json.loads(self._answer.read_text()), "said": self.said()}
+
+
+def invoke(words: Sequence[object], folder: Path) -> dict[str, Any]:
+    """Run a command to its end."""
+    result = Child(words, folder).result()
+    assert result
+    return result

@@ -22,7 +22,7 @@ _SMALL = [f"--set={key}={json.dumps(value).replace(': ', ' = ')}" for key, value
 ADDED = {
     "extract": ["--jobs=1"],
     "fit": [*_SMALL, "--set=epochs=1"],
-    "sweep": [*_SMALL, "--set=epochs=1", "--seeds=1", "--jobs=1"],
+    "sweep": [*_SMALL, "--set=epochs=1", "--seeds=1", "--folds=0", "--jobs=1"],
 }
 
 
