@@ -62,6 +62,7 @@ def run(videos, cache, streams, **options):
     return {outcome.video: outcome for outcome in found}
 
 
+@pytest.mark.slow  # those of a cluster with a killed worker are compared below
 def test_dask_workers_give_the_same_bytes(videos, tmp_path, cluster):
     streams = (StreamConfig("onet", "onet"), StreamConfig("logmel", "logmel"))
     run(videos, tmp_path / "serial", streams)

@@ -66,12 +66,6 @@ def test_a_fit_of_a_sweep_is_the_fit_of_its_configuration(planted, small, tmp_pa
     assert load_run(tasks[1].folder).config == load_run(alone.run_dir).config
 
 
-def test_processes_give_what_one_process_gives(planted, small, tmp_path):
-    serial, _ = sweep(plan(planted, small, tmp_path / "one"))
-    parallel, _ = sweep(plan(planted, small, tmp_path / "two"), jobs=2)
-    assert [r.ccc for r in parallel] == [r.ccc for r in serial]
-
-
 def test_a_sweep_goes_on_where_it_stopped(planted, small, tmp_path):
     tasks = plan(planted, small, tmp_path / "sweep")
     whole, _ = sweep(plan(planted, small, tmp_path / "whole"))
@@ -109,13 +103,17 @@ def test_a_fit_that_fails_takes_no_other_with_it(planted, small, tmp_path):
     assert math.isnan(rows[1].mean["mean"])
 
 
-def test_a_process_that_dies_costs_its_own_fit_only(planted, small, tmp_path, monkeypatch):
+def test_processes_give_what_one_gives_and_one_that_dies_costs_its_own_fit_only(
+    planted, small, tmp_path, monkeypatch
+):
     monkeypatch.setenv("VAPIPE_TEST_PARENT", str(os.getpid()))
-    tasks = plan(planted, small, tmp_path, heads=("concat",), seeds=(0, 1, 2))
+    few = {"heads": ("concat",), "seeds": (0, 1, 2)}
+    serial, _ = sweep(plan(planted, small, tmp_path / "one", **few))
+    tasks = plan(planted, small, tmp_path / "two", **few)
     values = {f.name: getattr(tasks[1].config, f.name) for f in dataclasses.fields(FitConfig)}
     tasks[1] = dataclasses.replace(tasks[1], config=DeadlyConfig(**values))
     results, _ = sweep(tasks, jobs=2)
-    assert [r.ccc is None for r in results] == [False, True, False]
+    assert [r.ccc for r in results] == [serial[0].ccc, None, serial[2].ccc]
     assert results[1].problem == "its process died (signal 9, SIGKILL)"
 
 
