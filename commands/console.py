@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -90,6 +90,25 @@ def show_row(label: str, cells: Sequence[str]) -> None:
 def unless_default(cache: Path) -> str:
     """` --cache DIR` for a suggested command, where it is not the default."""
     return "" if cache == Path(CACHE) else f" --cache {cache}"
+
+
+def pairs(
+    option: str, given: Iterable[str], form: str = "OPTION=VALUE, e.g. window=200"
+) -> dict[str, str]:
+    """What stands before and behind the first `=` of each use of an option.
+
+    Raises:
+        click.UsageError: one has another form, or repeats a name.
+    """
+    found: dict[str, str] = {}
+    for each in given:
+        name, equals, value = each.partition("=")
+        if not (name and equals):
+            raise click.UsageError(f"{option} {each}: expected {form}")
+        if name in found:
+            raise click.UsageError(f"{option} {name} is given more than once")
+        found[name] = value
+    return found
 
 
 @contextmanager

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from .console import cache_option
+from .console import cache_option, pairs
 from .evaluate import show_evaluations
 from .training import training_view
 
@@ -136,19 +136,8 @@ def _changes(
     from ..fusion.typed import read_value
 
     changed = {name: value for name, value in options.items() if value is not None}
-    roles = {}
-    for pair in streams:
-        role, equals, name = pair.partition("=")
-        if not (role and equals and name):
-            raise click.UsageError(f"--stream {pair}: expected ROLE=NAME, e.g. video=onet")
-        roles[role] = name
-    if roles:
-        changed["streams"] = roles
+    if streams:
+        changed["streams"] = pairs("--stream", streams, "ROLE=NAME, e.g. video=onet")
     if freeze:
         changed["freeze"] = freeze
-    for pair in changes:
-        option, equals, value = pair.partition("=")
-        if not (option and equals):
-            raise click.UsageError(f"--set {pair}: expected OPTION=VALUE, e.g. window=200")
-        changed[option] = read_value(value)
-    return changed
+    return changed | {name: read_value(value) for name, value in pairs("--set", changes).items()}

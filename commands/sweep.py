@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 
 import click
 
-from .console import PARTLY, cache_option, progress_lines
+from .console import PARTLY, cache_option, pairs, progress_lines
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
     from ..fusion.papers.campaign import Sweep
     from ..fusion.papers.sweep import Result
@@ -96,9 +96,9 @@ def sweep(
         folds=_numbers(folds) if folds else (),
         seeds=range(seeds or 0),
         split=split,
-        grid={option: read_values(values) for option, values in _pairs("--grid", grid)},
+        grid={option: read_values(values) for option, values in pairs("--grid", grid).items()},
         config=file,
-        changes={option: read_value(value) for option, value in _pairs("--set", changes)},
+        changes={option: read_value(value) for option, value in pairs("--set", changes).items()},
         baseline=baseline,
         per_fold=per_fold,
         devices=devices.split(",") if devices else (),
@@ -187,18 +187,6 @@ def _duration(seconds: float) -> str:
         if seconds >= 1.5 * length:
             return f"{seconds / length:.1f} {unit}"
     return f"{seconds:.0f} s"
-
-
-def _pairs(option: str, given: Sequence[str]) -> Iterator[tuple[str, str]]:
-    names = set()
-    for each in given:
-        name, equals, value = each.partition("=")
-        if not (name and equals and value):
-            raise click.UsageError(f"{option} {each}: expected OPTION=VALUE")
-        if name in names:
-            raise click.UsageError(f"{option} {name} is given more than once")
-        names.add(name)
-        yield name, value
 
 
 def _numbers(text: str) -> list[int]:

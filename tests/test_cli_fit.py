@@ -87,6 +87,7 @@ def test_any_option_can_be_set():
         (["--set", "windw=3"], 1, "did you mean `window`?"),
         (["--set", "window.x=3"], 1, "option window has no entries, so window.x cannot be set"),
         (["--stream", "onet"], 2, "expected ROLE=NAME"),
+        (["--set", "batch=2", "--set", "batch=3"], 2, "--set batch is given more than once"),
         (["--resume", "a", "--run", "b"], 2, "--resume RUN names the folder"),
     ],
 )
