@@ -195,9 +195,8 @@ def robustness(
     """Evaluate runs under damage to what they are fed; the runs keep the points for reports.
 
     Args:
-        runs: a run folder, or several.
+        runs: a run folder, or several; these and those not listed are as in `evaluate`.
         damages: `KIND=SEVERITY,...` each, such as "drop-audio=0,0.5,1".
-        cache, partition, ensemble, smoothing, device: as in `evaluate`.
         seed: of the damage.
 
     Yields:
@@ -330,13 +329,12 @@ def submit(
     """Write the text file that a challenge takes; no annotation is needed.
 
     Args:
-        runs: a run folder, or several that predict as one.
+        runs: a run folder, or several; these and those not listed are as in `predict`.
         sample: the organisers' sample file: it says which rows, in which order.
         out: a new file.
         cache: with the items that the sample names.
         pad: fill rows beyond a video's last frame (up to 5) with its last prediction.
         cut: leave out frames (up to 5) beyond the sample's last row of a video.
-        ensemble, smoothing, device: as in `predict`.
 
     Raises:
         SubmissionError: the file exists, or sample and cache do not fit.

@@ -237,14 +237,18 @@ def run_fit(task: FitTask) -> None:
     """Fit, or go on with a fit that was begun."""
     import torch
 
+    threads = torch.get_num_threads()
     torch.set_num_threads(task.threads)
-    store = FeatureStore.open(task.cache)
-    if (task.folder / "environment.json").exists():  # written last
-        begun_on = read_unfinished(task.folder).device
-        resume(store, task.folder, replace(task.config, device=begun_on))
-    else:
-        _clear(task.folder)
-        fit(store, task.config, task.folder)
+    try:
+        store = FeatureStore.open(task.cache)
+        if (task.folder / "environment.json").exists():  # written last
+            begun_on = read_unfinished(task.folder).device
+            resume(store, task.folder, replace(task.config, device=begun_on))
+        else:
+            _clear(task.folder)
+            fit(store, task.config, task.folder)
+    finally:
+        torch.set_num_threads(threads)
 
 
 def write_results(out: Path, results: Sequence[Result]) -> None:

@@ -8,6 +8,7 @@ import shutil
 
 import numpy as np
 import pytest
+import torch
 from click.testing import CliRunner
 from deadly_fit import DeadlyConfig
 from hypothesis import given
@@ -64,6 +65,17 @@ def test_a_fit_of_a_sweep_is_the_fit_of_its_configuration(planted, small, tmp_pa
     alone = fit(planted, tasks[1].config, tmp_path / "alone")
     assert results[1].ccc == alone.evaluation.ccc
     assert load_run(tasks[1].folder).config == load_run(alone.run_dir).config
+
+
+def test_a_sweep_leaves_the_threads_of_its_process_as_they_were(planted, small, tmp_path):
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(2)
+        (result,), _ = sweep(plan(planted, small, tmp_path, heads=("concat",), seeds=(0,)))
+        assert result.ccc is not None
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
 
 
 def test_a_sweep_goes_on_where_it_stopped(planted, small, tmp_path):
