@@ -258,8 +258,9 @@ class _Pass:
         self.log = PacketLog()
         self.first: av.VideoFrame | None = None
         self.refused = False  # any packet before the first picture
+        self._patience = _PACKETS_FOR_FIRST_PICTURE
         heard: list[tuple[int, int]] = []  # first tick and end tick of every audio packet
-        ends: dict[int, float] = {}  # seconds at which the streams end
+        ends: dict[int, tuple[int, Fraction]] = {}  # ticks at which the streams end
         counts: dict[int, int] = {}  # packets of the streams
         count = _counter(container, video)
         self._video = video
@@ -278,8 +279,10 @@ class _Pass:
                     heard.append((packet.pts, packet.pts + (packet.duration or 0)))
                 time = packet.pts if packet.pts is not None else packet.dts
                 if time is not None:
-                    end = float((time + (packet.duration or 0)) * packet.time_base)
-                    ends[packet.stream_index] = max(ends.get(packet.stream_index, end), end)
+                    end = time + (packet.duration or 0)
+                    known = ends.get(packet.stream_index)
+                    if known is None or end > known[0]:
+                        ends[packet.stream_index] = end, packet.time_base
         except (av.FFmpegError, OSError) as error:
             self.damage.append(
                 f"reading stopped after {len(self.log.pts)} video packets ({reason(error)}); "
@@ -289,7 +292,7 @@ class _Pass:
             self._look(decode_packet(video, None, len(self.log.pts)))  # the decoder held all of it
         self.audio = None if audio is None else _describe_audio(audio, heard)
         used = [stream for stream in (video, audio) if stream is not None]
-        end = max(ends.values(), default=0.0)
+        end = max((float(tick * base) for tick, base in ends.values()), default=0.0)
         self.damage += find_shortfall(container, path, used, counts, end)
 
     def _add(self, packet: Any, count: Counter | None) -> None:
@@ -299,9 +302,10 @@ class _Pass:
         self.log.discard.append(packet.is_discard)
         self.log.key.append(packet.is_keyframe)
         self.log.shown.append(count(bytes(packet)) if count else UNSURE)
-        waiting = number - sum(self.log.discard) - self.log.first_key()
-        if count and self.first is None and waiting <= _PACKETS_FOR_FIRST_PICTURE:
-            self._look(decode_packet(self._video, packet, number))
+        if count is None or self.first is not None or self._patience < 0:
+            return
+        self._patience -= not packet.is_discard and True in self.log.key
+        self._look(decode_packet(self._video, packet, number))
 
     def _look(self, decoded: Decoded) -> None:
         if decoded.frames:

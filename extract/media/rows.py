@@ -160,7 +160,7 @@ def rows_of_pictures(packets: PacketLog, pictures: PictureLog, *, step: float, t
     if odd and is_near:
         times = np.maximum.accumulate(times)  # the decoder's order is the right one
         order = np.arange(len(times))
-    elif (np.diff(times) < 0).any() and not (is_near and (np.diff(times[order]) > 0).all()):
+    elif not is_near:
         order = longest_rise(times)
         back = np.flatnonzero(np.diff(times) < 0)
         notes.append(
