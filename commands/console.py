@@ -27,6 +27,23 @@ def cache_option(command: Callable[..., Any]) -> Callable[..., Any]:
     )(command)
 
 
+def configuration_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """`--set OPTION=VALUE` and `--config FILE`, of fits."""
+    command = click.option(
+        "--config",
+        "file",
+        type=click.Path(path_type=Path, exists=True, dir_okay=False),
+        help="TOML or JSON file of options (such as a run's config.json); options given here win.",
+    )(command)
+    return click.option(
+        "--set",
+        "changes",
+        multiple=True,
+        metavar="OPTION=VALUE",
+        help="Any other option, e.g. window=200 or head_options.dropout=0.3; repeat for more.",
+    )(command)
+
+
 def device_option(command: Callable[..., Any]) -> Callable[..., Any]:
     """`--device`, to be resolved by `device.choose_device`."""
     return click.option(

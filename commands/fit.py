@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from .console import cache_option, pairs
+from .console import cache_option, configuration_options, pairs
 from .evaluate import show_evaluations
 from .training import training_view
 
@@ -61,19 +61,7 @@ def override_options(command: Any) -> Any:
     help="Part of the network that is not trained, e.g. encoders.video or head; repeat for more.",
 )
 @override_options
-@click.option(
-    "--set",
-    "changes",
-    multiple=True,
-    metavar="OPTION=VALUE",
-    help="Any other option, e.g. window=200 or head_options.dropout=0.3; repeat for more.",
-)
-@click.option(
-    "--config",
-    "file",
-    type=click.Path(path_type=Path, exists=True, dir_okay=False),
-    help="TOML or JSON file of options (such as a run's config.json); options given here win.",
-)
+@configuration_options
 @click.option("--run", type=click.Path(path_type=Path), help="Folder of the run [default: new].")
 @click.option(
     "--resume",

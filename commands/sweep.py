@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from .console import PARTLY, cache_option, pairs, progress_lines
+from .console import PARTLY, cache_option, configuration_options, pairs, progress_lines
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -38,13 +38,7 @@ if TYPE_CHECKING:
     "more. fold, seed and head act as --folds, --seeds and --heads.",
 )
 @click.option("--per-fold", is_flag=True, help="A row of the table for every fold.")
-@click.option("--set", "changes", multiple=True, metavar="OPTION=VALUE", help="As for fit.")
-@click.option(
-    "--config",
-    "file",
-    type=click.Path(path_type=Path, exists=True, dir_okay=False),
-    help="TOML or JSON file with what all fits share.",
-)
+@configuration_options
 @click.option("--baseline", help="Row to compare with [default: the first].")
 @click.option("--devices", metavar="cuda:0,cuda:1", help="Where fits run, in turn [default: auto].")
 @click.option(

@@ -94,8 +94,7 @@ def choose_config(
 
 def own_options(config: FitConfig) -> list[str]:
     """The options whose values are neither the defaults nor those of the recipe."""
-    plain = FitConfig(head=config.head, recipe=config.recipe, streams=config.streams)
-    usual = (plain, plain.resolved())
+    usual = config.bare(), config.bare().resolved()
     return [
         name
         for name in option_types()

@@ -188,18 +188,20 @@ class FitConfig:
         variant = resolve_variant(self.head, self.variant)
         return dataclasses.replace(self, **{**values, "tcn_channels": channels, "variant": variant})
 
+    def bare(self) -> FitConfig:
+        """Head, recipe and streams alone, all else at its default."""
+        return FitConfig(head=self.head, recipe=self.recipe, streams=self.streams)
+
     def reopened(self) -> FitConfig:
         """The same with what the recipe gives anyway left open, for another head or recipe."""
-        bare = FitConfig(head=self.head, recipe=self.recipe, streams=self.streams)
-        given = bare.resolved()
-        names = recipe_of(self.head, self.recipe)
+        bare = self.bare()
+        given, names = bare.resolved(), recipe_of(self.head, self.recipe)
         same = {n: getattr(bare, n) for n in names if getattr(self, n) == getattr(given, n)}
         return dataclasses.replace(self, **same)
 
     def deviations(self) -> dict[str, Any]:
         """Option -> value, of those that are set otherwise than the recipe has them."""
-        bare = FitConfig(head=self.head, recipe=self.recipe, streams=self.streams).resolved()
-        own = self.resolved()
+        bare, own = self.bare().resolved(), self.resolved()
         return {
             name: getattr(own, name)
             for name in recipe_of(self.head, self.recipe)

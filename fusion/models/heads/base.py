@@ -56,6 +56,7 @@ class Head(nn.Module):
         published: how the paper or its released code builds and trains the complete model: options
             of `FitConfig` with their sources. See `recipes`; what the user sets wins.
         presets: what the option `preset` may name, with the options that it sets.
+        belongs: option -> the only variant in which it may differ from its default.
         revision: raised whenever weights come to mean something else; runs keep it, and are
             refused by a version that has another.
     """
@@ -66,6 +67,7 @@ class Head(nn.Module):
     max_streams: ClassVar[int] = len(ROLES)
     published: ClassVar[Mapping[str, Stated]] = {}
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
+    belongs: ClassVar[Mapping[str, str]] = {}
     revision: ClassVar[int] = 1
     out_dim: int
 

@@ -9,7 +9,6 @@ from typing import Annotated, ClassVar
 import torch
 from torch import Tensor, nn
 
-from ....errors import ConfigError
 from ...recipes import RELEASED_CLIPS, RELEASED_CLIPS_RATE, Stated
 from ...typed import Within
 from ..masking import zero_masked
@@ -19,8 +18,6 @@ from .joint_attention import JointCrossAttention
 from .lstm import joint_bilstm
 from .recursive import unit
 from .registry import register_head
-
-_PAPER = {"width": 128, "k": 32}
 
 
 @register_head("jca")
@@ -64,6 +61,12 @@ class JCA(Head):
         "learning_rate": Stated(1e-4, RELEASED_CLIPS_RATE),
         "weight_decay": Stated(0.0, "released code"),
     }
+    belongs: ClassVar[Mapping[str, str]] = {
+        "dropout": "official",
+        "joint_width": "official",
+        "width": "paper",
+        "k": "paper",
+    }
     revision = 2  # 1 was RJCA with M = 1
 
     def __init__(
@@ -74,21 +77,12 @@ class JCA(Head):
         variant: str = "official",
         dropout: Annotated[float, Within(0, 1)] = 0.6,
         joint_width: Annotated[int, Within(1)] = 512,
-        width: Annotated[int, Within(1)] = _PAPER["width"],
-        k: Annotated[int, Within(1)] = _PAPER["k"],
+        width: Annotated[int, Within(1)] = 128,
+        k: Annotated[int, Within(1)] = 32,
     ) -> None:
         super().__init__(dims=dims)
         length = require_length("jca", length)
         self.variant = variant
-        given = {"dropout": dropout, "joint_width": joint_width, "width": width, "k": k}
-        foreign = {"dropout": 0.6, "joint_width": 512} if variant == "paper" else _PAPER
-        for name, default in foreign.items():
-            if given[name] != default:
-                owner = "paper" if name in _PAPER else "official"
-                raise ConfigError(
-                    f"head jca: {name}={given[name]} belongs to variant={owner}; leave it out, or "
-                    f"take variant={owner}"
-                )
         if variant == "official":
             self.guided, dim = next(iter(self.dims.items()))
             self.guide = nn.Linear(dim, dim)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -32,6 +32,7 @@ class RecursiveHead(Head):
 
     variants = ("official", "paper")
     min_streams = 2
+    belongs: ClassVar[Mapping[str, str]] = {"mixing": "paper"}
     revision = 2  # 1 had the tanh inside of the product, and other BiLSTMs
 
     def __init__(
@@ -50,14 +51,8 @@ class RecursiveHead(Head):
         self.out_dim = sum(self.dims.values())
         self.variant = variant
         self.normalize = normalize
-        name = type(self).__name__.lower()
-        if variant == "official" and mixing != "frames":
-            raise ConfigError(
-                f"head {name}: mixing={mixing!r} belongs to variant=paper; leave it out, or take "
-                "variant=paper"
-            )
         if mixing != "channels":
-            length = require_length(name, length)
+            length = require_length(type(self).__name__.lower(), length)
         self.attention = nn.ModuleList(
             FrameAttention(dims=self.dims, length=length, dropout=dropout, mixing=mixing)
             if length is None or variant == "paper"

@@ -26,23 +26,14 @@ H = TypeVar("H", bound=type[Head])
 
 @dataclass(frozen=True)
 class HeadInfo:
-    """What a newcomer wants to know of a head.
+    """What a newcomer wants to know of a head; attributes not listed are those of `Head`.
 
     Attributes:
-        name: as in `create_head`.
-        summary: first line of its description.
-        equations: its whole description.
-        source: paper, and whose code was followed.
-        variants: the first is the default.
-        min_streams: how many streams it needs at least.
-        max_streams: how many streams it takes at most.
+        summary: first line of its description, which is `equations`.
         recursions: default number of recursions M, or None when it has none.
         takes_length: whether weights of at least one variant depend on the window length.
-        published: how the complete model around it is built and trained, see `Head.published`.
         options: further options with their defaults.
         types: the annotated types of these.
-        revision: changes whenever weights come to mean something else.
-        presets: what its option `preset` may name, with the options that it sets.
     """
 
     name: str
@@ -186,6 +177,13 @@ def create_head(
     _check_dims(info, dims)
     variant = resolve_variant(name, variant)
     arguments: dict[str, Any] = {"dims": dict(dims), **check_options(name, options)}
+    for option, owner in head.belongs.items():
+        value = arguments.get(option, info.options[option])
+        if variant != owner and value != info.options[option]:
+            raise ConfigError(
+                f"head {name}: {option}={value!r} belongs to variant={owner}; leave it out, or "
+                f"take variant={owner}"
+            )
     if len(info.variants) > 1:
         arguments["variant"] = variant
     if info.takes_length:

@@ -8,11 +8,10 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from ....errors import ConfigError
 from ...recipes import RELEASED_FRAMEWORK, RELEASED_MODEL, Stated
 from .base import Streams, init_linears
 from .lstm import BiLSTM, ResidualBiLSTM
-from .recursive import TEMPERATURE, GatedHead, weighted_sum
+from .recursive import GatedHead, weighted_sum
 from .registry import register_head
 
 
@@ -47,14 +46,11 @@ class TAGF(GatedHead):
         "patience": Stated(10, "paper"),
     }
 
+    belongs: ClassVar[Mapping[str, str]] = {"mixing": "paper", "temperature": "official"}
+
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
         if self.variant == "paper":
-            if self.temperature != TEMPERATURE:
-                raise ConfigError(
-                    f"head tagf: temperature={self.temperature} belongs to variant=official; leave "
-                    "it out, or take variant=official"
-                )
             self.temperature = 1.0
         self.encoder: nn.ModuleDict | None = None
         self.gate: nn.ModuleDict | None = None
