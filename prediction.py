@@ -33,7 +33,8 @@ class Prediction:
 
     Attributes:
         pts: [T] float64, seconds, the times of the frames.
-        values: [T, 2] float32, valence and arousal.
+        values: [T, targets] float32.
+        targets: what the columns are.
         usable: whether any row of any stream could be used; without, the values say nothing.
         clip: the video file, None for an item of a cache.
         file: the CSV that holds it, None where none was asked for.
@@ -41,6 +42,7 @@ class Prediction:
 
     pts: np.ndarray
     values: np.ndarray
+    targets: tuple[str, ...]
     usable: bool
     clip: Path | None = None
     file: Path | None = None
@@ -94,7 +96,12 @@ def predict_clips(
         files = {s.id: video.path for video in dataset.videos for s in video.subjects}
         chosen = [item for item in found if item in files]
         items = _predict(runs, store, chosen, weights, smoothing, out, files)
-    return Predictions(items, name_shares(runs, weights), {}, problems + len(dataset.problems))
+    return Predictions(
+        items,
+        name_shares({n: r.path for n, r in runs.items()}, weights),
+        {},
+        problems + len(dataset.problems),
+    )
 
 
 def predict_cached(
@@ -118,7 +125,9 @@ def predict_cached(
     if not chosen:
         chosen, lacking = complete_items(runs, store, partition)
     predicted = _predict(runs, store, chosen, weights, smoothing, out, {})
-    return Predictions(predicted, name_shares(runs, weights), lacking, 0)
+    return Predictions(
+        predicted, name_shares({n: r.path for n, r in runs.items()}, weights), lacking, 0
+    )
 
 
 @contextmanager
@@ -141,12 +150,14 @@ def _predict(
     clips: Mapping[str, Path],
 ) -> dict[str, Prediction]:
     values = predict_items(runs, store, chosen, weights=weights, smoothing=smoothing)
-    files = {} if out is None else write_predictions(out, values, store)
+    targets = next(iter(runs.values())).config.learned
+    files = {} if out is None else write_predictions(out, values, store, targets)
     unusable = unusable_items(runs, store, chosen)
     return {
         item: Prediction(
             pts=store.timeline(item).pts,
             values=own,
+            targets=targets,
             usable=item not in unusable,
             clip=clips.get(item),
             file=files.get(item),

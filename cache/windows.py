@@ -33,7 +33,7 @@ class Batch:
         features: role -> [B, L, D], zeros where padded.
         valid: role -> [B, L] bool, usable rows.
         mask: [B, L] bool, False where padded.
-        labels: [B, L, 2] float32, NaN where not annotated or padded.
+        labels: [B, L, targets] float32, NaN where not annotated or padded.
         windows: the B windows.
     """
 
@@ -102,6 +102,7 @@ class WindowReader:
         policy: str = "map",
         allocate: Allocate = np.empty,
         delay: float = 0.0,
+        targets: Sequence[str] | None = None,
     ) -> None:
         """Prepare to read.
 
@@ -111,7 +112,7 @@ class WindowReader:
             policy: `map` copies from the mapped shards (the page cache is shared between
                 processes); `ram` keeps a private copy of every item once it was read.
             allocate: makes the buffers; for pinned memory.
-            delay: seconds by which labels are taken later, see `FeatureStore.labels`.
+            delay, targets: of the labels, see `FeatureStore.labels`.
         """
         if policy not in POLICIES:
             raise ConfigError(f"memory policy `{policy}` is none of {', '.join(POLICIES)}")
@@ -120,6 +121,7 @@ class WindowReader:
         self._length = length
         self._policy = policy
         self._delay = delay
+        self._targets = tuple(store.targets() if targets is None else targets)
         self._rows: dict[tuple[str, tuple[str, ...]], _Rows] = {}
         self._buffers = [self._buffer(batch, allocate) for _ in range(2)]
 
@@ -132,7 +134,7 @@ class WindowReader:
             },
             {role: allocate(shape, np.dtype(bool)) for role in self._streams},
             allocate(shape, np.dtype(bool)),
-            allocate((*shape, 2), np.dtype(np.float32)),
+            allocate((*shape, len(self._targets)), np.dtype(np.float32)),
             [],
         )
 
@@ -180,7 +182,7 @@ class WindowReader:
         rows = self._rows[video, names] = _Rows(
             [keep(self._store.read(video, name)) for name in names],
             [usable(self._store.status(video, name)) for name in names],
-            keep(self._store.labels(video, delay=self._delay)),
+            keep(self._store.labels(video, self._targets, delay=self._delay)),
         )
         return rows
 

@@ -91,7 +91,7 @@ def smooth_option(command: Callable[..., Any]) -> Callable[..., Any]:
 
 def show_shares(shares: Mapping[str, Mapping[str, float]]) -> None:
     """Print the share of each run in each target."""
-    show_row("shares", ("valence", "arousal"))
+    show_row("shares", list(next(iter(shares.values()))))
     for name, own in shares.items():
         show_row(f"  {name}", [f"{share:.3f}" for share in own.values()])
 

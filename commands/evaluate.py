@@ -110,14 +110,14 @@ def show_evaluations(results: Mapping[str, Evaluation]) -> None:
     first, *others = results.values()
     _show_head(first)
     if not others:
-        show_row("", ("valence", "arousal", "mean"))
+        show_row("", list(first.ccc))
         for name, cells in _measures(first).items():
             show_row(name, cells)
         _show_conditions([first])
         return
     tables = {name: _measures(result) for name, result in results.items()}
     for measure in next(iter(tables.values())):
-        show_row(measure, ("valence", "arousal", "mean"))
+        show_row(measure, list(first.ccc))
         for name, table in tables.items():
             show_row(f"  {name}", table[measure])
     for result in results.values():
@@ -146,7 +146,7 @@ def _show_curves(curves: Iterable[Curve], seed: int, as_json: bool) -> None:
         kind, first = curve[0][0].kind, curve[0][1]
         click.echo(f"\n{kind}: {KINDS[kind][1]} (seed {seed}); CCC")
         for name in first:
-            show_row(name, ("valence", "arousal", "mean"))
+            show_row(name, list(first[name].ccc))
             for corruption, results in curve:
                 show_row(f"  {corruption.severity:g}", _measures(results[name])["CCC"])
     if as_json:
@@ -156,7 +156,7 @@ def _show_curves(curves: Iterable[Curve], seed: int, as_json: bool) -> None:
 
 
 def _measures(evaluation: Evaluation) -> dict[str, list[str]]:
-    """Measure -> cells for valence, arousal and mean; intervals beside the CCC."""
+    """Measure -> cells for the targets and their mean; intervals beside the CCC."""
     bounds = evaluation.intervals
     return {
         "CCC": [

@@ -94,7 +94,7 @@ def predict(
 
     INPUTS are videos or folders of videos: their features are made exactly as those that the run
     was trained on, or refused. Without INPUTS, items of the cache are predicted. Writes one CSV per
-    video: row, pts (seconds), valence, arousal.
+    video: row, pts (seconds), valence, arousal (or what the run learned).
     """
     from .. import predict as predict_items
 
@@ -135,11 +135,9 @@ def _show(item: str, prediction: Prediction) -> None:
             f"warning: no row of {item} is usable in any stream; its predictions say nothing",
             err=True,
         )
-    valence, arousal = prediction.values.mean(axis=0)
-    click.echo(
-        f"{prediction.file}: {len(prediction.values)} frames, mean valence {valence:+.2f}, "
-        f"arousal {arousal:+.2f}"
-    )
+    means = zip(prediction.targets, prediction.values.mean(axis=0), strict=True)
+    shown = ", ".join(f"{target} {mean:+.2f}" for target, mean in means)
+    click.echo(f"{prediction.file}: {len(prediction.values)} frames, mean {shown}")
 
 
 def _overlay(found: Predictions, out: Path, video_stream: int | None) -> None:
@@ -154,6 +152,7 @@ def _overlay(found: Predictions, out: Path, video_stream: int | None) -> None:
                 prediction.clip,
                 out / file_name(item),
                 prediction.values,
+                names=prediction.targets,
                 video_stream=video_stream,
             )
             step(1, str(path), item)

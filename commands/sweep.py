@@ -209,11 +209,11 @@ def _line(result: Result) -> str:
 
 def _show_table(title: str, rows: Sequence[Summary], told: set[str]) -> None:
     """Print a table with its notes, but for those that were told before."""
-    from ..fusion.papers.table import HEADINGS, cells, notes
+    from ..fusion.papers.table import cells, headings, notes
 
     if title:
         click.echo(f"\n{title}\n")
-    columns = list(zip(HEADINGS, *map(cells, rows), strict=True))
+    columns = list(zip(headings(rows), *map(cells, rows), strict=True))
     known = [column for column in columns[1:] if any(column[1:])]
     room = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
     for lines in lay_out([columns[0], *known], room):

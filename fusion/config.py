@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, get_origin
 
+from ..cache.judge import TARGETS
 from ..cache.windows import POLICIES
 from ..device import check_device_name
 from ..errors import ConfigError
@@ -19,8 +20,6 @@ from .models.heads import ROLES, check_options, describe_head, resolve_variant
 from .models.regressor import REGRESSORS
 from .recipes import DEFAULTS, RECIPES, STRUCTURE, TCN_CHANNELS, Stated
 from .typed import Among, Within, conform, types_of
-
-TARGETS = ("valence", "arousal")
 
 OPEN: Any = None  # an option that `FitConfig.resolved` takes from the recipe
 
@@ -60,8 +59,10 @@ class FitConfig:
         folds: of k-fold.
         subjects: path of a `video,subject` file that keeps subjects apart; empty means that every
             video file shows a subject of its own.
-        targets: `per_target` trains one network for valence and one for arousal, `joint` one
-            network with two outputs.
+        targets: `per_target` trains one network for each target, `joint` one with an output for
+            each.
+        target_names: what is learned; empty means whatever the cache has annotations of, which is
+            valence and arousal unless the files name others.
         window: rows per window.
         stride: rows between the starts of windows.
         tcn_channels: role -> channels per TCN level, none for no TCN; roles left out take those
@@ -124,6 +125,7 @@ class FitConfig:
     folds: Annotated[int, Within(2)] = 5
     subjects: str = ""
     targets: Annotated[str, Among(("per_target", "joint"))] = OPEN
+    target_names: tuple[str, ...] = ()
     window: Count = 300
     stride: Count = 200
     tcn_channels: Mapping[Role, tuple[Count, ...]] = field(default_factory=dict)
@@ -216,11 +218,16 @@ class FitConfig:
         ]
         return f"recipe {self.recipe}" + (f", but {', '.join(changed)}" if changed else "")
 
+    @property
+    def learned(self) -> tuple[str, ...]:
+        """What is predicted, in the order of the columns."""
+        return self.target_names or TARGETS
+
     def networks(self) -> dict[str, tuple[str, ...]]:
         """Network name -> the targets it predicts."""
         if self.resolved().targets == "joint":
-            return {"joint": TARGETS}
-        return {target: (target,) for target in TARGETS}
+            return {"joint": self.learned}
+        return {target: (target,) for target in self.learned}
 
     def to_json(self) -> dict[str, Any]:
         """The options as JSON-able values."""

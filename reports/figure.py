@@ -239,8 +239,13 @@ def _sections(
             Section(row.item.video, 2.1, partial(panels.trajectories, records, row))
             for row in shown
         ], []
+    if name == "plane" and not {"valence", "arousal"} <= {*records[0].targets}:
+        return [], [f"the runs predict {', '.join(records[0].targets)}, and no plane of them"]
     if name == "plane":
-        planes = [(n, np.array(density(own))) for n, own in measures.planes(records, truth)]
+        planes = [
+            (n, np.array(density(own, records[0].targets)))
+            for n, own in measures.planes(records, truth)
+        ]
         across = 4 if width == "double" else 2
         lines = math.ceil(len(planes) / across)
         height = 0.35 + lines * WIDTHS[width] / (across + 0.4)  # with room for the scale
@@ -253,7 +258,7 @@ def _sections(
         having = [record for record in records if record.points]
         kinds = panels.kinds(having)
         across = min(len(kinds), 4 if width == "double" else 2)
-        lines = 2 * math.ceil(len(kinds) / max(across, 1))
+        lines = len(records[0].targets) * math.ceil(len(kinds) / max(across, 1))
         height = 0.4 + 1.25 * lines
         draw = partial(panels.robustness, having, kinds, across)
         return [Section("robustness", height, draw)] if having else [], [

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..fusion.config import TARGETS
 from ..fusion.evaluation.corruption import KINDS
 from .records import RunRecord, frame_gates
 from .series import describe_gates
@@ -62,9 +61,10 @@ class GatePanel:
 
 def trajectories(records: Sequence[RunRecord], shown: Stretch, figure: SubFigure) -> None:
     """Predictions against the annotation, a target above the other; gaps stay gaps."""
-    axes = figure.subplots(len(TARGETS), 1, sharex=True)
+    targets = records[0].targets
+    axes = figure.subplots(len(targets), 1, sharex=True, squeeze=False)[:, 0]
     times = shown.item.pts[shown.rows]
-    for column, (target, panel) in enumerate(zip(TARGETS, axes, strict=True)):
+    for column, (target, panel) in enumerate(zip(targets, axes, strict=True)):
         truth = shown.item.labels[shown.rows, column]
         panel.plot(times, truth, color=_TRUTH, linewidth=1.3, label="annotation")
         for index, record in enumerate(records):
@@ -195,18 +195,19 @@ def robustness(
 ) -> None:
     """CCC by severity with its interval: a column for each damage, a row for each target."""
     blocks = -(-len(measured) // across)
-    axes = figure.subplots(len(TARGETS) * blocks, across, sharey="row", squeeze=False)
+    targets = records[0].targets
+    axes = figure.subplots(len(targets) * blocks, across, sharey="row", squeeze=False)
     for ax in axes.flat:
         ax.set_visible(False)
     for number, kind in enumerate(measured):
-        for row, target in enumerate(TARGETS):
-            ax = axes[len(TARGETS) * (number // across) + row, number % across]
+        for row, target in enumerate(targets):
+            ax = axes[len(targets) * (number // across) + row, number % across]
             ax.set_visible(True)
             for index, record in enumerate(records):
                 _curve(ax, record, kind, target, index)
             if row == 0:
                 ax.set_title(kind)
-            if row < len(TARGETS) - 1:
+            if row < len(targets) - 1:
                 ax.tick_params(labelbottom=False)
             else:
                 ax.set_xlabel(severity_unit(kind))

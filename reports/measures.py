@@ -40,7 +40,7 @@ def difference(
     bounds = [pair.tolist() if np.isfinite(pair).all() else None for pair in intervals]
     return {
         target: {"value": float(value), "interval": pair}
-        for target, value, pair in zip((*TARGETS, "mean"), values, bounds, strict=True)
+        for target, value, pair in zip((*first.targets, "mean"), values, bounds, strict=True)
     }
 
 
@@ -53,7 +53,7 @@ def _gain(sums: np.ndarray) -> np.ndarray:
 def planes(
     records: Sequence[RunRecord], truth: Sequence[VideoTruth]
 ) -> list[tuple[str, list[np.ndarray]]]:
-    """Name and frames [T, 2] of the annotation and of every run, all of the annotated frames."""
+    """Name and frames [T, targets] of the annotation and of every run, of annotated frames."""
     rows = [np.isfinite(item.labels).all(axis=1) for item in truth]
     sources = [("annotation", {item.video: item.labels for item in truth})]
     sources += [(record.name, record.predictions) for record in records]
@@ -63,23 +63,28 @@ def planes(
     ]
 
 
-def density(values: Sequence[np.ndarray]) -> list[list[int]]:
-    """Count frames [T, 2] in the cells of the plane: rows are arousal, columns valence, upwards.
+def density(values: Sequence[np.ndarray], targets: Sequence[str] = TARGETS) -> list[list[int]]:
+    """Count frames [T, targets] in the cells of the plane of valence and arousal.
 
-    Values beyond [-1, 1] count in the outermost cells; rows that are not finite nowhere.
+    Rows are arousal, columns valence, upwards; nothing where the targets are others. Values
+    beyond [-1, 1] count in the outermost cells; rows that are not finite nowhere.
     """
+    if not {*TARGETS} <= {*targets}:
+        return []
     edges = np.linspace(-1, 1, BINS + 1)
-    frames = np.concatenate(list(values))
+    frames = np.concatenate(list(values))[:, [targets.index(target) for target in TARGETS]]
     frames = frames[np.isfinite(frames).all(axis=1)].clip(-1, 1)
     counts, _, _ = np.histogram2d(frames[:, 1], frames[:, 0], bins=[edges, edges])
     return counts.astype(int).tolist()
 
 
-def summary(values: Sequence[np.ndarray]) -> Mapping[str, dict[str, float]]:
-    """Target -> mean, deviation, least and greatest of the finite frames [T, 2]."""
+def summary(
+    values: Sequence[np.ndarray], targets: Sequence[str] = TARGETS
+) -> Mapping[str, dict[str, float]]:
+    """Target -> mean, deviation, least and greatest of the finite frames [T, targets]."""
     frames = np.concatenate(list(values)).astype(np.float64)
     result = {}
-    for column, target in enumerate(TARGETS):
+    for column, target in enumerate(targets):
         own = frames[np.isfinite(frames[:, column]), column]
         result[target] = {
             "mean": float(own.mean()),

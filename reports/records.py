@@ -49,6 +49,11 @@ class RunRecord:
     points: list[dict[str, Any]]
 
     @property
+    def targets(self) -> tuple[str, ...]:
+        """What it predicts, in the order of the columns."""
+        return tuple(self.evaluation["frames"])
+
+    @property
     def system(self) -> str:
         """What the figures of papers belong to: the head, with preset and M where it has them."""
         preset, recursions = (
@@ -110,7 +115,10 @@ def read_record(name: str, path: Path, partition: str) -> RunRecord:
         environment=environment,
         metrics=_read_lines(path / "metrics.jsonl"),
         evaluation=evaluation,
-        predictions={v: read_predictions(folder, v) for v in evaluation["per_video"]},
+        predictions={
+            v: read_predictions(folder, v, list(evaluation["frames"]))
+            for v in evaluation["per_video"]
+        },
         gates=read_gates(path, partition),
         points=read_points(path, partition),
     )

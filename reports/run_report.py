@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 
-from ..fusion.config import TARGETS
 from ..fusion.evaluation.corruption import KINDS
 from ..fusion.papers.published import NOTE
 from .measures import BINS, density, difference, planes, summary
@@ -82,16 +81,17 @@ def write_report(
     for record in records:
         if record.gates is None:
             notes.append(f"{record.name} has no gates stored; `{gates_command(record)}`")
+    targets = records[0].targets
     data = {
         "partition": partition,
-        "targets": list(TARGETS),
+        "targets": list(targets),
         "runs": [_describe_run(record, partition) for record in records],
         "differences": [difference(records[0], other, truth) for other in records[1:]],
         "videos": videos,
         "plane": {
             "bins": BINS,
             "planes": [
-                {"name": name, "counts": density(own), "summary": summary(own)}
+                {"name": name, "counts": density(own, targets), "summary": summary(own, targets)}
                 for name, own in planes(records, truth)
             ],
         },

@@ -174,7 +174,9 @@ async function showPlane() {
   );
   const caption = "Annotated frames: mean, deviation, least and greatest";
   at("plane-table").append(table(caption, ["", "", ...measures], rows));
+  if (!planes[0].counts.length) at("plane-title").textContent = "Values";
   for (const [i, plane] of planes.entries()) {
+    if (!plane.counts.length) continue; // the targets are others than valence and arousal
     const holder = addPlot("planes", `plot-plane-${i}`, plane.name, `density of ${plane.name}`);
     await plot(holder, () => planeFigure(plane));
   }

@@ -124,12 +124,15 @@ def open_cache(record: RunRecord, folder: Path | None) -> FeatureStore:
 
 
 def read_truth(
-    store: FeatureStore, videos: Sequence[str], streams: Sequence[str]
+    store: FeatureStore,
+    videos: Sequence[str],
+    streams: Sequence[str],
+    targets: Sequence[str] | None = None,
 ) -> list[VideoTruth]:
     """What the cache says of videos, and of the rows of streams (`name@key`) for them."""
     found = []
     for video in videos:
-        timeline, labels = store.timeline(video), store.labels(video)
+        timeline, labels = store.timeline(video), store.labels(video, targets)
         lanes = []
         for stream in streams:
             lanes += _lanes(store.modality(stream), store.status(video, stream))
@@ -205,10 +208,18 @@ def _truth_of(records: Sequence[RunRecord], cache: Path | None) -> list[VideoTru
     stores = [open_cache(record, cache) for record in records]
     streams = dict.fromkeys(name for record in records for name in run_stream_names(record))
     there = [name for name in streams if name.rpartition("@")[2] in stores[0].keys(_bare(name))]
-    truth = read_truth(stores[0], videos, there)
+    for other in others:
+        if other.targets != first.targets:
+            raise ConfigError(
+                f"{first.name} predicts {', '.join(first.targets)}, and {other.name} "
+                f"{', '.join(other.targets)}; only runs of the same targets are compared"
+            )
+    truth = read_truth(stores[0], videos, there, first.targets)
     for other, store in zip(others, stores[1:], strict=True):
         for item in truth:
-            if not np.array_equal(item.labels, store.labels(item.video), equal_nan=True):
+            if not np.array_equal(
+                item.labels, store.labels(item.video, first.targets), equal_nan=True
+            ):
                 raise ConfigError(
                     f"{item.video} is annotated differently in {stores[0].root} and {store.root}, "
                     f"the caches of {first.name} and {other.name}; name one cache for both with "

@@ -24,8 +24,8 @@ class Tensors:
         streams: role -> [B, L, D], as stored (float16 or float32).
         valid: role -> [B, L] bool, usable rows.
         mask: [B, L] bool, False where padded; None when nothing is padded.
-        labels: [B, L, 2] float32.
-        annotated: [B, L, 2] bool.
+        labels: [B, L, targets] float32.
+        annotated: [B, L, targets] bool.
         windows: the B windows.
     """
 
@@ -38,7 +38,7 @@ class Tensors:
 
 
 def counted_frames(tensors: Tensors, config: FitConfig) -> Tensor:
-    """Which frames of a batch count in the loss, [B, L, 2] bool.
+    """Which frames of a batch count in the loss, [B, L, targets] bool.
 
     Annotated ones; with missing = "exclude" only those that have a usable row of the video, too.
     """
@@ -77,6 +77,7 @@ class BatchLoader:
                 batch=config.batch,
                 policy=config.memory,
                 delay=config.label_delay,
+                targets=config.learned,
                 allocate=_pinned if device.type == "cuda" else np.empty,
             )
 
@@ -160,11 +161,11 @@ class BatchLoader:
             def put(values: np.ndarray) -> Tensor:
                 return torch.from_numpy(np.array(values)).to(self.device)
 
-            store = self.store
+            store, config = self.store, self.config
             table = self._tables[key] = _Table(
                 {role: put(store.read(video, name)) for role, name in streams.items()},
                 {role: put(usable(store.status(video, name))) for role, name in streams.items()},
-                put(store.labels(video, delay=self.config.label_delay)),
+                put(store.labels(video, config.learned, delay=config.label_delay)),
             )
         return table
 

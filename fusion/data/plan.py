@@ -17,12 +17,12 @@ from ...cache.timeline import usable
 from ...cache.windows import Window, cut_windows
 from ...device import bfloat16_is_fast, choose_device
 from ...errors import ConfigError, StreamError, some
-from ..config import TARGETS, FitConfig
+from ..config import FitConfig
 from ..models.heads import describe_head
 from ..models.network import Model, Statistics
 from ..models.stages import describe_initial, freeze, read_initial
 from ..runs.recorded import recorded
-from .splits import shared_subjects, split
+from .splits import annotated_targets, shared_subjects, split
 
 _MODALITY = {"video": "visual", "audio": "audio", "audio2": "audio"}
 _CHUNK = 4096  # rows per step of the statistics
@@ -60,7 +60,8 @@ def plan_fit(store: FeatureStore, config: FitConfig) -> Plan:
         CacheError: a named stream does not exist or is ambiguous.
     """
     streams = choose_streams(store, config)
-    config = dataclasses.replace(config, streams=streams).resolved()
+    targets = config.target_names or annotated_targets(store)
+    config = dataclasses.replace(config, streams=streams, target_names=targets).resolved()
     train, validation = split(store, config)
     notes = []
     shared = shared_subjects(store, train, validation, config.subjects)
@@ -90,7 +91,7 @@ def plan_fit(store: FeatureStore, config: FitConfig) -> Plan:
         )
     if config.missing == "exclude" and "video" not in streams:
         raise ConfigError("missing = exclude leaves out frames without a face: no video stream")
-    windows = keep_annotated(store, make_windows(store, train, config), columns(TARGETS), config)
+    windows = keep_annotated(store, make_windows(store, train, config), config.learned, config)
     if not windows:
         raise ConfigError(
             f"missing = exclude: no frame of the {len(train)} training videos has both a face and "
@@ -118,10 +119,11 @@ def _annotated_shares(
     """
     shares = []
     for part, videos in parts.items():
-        known = [np.isfinite(store.labels(video)).any(axis=1) for video in videos]
+        known = [np.isfinite(store.labels(video, config.learned)).any(axis=1) for video in videos]
         rows, annotated = sum(map(len, known)), sum(int(each.sum()) for each in known)
         if annotated < config.least_annotated * rows:
-            worst = sorted(videos, key=lambda v: np.isfinite(store.labels(v)).any(axis=1).mean())
+            shares_of = [each.mean() for each in known]
+            worst = [video for _, video in sorted(zip(shares_of, videos, strict=True))]
             raise ConfigError(
                 f"only {annotated / rows:.1%} of the {rows:,} frames of the {len(videos)} {part} "
                 f"videos in {store.root} are annotated (least of all {', '.join(worst[:3])}): "
@@ -229,7 +231,7 @@ def fingerprint(store: FeatureStore, plan: Plan) -> str:
         digest.update((Path(plan.config.init_from) / "model.safetensors").read_bytes())
     for video in [*plan.train, *plan.validation]:
         digest.update(store.source(video)["sha256"].encode())
-        digest.update(np.ascontiguousarray(store.labels(video)).tobytes())
+        digest.update(np.ascontiguousarray(store.labels(video, plan.config.learned)).tobytes())
     return digest.hexdigest()
 
 
@@ -269,14 +271,14 @@ def make_windows(store: FeatureStore, videos: Sequence[str], config: FitConfig) 
 
 
 def keep_annotated(
-    store: FeatureStore, windows: Sequence[Window], labels: Sequence[int], config: FitConfig
+    store: FeatureStore, windows: Sequence[Window], targets: Sequence[str], config: FitConfig
 ) -> list[Window]:
-    """The windows with at least one frame that counts in the loss of the label columns."""
+    """The windows with at least one frame that counts in the loss of the targets."""
 
     def counts(window: Window) -> bool:
         rows = slice(window.start, window.stop)
-        known = store.labels(window.video, delay=config.label_delay)
-        counted = np.isfinite(known[rows, labels])
+        known = store.labels(window.video, targets, delay=config.label_delay)
+        counted = np.isfinite(known[rows])
         if config.missing == "exclude":
             seen = usable(store.status(window.video, config.streams["video"])[rows])
             counted = counted & seen[:, None]
@@ -330,8 +332,3 @@ def _covered(store: FeatureStore, windows: Sequence[Window]) -> dict[str, np.nda
         rows = covered.setdefault(window.video, np.zeros(store.rows(window.video), bool))
         rows[window.start : window.stop] = True
     return covered
-
-
-def columns(targets: Sequence[str]) -> list[int]:
-    """Columns of the labels that hold the targets."""
-    return [TARGETS.index(target) for target in targets]

@@ -7,10 +7,11 @@ from pathlib import Path
 
 import numpy as np
 
+from ...cache.judge import TARGETS
 from ...cache.labels import read_split_file, read_subject_file
 from ...cache.store import FeatureStore
 from ...errors import ConfigError
-from ..config import TARGETS, FitConfig
+from ..config import FitConfig
 
 AFF_WILD2_FOLDS = 6
 
@@ -46,8 +47,8 @@ def split(store: FeatureStore, config: FitConfig) -> tuple[list[str], list[str]]
         parts = _k_fold(store, stored, config)
     else:
         parts = _from_file(store, videos, Path(config.split))
-    train = _annotated(store, parts, "train")
-    validation = _annotated(store, parts, "validation")
+    train = _annotated(store, parts, "train", config)
+    validation = _annotated(store, parts, "validation", config)
     if config.split == "aff-wild2":
         train, validation = aff_wild2_fold(train, validation, config.fold)
     return train, validation
@@ -144,8 +145,18 @@ def _from_file(store: FeatureStore, videos: Sequence[str], path: Path) -> dict[s
     return {video: parts.get(video) for video in videos}
 
 
-def _annotated(store: FeatureStore, parts: dict[str, str | None], partition: str) -> list[str]:
-    """Videos of a partition; both targets are annotated somewhere in it."""
+def annotated_targets(store: FeatureStore) -> tuple[str, ...]:
+    """What is annotated in a cache; valence and arousal where nothing is."""
+    known = np.zeros(len(store.targets()), bool)
+    for video in store.videos():
+        known |= np.isfinite(store.labels(video)).any(axis=0)
+    return tuple(t for t, there in zip(store.targets(), known, strict=True) if there) or TARGETS
+
+
+def _annotated(
+    store: FeatureStore, parts: dict[str, str | None], partition: str, config: FitConfig
+) -> list[str]:
+    """Videos of a partition; all targets are annotated somewhere in it."""
     videos = sorted(video for video, part in parts.items() if part == partition)
     if not videos:
         there = sorted({part or "no partition" for part in parts.values()})
@@ -155,10 +166,11 @@ def _annotated(store: FeatureStore, parts: dict[str, str | None], partition: str
             "the annotation folders or a split file and run `vapipe extract` again, or fit with "
             "--split"
         )
-    for column, target in enumerate(TARGETS):
-        if not any(np.isfinite(store.labels(v)[:, column]).any() for v in videos):
+    for target in config.learned:
+        if not any(np.isfinite(store.labels(v, [target])).any() for v in videos):
             raise ConfigError(
                 f"no frame of the {len(videos)} {partition} videos in {store.root} is annotated "
-                f"with {target}; both {' and '.join(TARGETS)} are needed"
+                f"with {target}; {' and '.join(config.learned)} are learned: name others with "
+                "--set target_names"
             )
     return videos

@@ -13,7 +13,7 @@ import numpy as np
 
 from ...cache.store import FeatureStore
 from ...errors import ConfigError, some
-from ..config import TARGETS
+from ..runs.recorded import run_targets
 from .fitted_weights import fitted_weights
 from .smooth import check_smoothing
 
@@ -31,7 +31,7 @@ def recorded_ccc(run: Path) -> dict[str, float]:
     path = run / "evaluation-validation.json"
     try:
         agreement = json.loads(path.read_text())["ccc"]
-        return {target: float(agreement[target]) for target in TARGETS}
+        return {target: float(agreement[target]) for target in run_targets(run)}
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ConfigError(
             f"cannot read the validation CCC of the run {run} ({type(error).__name__}: {error}); "
@@ -50,7 +50,7 @@ def ensemble_weights(
     must be the same for all runs.
 
     Args:
-        runs: name -> folder; `mean` reads nothing from it.
+        runs: name -> folder; `mean` reads nothing but what is predicted.
         store: a cache in which `fitted` looks for the annotation of these videos before it looks
             in the one that the runs were trained on.
         smoothing: seconds by which predictions are smoothed before they are mixed.
@@ -62,8 +62,9 @@ def ensemble_weights(
     if how not in ENSEMBLES:
         raise ConfigError(f"no ensemble is called `{how}`; there are: {', '.join(ENSEMBLES)}")
     check_smoothing(smoothing)
+    targets = shared_targets(runs)
     if how == "mean":
-        return np.full((len(runs), len(TARGETS)), 1 / len(runs))
+        return np.full((len(runs), len(targets)), 1 / len(runs))
     recorded = [recorded_ccc(folder) for folder in runs.values()]
     if how == "fitted":
         return fitted_weights(runs, recorded, store, smoothing)
@@ -71,7 +72,7 @@ def ensemble_weights(
     if how == "best":
         return (np.arange(len(runs))[:, None] == agreement.argmax(axis=0)).astype(float)
     positive = np.maximum(agreement, 0.0)
-    for target, total in zip(TARGETS, positive.sum(axis=0), strict=True):
+    for target, total in zip(targets, positive.sum(axis=0), strict=True):
         if not total:
             raise ConfigError(
                 f"none of the {len(runs)} runs ({', '.join(runs)}) has a validation CCC "
@@ -80,10 +81,27 @@ def ensemble_weights(
     return positive / positive.sum(axis=0)
 
 
-def name_shares(runs: Iterable[str], weights: np.ndarray) -> dict[str, dict[str, float]]:
+def shared_targets(runs: Mapping[str, Path]) -> tuple[str, ...]:
+    """What all runs predict; name -> folder.
+
+    Raises:
+        ConfigError: they predict different targets.
+    """
+    (first, targets), *others = ((name, run_targets(path)) for name, path in runs.items())
+    for name, theirs in others:
+        if theirs != targets:
+            raise ConfigError(
+                f"{first} predicts {', '.join(targets)}, and {name} {', '.join(theirs)}; only runs "
+                "of the same targets can be one"
+            )
+    return targets
+
+
+def name_shares(runs: Mapping[str, Path], weights: np.ndarray) -> dict[str, dict[str, float]]:
     """Weights [runs, targets] as run -> target -> share."""
+    targets = shared_targets(runs)
     return {
-        name: dict(zip(TARGETS, map(float, row), strict=True))
+        name: dict(zip(targets, map(float, row), strict=True))
         for name, row in zip(runs, weights, strict=True)
     }
 

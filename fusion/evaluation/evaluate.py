@@ -16,7 +16,7 @@ from ..data.plan import require_streams
 from ..runs.folder import Run, find_streams, load_run
 from ..runs.recorded import recorded
 from .corruption import CorruptedLoader, Corruption
-from .ensemble import combine, ensemble_weights, name_shares, require_same_videos
+from .ensemble import combine, ensemble_weights, name_shares, require_same_videos, shared_targets
 from .gates import write_gates
 from .results import file_name, write_evaluation
 from .scoring import Evaluation, predict, predict_gated, score
@@ -63,6 +63,7 @@ def evaluate(
         store,
         predictions,
         partition=partition,
+        targets=run.config.learned,
         conditions=conditions,
         gates=gates if corruption is None else None,
     )
@@ -122,9 +123,10 @@ def compare(
             store,
             combine(members, weights),
             partition=partition,
+            targets=shared_targets(paths),
             conditions={
                 **shared,
-                "ensemble": {"method": ensemble, "weights": name_shares(runs, weights)},
+                "ensemble": {"method": ensemble, "weights": name_shares(paths, weights)},
                 **({"notes": notes} if notes else {}),
             },
         )

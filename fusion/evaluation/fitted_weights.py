@@ -9,7 +9,6 @@ import numpy as np
 
 from ...cache.store import FeatureStore
 from ...errors import CacheError, ConfigError
-from ..config import TARGETS
 from ..runs.recorded import recorded
 from .results import read_predictions, require_agreement
 from .smooth import smooth_videos
@@ -44,10 +43,11 @@ def fitted_weights(
     """
     videos = _shared_videos(runs)
     source = _annotated(store, next(iter(runs.values())), videos)
-    labels = {video: source.labels(video) for video in videos}
+    targets = tuple(agreements[0])
+    labels = {video: source.labels(video, targets) for video in videos}
     members = []
     for path, agreement in zip(runs.values(), agreements, strict=True):
-        own = {v: read_predictions(path / "predictions" / "validation", v) for v in videos}
+        own = {v: read_predictions(path / "predictions" / "validation", v, targets) for v in videos}
         for video, values in own.items():
             if len(values) != len(labels[video]):
                 raise ConfigError(
@@ -58,7 +58,7 @@ def fitted_weights(
         members.append(np.concatenate(list(smooth_videos(own, source, smoothing).values())))
     values, truth = np.stack(members, axis=-1), np.concatenate(list(labels.values()))  # [T, C, R]
     columns = []
-    for column in range(len(TARGETS)):
+    for column in range(len(targets)):
         known = np.isfinite(truth[:, column])
         columns.append(highest_ccc(values[known, column], truth[known, column]))
     return np.stack(columns, axis=-1)

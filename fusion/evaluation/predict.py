@@ -10,7 +10,7 @@ import numpy as np
 from ...cache.store import FeatureStore
 from ...errors import ConfigError
 from ..runs.folder import Run, load_run
-from .ensemble import combine
+from .ensemble import combine, shared_targets
 from .evaluate import name_runs, predict_run, run_streams, stored_partition
 from .smooth import check_smoothing, smooth_videos
 
@@ -32,10 +32,10 @@ def predict_items(
     weights: np.ndarray | None = None,
     smoothing: float = 0.0,
 ) -> dict[str, np.ndarray]:
-    """Predict every frame of items, by the weighted mean over the runs; video -> [T, 2] float32.
+    """Predict every frame of items: video -> [T, targets] float32, the weighted mean over runs.
 
     Args:
-        weights: [runs, 2], the shares of the runs in valence and arousal as `ensemble_weights`
+        weights: [runs, targets], the shares of the runs as `ensemble_weights`
             gives them; None is the mean.
         smoothing: seconds, see `smooth`; of each run's predictions.
 
@@ -48,7 +48,10 @@ def predict_items(
         name: smooth_videos(predict_run(run, store, videos), store, smoothing)
         for name, run in runs.items()
     }
-    return combine(members, np.full((len(runs), 2), 1 / len(runs)) if weights is None else weights)
+    if weights is None:
+        targets = shared_targets({name: run.path for name, run in runs.items()})
+        weights = np.full((len(runs), len(targets)), 1 / len(runs))
+    return combine(members, weights)
 
 
 def complete_items(

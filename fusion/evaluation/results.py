@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -26,7 +26,8 @@ def write_evaluation(path: Path, evaluation: Evaluation, store: FeatureStore) ->
     Beside what is printed, the evaluation holds the moments of each video file, from which
     intervals and tests between runs follow.
     """
-    write_predictions(path / "predictions" / evaluation.partition, evaluation.predictions, store)
+    folder = path / "predictions" / evaluation.partition
+    write_predictions(folder, evaluation.predictions, store, list(evaluation.frames))
     if evaluation.gates is not None:
         write_gates(path, evaluation.partition, evaluation.gates)
     moments = {name: sums.tolist() for name, sums in evaluation.moments.items()}
@@ -37,21 +38,24 @@ def write_evaluation(path: Path, evaluation: Evaluation, store: FeatureStore) ->
 
 
 def write_predictions(
-    folder: Path, predictions: Mapping[str, np.ndarray], store: FeatureStore
+    folder: Path,
+    predictions: Mapping[str, np.ndarray],
+    store: FeatureStore,
+    targets: Sequence[str] = TARGETS,
 ) -> dict[str, Path]:
     """Write one CSV per video; video -> its file.
 
-    Rows are the frames of the video in order: row (from 0), pts (seconds), valence, arousal.
+    Rows are the frames of the video in order: row (from 0), pts (seconds), then the targets.
 
     Args:
         folder: made where it does not exist; files of the same name are replaced.
-        predictions: video -> [T, 2].
+        predictions: video -> [T, targets].
     """
     files = {}
     for video, values in predictions.items():
         text = io.StringIO()
         writer = csv.writer(text, lineterminator="\n")
-        writer.writerow(["row", "pts", *TARGETS])
+        writer.writerow(["row", "pts", *targets])
         for row, (pts, frame) in enumerate(zip(store.timeline(video).pts, values, strict=True)):
             writer.writerow([row, f"{pts:.6f}", *(f"{value:.6f}" for value in frame)])
         files[video] = folder / f"{file_name(video)}.csv"
@@ -59,8 +63,8 @@ def write_predictions(
     return files
 
 
-def read_predictions(folder: Path, video: str) -> np.ndarray:
-    """Read [T, 2] float32 of one video, as `write_predictions` wrote them into the folder.
+def read_predictions(folder: Path, video: str, targets: Sequence[str] = TARGETS) -> np.ndarray:
+    """Read [T, targets] float32 of one video, as `write_predictions` wrote them into the folder.
 
     Raises:
         RunError: the file is missing or damaged.
@@ -69,10 +73,10 @@ def read_predictions(folder: Path, video: str) -> np.ndarray:
     try:
         with file.open() as handle:
             header = handle.readline().strip()
-            if header != f"row,pts,{','.join(TARGETS)}":
+            if header != f"row,pts,{','.join(targets)}":
                 raise ValueError(f"its first line is {header[:40]!r}")
             table = np.loadtxt(handle, delimiter=",", ndmin=2)
-        if table.shape[1] != 4 or not np.isfinite(table).all():
+        if table.shape[1] != 2 + len(targets) or not np.isfinite(table).all():
             raise ValueError(f"{table.shape[1]} columns, or values that are no numbers")
         if not np.array_equal(table[:, 0], np.arange(len(table))):
             raise ValueError("rows are missing or not in order")
@@ -98,7 +102,7 @@ def require_agreement(
     """Check that stored predictions have the stored CCC with these labels.
 
     Args:
-        predictions: video -> [T, 2].
+        predictions: video -> [T, targets].
         labels: video -> [T, 2], NaN where not annotated.
 
     Raises:
@@ -106,7 +110,7 @@ def require_agreement(
     """
     values = np.concatenate([predictions[video] for video in labels])
     truth = np.concatenate(list(labels.values()))
-    for column, target in enumerate(TARGETS):
+    for column, target in enumerate(target for target in stored if target != "mean"):
         found = ccc(values[:, column], truth[:, column], np.isfinite(truth[:, column]))
         if not abs(found - stored[target]) <= _AGREES:
             raise RunError(

@@ -17,7 +17,7 @@ from ...cache.windows import Window
 from ...errors import ConfigError
 from ..config import TARGETS
 from ..data.loader import BatchLoader
-from ..data.plan import columns, make_windows
+from ..data.plan import make_windows
 from .ccc import ccc
 from .gates import GateGroup, Gates, gate_columns, gate_groups
 from .metrics import moments, mse, over_videos, pcc, t_interval, with_mean
@@ -218,7 +218,7 @@ def score(
         ConfigError: a video with other rows than its annotation, or with frames not predicted; a
             target without an annotated frame.
     """
-    truth = {video: store.labels(video)[:, columns(targets)] for video in predictions}
+    truth = {video: store.labels(video, targets) for video in predictions}
     frames = dict.fromkeys(targets, 0)
     per_video: dict[str, dict[str, float | None]] = {}
     for video, values in predictions.items():

@@ -18,10 +18,10 @@ from ...cache.durable import write_bytes
 from ...cache.labels import SURPLUS_ALLOWED
 from ...cache.store import FeatureStore
 from ...errors import SubmissionError, some
-from .ensemble import ensemble_weights, name_shares
+from .ensemble import ensemble_weights, name_shares, shared_targets
 from .predict import load_runs, predict_items
 
-HEADER = ("image_location", "valence", "arousal")
+LOCATION = "image_location"  # the first column, before the targets
 _LOCATION = re.compile(r"(?P<video>.+)/(?P<frame>\d{5,})\.jpg")
 _SHOWN = 10  # videos named in one message
 
@@ -41,6 +41,19 @@ class Wanted:
     locations: list[str]
 
 
+@dataclass(frozen=True, eq=False)
+class Sample:
+    """What a sample file wants.
+
+    Attributes:
+        targets: its columns after the location.
+        wanted: its videos in their order.
+    """
+
+    targets: tuple[str, ...]
+    wanted: list[Wanted]
+
+
 @dataclass(frozen=True)
 class Fit:
     """How the sample's rows of a video fit its frames.
@@ -56,8 +69,8 @@ class Fit:
     left_out: int
 
 
-def read_sample(path: Path) -> list[Wanted]:
-    """Read the organisers' sample file; its values are not looked at.
+def read_sample(path: Path) -> Sample:
+    """Read the organisers' sample file; its values are not looked at, and need not be there.
 
     Raises:
         SubmissionError: the file cannot be read, is of another challenge, or numbers frames twice
@@ -68,11 +81,11 @@ def read_sample(path: Path) -> list[Wanted]:
     except (OSError, UnicodeDecodeError) as error:
         raise SubmissionError(f"cannot read the sample file {path}: {error}") from error
     header = [cell.strip().lower() for cell in lines[0].split(",")] if lines else []
-    if header != list(HEADER):
+    if header[:1] != [LOCATION] or len(header) < 2 or not all(header):
         raise SubmissionError(
             f"{path}: line 1 is `{lines[0][:80] if lines else ''}`; the sample file of the "
-            f"valence-arousal challenge begins with `{','.join(HEADER)}`. Is this the file of "
-            "another challenge?"
+            f"valence-arousal challenge begins with `{LOCATION},valence,arousal`. Is this the file "
+            "of another challenge?"
         )
     found: dict[str, tuple[list[int], list[str]]] = {}
     before = ""
@@ -81,9 +94,11 @@ def read_sample(path: Path) -> list[Wanted]:
             continue
         cells = [cell.strip() for cell in line.split(",")]
         match = _LOCATION.fullmatch(cells[0])
-        if match is None or len(cells) != len(HEADER):
+        bare = len(cells) < len(header) and not any(cells[1:])  # as `VIDEO/00001.jpg,`
+        if match is None or (len(cells) != len(header) and not bare):
             raise SubmissionError(
-                f"{path}: line {number} is `{line[:80]}`; expected `VIDEO/00001.jpg,v,a`"
+                f"{path}: line {number} is `{line[:80]}`; expected `VIDEO/00001.jpg,v,a`, or the "
+                "location alone"
             )
         video, frame = match["video"], int(match["frame"])
         if video != before and video in found:
@@ -103,9 +118,8 @@ def read_sample(path: Path) -> list[Wanted]:
         before = video
     if not found:
         raise SubmissionError(f"{path}: there is no row after the header; nothing to submit")
-    return [
-        Wanted(video, np.array(frames), locations) for video, (frames, locations) in found.items()
-    ]
+    wanted = [Wanted(v, np.array(frames), places) for v, (frames, places) in found.items()]
+    return Sample(tuple(header[1:]), wanted)
 
 
 def check_sample(
@@ -131,7 +145,7 @@ def check_sample(
         raise SubmissionError(
             f"{len(unknown)} of {len(sample)} videos in the sample file are not in {store.root}: "
             f"{some(shown, _SHOWN)}; extract them (`vapipe extract --videos DIR`), "
-            "or name the cache that has them with --cache"
+            f"or name the cache that has them with --cache{_side_advice(unknown, store)}"
         )
     fits, bad = {}, []
     for wanted in sample:
@@ -152,24 +166,23 @@ def check_sample(
 
 
 def write_submission(
-    path: Path, sample: Iterable[Wanted], predictions: Mapping[str, np.ndarray]
+    path: Path, sample: Sample, predictions: Mapping[str, np.ndarray], targets: Sequence[str]
 ) -> int:
     """Write the file; how many values lay outside [-1, 1] and were clipped.
 
     Args:
         sample: what is wanted, checked by `check_sample`.
-        predictions: video -> [T, 2]; frame numbers beyond T take the last row.
+        predictions: video -> [T, targets]; frame numbers beyond T take the last row.
     """
-    lines, clipped = [",".join(HEADER)], 0
-    for wanted in sample:
-        values = predictions[wanted.video]
+    lines, clipped = [",".join((LOCATION, *sample.targets))], 0
+    columns = [targets.index(target) for target in sample.targets]
+    for wanted in sample.wanted:
+        values = predictions[wanted.video][:, columns]
         values = values[np.minimum(wanted.frames, len(values)) - 1]
         clipped += int((np.abs(values) > 1).sum())
         lines += [
-            f"{location},{valence:.6f},{arousal:.6f}"
-            for location, (valence, arousal) in zip(
-                wanted.locations, np.clip(values, -1, 1), strict=True
-            )
+            ",".join((location, *(f"{value:.6f}" for value in row)))
+            for location, row in zip(wanted.locations, np.clip(values, -1, 1), strict=True)
         ]
     write_bytes(path, ("\n".join(lines) + "\n").encode())
     return clipped
@@ -209,16 +222,37 @@ def submit(
     """Predict what a sample file wants; arguments and errors as in `api.submit`."""
     if out.exists():
         raise SubmissionError(f"{out} exists; name a new file for the submission")
-    wanted = read_sample(sample)
-    fits = check_sample(wanted, store, pad=pad, cut=cut)
+    asked = read_sample(sample)
+    fits = check_sample(asked.wanted, store, pad=pad, cut=cut)
     loaded = load_runs(runs, device)
     paths = {name: run.path for name, run in loaded.items()}
+    targets = shared_targets(paths)
+    lacking = [target for target in asked.targets if target not in targets]
+    if lacking:
+        raise SubmissionError(
+            f"{sample} asks for {', '.join(asked.targets)}, and the run(s) predict "
+            f"{', '.join(targets)}; fit with --set target_names={list(asked.targets)}"
+        )
     weights = ensemble_weights(ensemble, paths, store, smoothing)
     predictions = predict_items(loaded, store, list(fits), weights=weights, smoothing=smoothing)
-    clipped = write_submission(out, wanted, predictions)
-    rows = sum(len(each.frames) for each in wanted)
+    clipped = write_submission(out, asked, predictions, targets)
+    rows = sum(len(each.frames) for each in asked.wanted)
     others = len(set(store.videos()) - set(fits))
-    return Submission(fits, rows, clipped, name_shares(loaded, weights), others)
+    return Submission(fits, rows, clipped, name_shares(paths, weights), others)
+
+
+def _side_advice(unknown: Sequence[str], store: FeatureStore) -> str:
+    """What makes items of the people in a video whose sides the sample names."""
+    sides = [
+        video for video in unknown if video.rpartition("_")[0] in store.sources()
+        and video.endswith(("_left", "_right"))
+    ]  # fmt: skip
+    if not sides:
+        return ""
+    return (
+        f". {sides[0]} is one of two people in {sides[0].rpartition('_')[0]}: they are items where "
+        "an annotation or the split names them, so extract again with this file as --split"
+    )
 
 
 def _with_hint(video: str, known: Iterable[str]) -> str:

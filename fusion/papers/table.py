@@ -18,7 +18,6 @@ from ..models.heads import digest_head
 from .published import NOTE, published
 from .sweep import FitTask, Result
 
-_MEASURES = (*TARGETS, "mean")
 STATISTICS = (
     "CCC: seeds are averaged within a fold. Over several folds: mean ± standard deviation of the "
     "folds, Student's t interval (95 %) of the mean CCC, and the difference of the mean CCC to the "
@@ -102,7 +101,8 @@ def _summary(name: str, group: list[Result], base: list[Result], twin: str) -> S
     pairs = {key: (own[key], other) for key, other in _finished(base).items() if key in own}
     interval = _estimate({key: [result] for key, result in own.items()})
     gain = _estimate({key: list(pair) for key, pair in pairs.items()})
-    each = {m: _over_folds({k: r.ccc[m] for k, r in own.items() if r.ccc}) for m in _MEASURES}
+    measures = next((list(r.ccc) for r in own.values() if r.ccc), [*TARGETS, "mean"])
+    each = {m: _over_folds({k: r.ccc[m] for k, r in own.items() if r.ccc}) for m in measures}
     folds = {task.fold for task in (result.task for result in group)}
     task = group[0].task
     return Summary(
@@ -217,28 +217,24 @@ def notes(rows: Sequence[Summary]) -> list[str]:
 
 # -- formats ---------------------------------------------------------------------------------------
 
-HEADINGS = (
-    "head",
-    "fits",
-    "valence",
-    "arousal",
-    "mean",
-    "interval",
-    "difference",
-    "p",
-    "p (Holm)",
-    "published",
-)
+
+def headings(rows: Sequence[Summary]) -> list[str]:
+    """What stands over the cells of a row."""
+    measures = list(rows[0].mean) if rows else [*TARGETS, "mean"]
+    return [
+        *("head", "fits", *measures, "interval"),
+        *("difference", "p", "p (Holm)", "published"),
+    ]
 
 
 def cells(row: Summary) -> list[str]:
-    """A row as text under `HEADINGS`; what is not known stays empty."""
+    """A row as text under `headings`; what is not known stays empty."""
     low, high = row.difference_interval
     spread = f" [{low:+.3f}, {high:+.3f}]" if math.isfinite(low) else ""
     return [
         row.label,
         f"{row.fits}" + (f" ({row.failed} failed)" if row.failed else ""),
-        *(_spread(row.mean[m], row.deviation[m]) for m in _MEASURES),
+        *(_spread(row.mean[m], row.deviation[m]) for m in row.mean),
         f"[{row.interval[0]:.3f}, {row.interval[1]:.3f}]" if math.isfinite(row.interval[0]) else "",
         f"{row.difference:+.3f}{spread}" if math.isfinite(row.difference) else "",
         _p_text(row.p),
@@ -263,12 +259,14 @@ def to_csv(rows: Sequence[Summary]) -> str:
     """Numbers with all digits, one column each."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    measures = [f"{m} {what}" for m in _MEASURES for what in ("mean", "deviation")]
+    measures = [
+        f"{m} {what}" for m in (rows[0].mean if rows else ()) for what in ("mean", "deviation")
+    ]
     bounds = ["interval low", "interval high", "difference", "difference low", "difference high"]
     further = ["p", "p holm", "videos", "published valence", "published arousal"]
     writer.writerow(["head", "fits", "failed", *measures, *bounds, *further])
     for row in rows:
-        numbers = [v for m in _MEASURES for v in (row.mean[m], row.deviation[m])]
+        numbers = [v for m in row.mean for v in (row.mean[m], row.deviation[m])]
         numbers += [*row.interval, row.difference, *row.difference_interval, row.p, row.p_holm]
         known = ("" if math.isnan(number) else repr(number) for number in numbers)
         last = row.videos or "", *(row.published or ("", ""))
@@ -278,7 +276,8 @@ def to_csv(rows: Sequence[Summary]) -> str:
 
 def to_markdown(rows: Sequence[Summary], remarks: Sequence[str] = ()) -> str:
     """A table with its notes, and remarks before them."""
-    lines = [f"| {' | '.join(HEADINGS)} |", "|---" * len(HEADINGS) + "|"]
+    names = headings(rows)
+    lines = [f"| {' | '.join(names)} |", "|---" * len(names) + "|"]
     lines += [f"| {' | '.join(cells(row))} |" for row in rows]
     return "\n".join([*lines, "", *remarks, *notes(rows), ""])
 
@@ -290,9 +289,9 @@ def to_latex(rows: Sequence[Summary], remarks: Sequence[str] = ()) -> str:
     return "\n".join(
         [
             *(f"% {note}" for note in (*remarks, *notes(rows))),
-            f"\\begin{{tabular}}{{l{'r' * (len(HEADINGS) - 1)}}}",
+            f"\\begin{{tabular}}{{l{'r' * (len(headings(rows)) - 1)}}}",
             "\\toprule",
-            " & ".join(HEADINGS) + " \\\\",
+            " & ".join(headings(rows)) + " \\\\",
             "\\midrule",
             *body,
             "\\bottomrule",

@@ -31,7 +31,7 @@ def make_model_card(path: Path, *, parameters: int, digest: str) -> str:
     )
     blocks = [
         f"# {path.name}",
-        f"Predicts valence and arousal for every video frame: head {config.head} "
+        f"Predicts {' and '.join(config.learned)} for every video frame: head {config.head} "
         f"({config.variant}), {parameters:,} parameters, {_networks(config)}, seed {config.seed}. "
         f"Trained by {config.describe_recipe()}, with vapipe {environment['vapipe']} and torch "
         f"{environment['torch']} on {environment['device']}, {environment['started']}.",
@@ -70,7 +70,7 @@ def _start(config: FitConfig) -> list[str]:
 
 def _networks(config: FitConfig) -> str:
     if config.targets == "joint":
-        return "one network for both targets"
+        return "one network for all targets"
     return "one network per target"
 
 

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from ...cache.judge import TARGETS
 from ...errors import RunError
 
 
@@ -23,6 +24,15 @@ def recorded(run: Path, name: str) -> Any:
             f"cannot read `{name}` of the run {run} in {file} ({type(error).__name__}: {error}); "
             "`vapipe fit` wrote it: restore the file, or fit again"
         ) from error
+
+
+def run_targets(run: Path) -> tuple[str, ...]:
+    """What a run predicts; valence and arousal where its configuration names nothing else."""
+    try:
+        values = json.loads((run / "config.json").read_text())
+        return tuple(values.get("target_names") or TARGETS)
+    except (OSError, ValueError, AttributeError, TypeError):
+        return TARGETS  # what is wrong with the file is told where it is needed
 
 
 def used_keys(runs: Path) -> set[tuple[str, str]]:

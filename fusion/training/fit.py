@@ -197,7 +197,9 @@ def _fit(
         if writer is not None:
             writer.close()
     predictions, gates = predict_gated(model, loader, plan.validation)
-    evaluation = score(store, predictions, partition="validation", gates=gates)
+    evaluation = score(
+        store, predictions, partition="validation", targets=config.learned, gates=gates
+    )
     write_metrics(folder, state.records)
     write_evaluation(folder, evaluation, store)
     write_weights(folder, model)

@@ -14,7 +14,7 @@ from torch import nn
 
 from ...errors import TrainingDivergedError, some
 from ..data.loader import BatchLoader, Tensors, counted_frames
-from ..data.plan import Plan, columns, keep_annotated
+from ..data.plan import Plan, keep_annotated
 from ..evaluation.ccc import ccc_loss
 from ..evaluation.scoring import predict, score
 from ..models.stages import freeze, set_training
@@ -72,8 +72,8 @@ class Trainer:
         self.state = state
         self.config = plan.config
         self.targets = self.config.networks()[name]
-        self.labels = columns(self.targets)
-        self.windows = keep_annotated(loader.store, plan.windows, self.labels, self.config)
+        self.labels = [self.config.learned.index(target) for target in self.targets]
+        self.windows = keep_annotated(loader.store, plan.windows, self.targets, self.config)
         self.largest_norm = self.config.clip_norm or math.inf
         self.steps = math.ceil(len(self.windows) / self.config.batch)
         freeze(network, self.config.freeze)

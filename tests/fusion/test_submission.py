@@ -6,7 +6,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vapipe.cache import ConfigError
-from vapipe.fusion.evaluation.submission import Wanted, check_sample, read_sample, write_submission
+from vapipe.fusion.evaluation.submission import (
+    Sample,
+    Wanted,
+    check_sample,
+    read_sample,
+    write_submission,
+)
 
 HEADER = "image_location,valence,arousal"
 
@@ -27,17 +33,18 @@ def test_what_is_written_reads_as_the_sample_again(tmp_path_factory, lengths):
     folder = tmp_path_factory.mktemp("sample")
     lines = [f"{v}/{n:05d}.jpg,-5,-5" for v, count in lengths.items() for n in range(1, count + 1)]
     sample = read_sample(write(folder / "sample.txt", *lines))
-    assert [(w.video, len(w.frames)) for w in sample] == list(lengths.items())
+    assert [(w.video, len(w.frames)) for w in sample.wanted] == list(lengths.items())
     values = {v: np.full((count, 2), 0.25) for v, count in lengths.items()}
-    write_submission(folder / "out.txt", sample, values)
+    write_submission(folder / "out.txt", sample, values, ("valence", "arousal"))
     again = read_sample(folder / "out.txt")
-    assert [w.locations for w in again] == [w.locations for w in sample]
+    assert [w.locations for w in again.wanted] == [w.locations for w in sample.wanted]
 
 
 def test_frame_numbers_pick_the_rows_and_values_are_clipped(tmp_path):
     values = np.array([[0.1, -0.2], [1.5, -3.0], [0.3, 0.4]], np.float32)
-    sample = [Wanted("v", np.array([2, 3, 4, 6]), [f"v/{n:05d}.jpg" for n in (2, 3, 4, 6)])]
-    assert write_submission(tmp_path / "out.txt", sample, {"v": values}) == 2
+    wanted = [Wanted("v", np.array([2, 3, 4, 6]), [f"v/{n:05d}.jpg" for n in (2, 3, 4, 6)])]
+    sample, targets = Sample(("valence", "arousal"), wanted), ("valence", "arousal")
+    assert write_submission(tmp_path / "out.txt", sample, {"v": values}, targets) == 2
     assert (tmp_path / "out.txt").read_text().splitlines() == [
         HEADER,
         "v/00002.jpg,1.000000,-1.000000",
@@ -45,6 +52,30 @@ def test_frame_numbers_pick_the_rows_and_values_are_clipped(tmp_path):
         "v/00004.jpg,0.300000,0.400000",  # beyond the last row: held
         "v/00006.jpg,0.300000,0.400000",
     ]
+
+
+@pytest.mark.parametrize("end", ["", ",", ",,", ",0.1,0.2", ", ,"])
+def test_rows_of_a_sample_need_no_values(tmp_path, end):
+    sample = read_sample(write(tmp_path / "s.txt", *(f"v_left/{n:05d}.jpg{end}" for n in (1, 2))))
+    assert [(w.video, w.frames.tolist()) for w in sample.wanted] == [("v_left", [1, 2])]
+
+
+def test_columns_are_those_that_the_sample_names_in_its_order(tmp_path):
+    path = tmp_path / "sample.txt"
+    path.write_text("image_location,liking,valence\nv/00001.jpg,,\n")
+    values = {"v": np.array([[0.1, 0.2, 0.3]])}
+    targets = ("valence", "arousal", "liking")
+    write_submission(tmp_path / "out.txt", read_sample(path), values, targets)
+    assert (tmp_path / "out.txt").read_text().splitlines() == [
+        "image_location,liking,valence",
+        "v/00001.jpg,0.300000,0.100000",
+    ]
+
+
+def test_two_people_that_are_no_items_yet_are_made_by_the_sample_itself(make_store):
+    store = make_store({"pair": {"features": {"onet": np.zeros((4, 1))}}})
+    with pytest.raises(ConfigError, match=r"pair_left is one of two people in pair.* as --split"):
+        check_sample([wanted("pair_left", 4), wanted("pair_right", 4)], store)
 
 
 @pytest.mark.parametrize(
