@@ -18,6 +18,7 @@ from .commands.evaluate import evaluate
 from .commands.extract import extract, streams
 from .commands.figure import figure
 from .commands.fit import fit
+from .commands.frames import frames
 from .commands.heads import heads
 from .commands.labels import labels
 from .commands.plan import plan, slurm, status
@@ -87,6 +88,7 @@ for command in (
     streams,
     heads,
     weights,
+    frames,
     cache,
 ):
     main.add_command(command)

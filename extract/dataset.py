@@ -111,6 +111,11 @@ def find_dataset(
     problems = [(_text(each.path), each.problem) for each in entries if each.problem]
     if not paths:
         found = "".join(f"\n  {name}: {problem}" for name, problem in problems[:5])
+        if any(root.glob("**/*[0-9].[jJpP][pPnN]*[gG]")):
+            found += (
+                f"\n  of pictures make videos first: vapipe frames {root} --rate 25 --out "
+                f"{root.name}-videos"
+            )
         raise ConfigError(
             f"{root}: no video in it; looked for {', '.join(sorted(VIDEO_SUFFIXES))} "
             f"in it and below{found}"

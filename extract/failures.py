@@ -52,7 +52,7 @@ class Circumstances:
             "video_stream": settings.video_stream,
             "audio_stream": settings.audio_stream,
             "subjects": {subject.id: subject.side for subject in video.subjects},
-            "crop_files": {s.id: quick_digest(crops / s.id) for s in video.subjects}
+            "crop_files": {s.id: quick_digest(crops, s.id) for s in video.subjects}
             if crops
             else {},
         }

@@ -15,7 +15,7 @@ from ..cache.durable import digest_file
 from ..cache.source import Source
 from ..errors import ConfigError, MediaError
 from .dataset import Dataset, Video
-from .faces.official import CropFiles
+from .faces.official import CropFiles, find_crops
 from .media.lengths import container_duration
 from .spec import EncoderSpec, differences
 from .task import Settings, Stale, Task
@@ -206,7 +206,7 @@ class _Sources:
     def _crops(self, owner: str, stored: Source) -> str:
         """Digest of an owner's crop files; contents are read only where something has changed."""
         try:
-            files = CropFiles((self._settings.crops_dir or Path()) / owner)
+            files = CropFiles(find_crops(self._settings.crops_dir or Path(), owner))
         except MediaError:
             return "none"  # extraction says why
         return stored.crops if files.quick_digest() == stored.crop_files else files.digest()

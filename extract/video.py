@@ -155,7 +155,7 @@ def _checked_crops(
     """The same for the crop files of the owners."""
     yield from blocks
     for owner, facts in owners.items():
-        if quick_digest(folder / owner) != facts.get("crop_files"):
+        if quick_digest(folder, owner) != facts.get("crop_files"):
             raise FileChangedError(folder / owner)
 
 

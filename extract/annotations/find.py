@@ -233,6 +233,7 @@ class _Search:
         root = self.folder.parent if self.folder.is_file() else self.folder
         files = [self.folder] if self.folder.is_file() else table_files(self.folder)
         others: list[tuple[Path, Match]] = []
+        outside: set[str] = set()
         for path in files:
             relative = path.relative_to(root)
             folders = [_composed(part) for part in relative.parts[:-1]]
@@ -240,11 +241,16 @@ class _Search:
             if beside and (path.stem.startswith("split") or not self._lies_beside(path, match)):
                 continue
             if match.item and (not match.unknown or self.reader.reading.annotators):
+                if match.folder and not match.partition:
+                    outside.add(str(root / match.folder))
                 self._add(match.item, match, Part(path, match.target, match.annotator))
             else:
                 others.append((path, match))
         for path, match in others if strangers else ():
             self._divide(path, match)
+        if any(each.partitions for each in self.items.values()):
+            why = "names no partition (train, validation, test)"
+            self.unused += [(name, why) for name in sorted(outside)]
         aff = any(each.partitions for each in self.items.values()) or root.name.lower() in (
             "va_set",
             "va_estimation_challenge",

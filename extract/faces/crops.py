@@ -22,7 +22,7 @@ from .crop_geometry import cut_aligned, cut_centre, cut_face
 from .detector import FaceDetector
 from .finder import FaceFinder
 from .follow import FaceRow
-from .official import OfficialCrops
+from .official import OfficialCrops, find_crops
 from .subject_tracks import SubjectTracks
 
 BATCH = 64  # rows per CropBatch
@@ -140,7 +140,7 @@ def _open_files(
 ) -> OfficialCrops:
     if crops_dir is None:
         raise ConfigError("crops: source `crops` needs the folder of the crops; give crops_dir")
-    return OfficialCrops(crops_dir / item, rows=len(info.timeline), size=config.size)
+    return OfficialCrops(find_crops(crops_dir, item), rows=len(info.timeline), size=config.size)
 
 
 def _read_whole(info: MediaInfo, config: CropConfig, items: Sequence[str]) -> Iterator[_Crop]:

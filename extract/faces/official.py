@@ -18,6 +18,33 @@ from .crop_geometry import fit_square
 _NAME = re.compile(r"(\d{5,})\.(?:jpe?g|png)", re.IGNORECASE)
 
 
+# Backwards, so that no number is taken before it is free.
+_RENAME = (
+    'cd {folder} && for f in $(ls -r); do mv -n "$f" '
+    '"$(printf %05d $((10#${{f%.*}} + {first}))).${{f##*.}}"; done'
+)
+_MISNAMED = re.compile(r"\d{1,4}\.(?:jpe?g|png)", re.IGNORECASE)
+
+
+def find_crops(root: Path, item: str) -> Path:
+    """Where the crops of an item are: below `root`, in a folder of it, or in one that is called on.
+
+    Data sets grow by folders such as `cropped_aligned_new_50_vids` beside `cropped_aligned`.
+
+    Raises:
+        MediaError: in several of them.
+    """
+    bases = [root, root / "cropped_aligned"]
+    places = [*bases, *(more for b in bases for more in sorted(b.parent.glob(f"{b.name}_*")))]
+    found = [place / item for place in places if (place / item).is_dir()]
+    if len(found) > 1:
+        raise MediaError(
+            f"{found[0]} and {found[1]} both hold crops of {item}; remove one, so that it is clear "
+            "which are meant"
+        )
+    return found[0] if found else root / item
+
+
 class CropFiles:
     """The crops of one item, without a look at the pictures.
 
@@ -43,6 +70,12 @@ class CropFiles:
             for path in sorted(folder.iterdir())
             if (match := _NAME.fullmatch(path.name))
         }
+        misnamed = next((p for p in sorted(folder.iterdir()) if _MISNAMED.fullmatch(p.name)), None)
+        if misnamed is not None:
+            raise MediaError(
+                f"{misnamed}: crops are numbered with five digits from 00001, the first frame; "
+                f"rename them: {_RENAME.format(folder=folder, first=0)}"
+            )
         if not self.files:
             raise MediaError(
                 f"{folder}: holds no image named like 00001.jpg; check that it is the folder of "
@@ -50,7 +83,8 @@ class CropFiles:
             )
         if 0 in self.files:
             raise MediaError(
-                f"{self.files[0]}: crops are numbered from 00001 (the first frame); rename them"
+                f"{self.files[0]}: crops are numbered from 00001, the first frame; where these "
+                f"count from 00000, rename them: {_RENAME.format(folder=folder, first=1)}"
             )
 
     def digest(self) -> str:
@@ -68,10 +102,10 @@ class CropFiles:
         return total.hexdigest()
 
 
-def quick_digest(folder: Path) -> str:
-    """`CropFiles.quick_digest`, or why there is none."""
+def quick_digest(root: Path, item: str) -> str:
+    """`CropFiles.quick_digest` of an item's crops, or why there is none."""
     try:
-        return CropFiles(folder).quick_digest()
+        return CropFiles(find_crops(root, item)).quick_digest()
     except MediaError as error:
         return str(error)
 

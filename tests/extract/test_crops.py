@@ -1,5 +1,6 @@
 import dataclasses
 import json
+import subprocess
 from fractions import Fraction
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from vapipe.errors import ConfigError, MediaError
 from vapipe.extract.dataset import Subject
 from vapipe.extract.faces.crop_geometry import cut_aligned, cut_centre, cut_face, fit_square
 from vapipe.extract.faces.crops import BATCH, CropConfig, describe_crop_files, read_crops
+from vapipe.extract.faces.official import CropFiles, find_crops
 from vapipe.extract.media.probe import probe
 from vapipe.extract.spec import crop_facts
 
@@ -326,3 +328,39 @@ def test_the_longer_side_decides_and_centres_stay():
     assert crop[:10].max() == 0
     assert cut_centre(image, size=50)[25, 25].min() > 250
     assert fit_square(image, size=100) is image
+
+
+# -- where crops lie, and how they are numbered ----------------------------------------------------
+
+
+def put(folder, names):
+    folder.mkdir(parents=True)
+    for name in names:
+        (folder / name).write_text(name)
+
+
+@pytest.mark.parametrize("given", ["cropped_aligned", "."])
+def test_crops_lie_in_a_folder_and_in_those_that_it_grew_by(tmp_path, given):
+    put(tmp_path / "cropped_aligned/a", ["00001.jpg"])
+    put(tmp_path / "cropped_aligned_new_50_vids/b", ["00001.jpg"])
+    for item, folder in (("a", "cropped_aligned"), ("b", "cropped_aligned_new_50_vids")):
+        assert find_crops(tmp_path / given, item).resolve() == tmp_path / folder / item
+    assert find_crops(tmp_path / given, "c") == tmp_path / given / "c"
+    put(tmp_path / "cropped_aligned_more/a", ["00001.jpg"])
+    with pytest.raises(MediaError, match=r"cropped_aligned/a and .*aligned_more/a both hold crops"):
+        find_crops(tmp_path / given, "a")
+
+
+@pytest.mark.parametrize(
+    "names",
+    [["00000.jpg", "00001.jpg", "00007.png"], ["0001.jpg", "0002.jpg", "0008.png"], ["1.jpg"]],
+)
+def test_crops_that_are_numbered_otherwise_are_refused_with_what_renames_them(tmp_path, names):
+    put(tmp_path / "v", names)
+    with pytest.raises(MediaError, match="rename them: cd ") as refused:
+        CropFiles(tmp_path / "v")
+    command = str(refused.value).partition("rename them: ")[2]
+    subprocess.run(["bash", "-c", command], check=True)
+    files = CropFiles(tmp_path / "v").files
+    assert list(files) == [1, 2, 8][: len(names)]
+    assert [path.read_text() for path in files.values()] == names

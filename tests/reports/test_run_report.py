@@ -18,6 +18,7 @@ from report_runs import SMALL, undo
 from terminal import vapipe_
 
 from vapipe.cache import CacheError, ConfigError, FeatureStore
+from vapipe.cache.judge import TARGETS
 from vapipe.fusion import ccc, fit
 from vapipe.fusion.evaluation.gates import GateGroup, Gates, gates_file, write_gates
 from vapipe.reports.measures import BINS, density, difference, summary
@@ -78,15 +79,15 @@ def test_one_video_has_no_interval(fitted):
 @settings(max_examples=30, deadline=None)
 @given(st.lists(arrays(np.float32, (5, 2), elements=st.floats(-1.5, 1.5, width=32)), min_size=1))
 def test_the_density_counts_every_finite_frame_where_it_lies(values):
-    counts = np.array(density([*values, np.full((2, 2), np.nan)]))
+    counts = np.array(density([*values, np.full((2, 2), np.nan)], TARGETS))
     assert counts.shape == (BINS, BINS)
     assert counts.sum() == 5 * len(values)
-    corner = np.array(density([np.array([[0.99, -0.99]])]))
+    corner = np.array(density([np.array([[0.99, -0.99]])], TARGETS))
     assert corner[0, -1] == 1  # valence is across, arousal upwards
 
 
 def test_the_summary_is_of_the_finite_frames():
-    found = summary([np.array([[0.0, 1.0], [np.nan, np.nan]]), np.array([[1.0, 1.0]])])
+    found = summary([np.array([[0.0, 1.0], [np.nan, np.nan]]), np.array([[1.0, 1.0]])], TARGETS)
     assert found["valence"] == {"mean": 0.5, "deviation": 0.5, "least": 0.0, "greatest": 1.0}
     assert found["arousal"]["deviation"] == 0
 
