@@ -79,6 +79,7 @@ def write_video(pictures: PictureFolder, target: Path, rate: Fraction) -> int:
     codec, pixels = _CODECS[first[0]]
     with atomic_file(target) as partial, av.open(str(partial), "w", format="mov") as file:
         stream = file.add_stream(codec, rate=rate)
+        assert isinstance(stream, av.VideoStream)
         stream.width, stream.height = first[1]
         stream.pix_fmt = pixels
         stream.time_base = stream.codec_context.time_base = 1 / rate
