@@ -367,9 +367,13 @@ def test_the_registry_lists_its_heads_sorted():
         ("sage", {"heads": 0}, "attention over time needs heads >= 1, got heads=0"),
         ("sage", {"layers": -1}, "encoder needs layers >= 0, got layers=-1"),
         ("sage", {"variant": "mine"}, "no variant `mine`; there are: paper, scaled, per_modality"),
-        ("transformer", {"preset": "fuxi"}, "no preset 'fuxi'; there are: ctyunai, hfut-mac"),
-        ("transformer", {"temporal": "gru"}, "temporal may be none, tcn, lstm, got 'gru'"),
-        ("transformer", {"width": 0}, "transformer needs width >= 1, got 0"),
+        (
+            "transformer",
+            {"preset": "fuxi"},
+            "preset must be one of ctyunai, hfut-mac, situ",
+        ),
+        ("transformer", {"temporal": "gru"}, "temporal must be one of none, tcn, lstm, got 'gru'"),
+        ("transformer", {"width": 0}, "width must be a whole number >= 1, got 0"),
         ("grjca", {"length": 5, "tanh": "product"}, "grjca has no option tanh; its options"),
     ],
 )

@@ -55,7 +55,7 @@ class Head(nn.Module):
         max_streams: how many it takes at most.
         published: how the paper or its released code builds and trains the complete model: options
             of `FitConfig` with their sources. See `recipes`; what the user sets wins.
-        presets: what the option `preset` may name, with the options that it sets.
+        presets: what the option `preset` may name, with the options that it sets; others win.
         belongs: option -> the only variant in which it may differ from its default.
         revision: raised whenever weights come to mean something else; runs keep it, and are
             refused by a version that has another.

@@ -8,14 +8,14 @@ import hashlib
 import inspect
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import torch
 
 from ....errors import ConfigError
 from ....plugins import load_plugins
 from ...recipes import Stated
-from ...typed import conform, types_of
+from ...typed import Among, conform, types_of
 from .base import ROLES, Head
 
 _HEADS: dict[str, type[Head]] = {}
@@ -91,6 +91,9 @@ def describe_head(name: str) -> HeadInfo:
     head = _find(name)
     parameters = _parameters(head)  # type: ignore[arg-type]  # classes can be hashed
     text = inspect.getdoc(head) or ""
+    own = {k: (p.default, p.annotation) for k, p in parameters.items() if k not in _COMMON}
+    if head.presets:
+        own = {"preset": (None, Annotated[str, Among(tuple(head.presets))] | None), **own}
     return HeadInfo(
         name=name,
         summary=text.partition("\n")[0],
@@ -102,8 +105,8 @@ def describe_head(name: str) -> HeadInfo:
         recursions=parameters["recursions"].default if "recursions" in parameters else None,
         takes_length="length" in parameters,
         published=dict(head.published),
-        options={k: p.default for k, p in parameters.items() if k not in _COMMON},
-        types={k: p.annotation for k, p in parameters.items() if k not in _COMMON},
+        options={k: default for k, (default, _) in own.items()},
+        types={k: kind for k, (_, kind) in own.items()},
         revision=head.revision,
         presets=dict(head.presets),
     )
@@ -176,7 +179,9 @@ def create_head(
     info, head = describe_head(name), _find(name)
     _check_dims(info, dims)
     variant = resolve_variant(name, variant)
-    arguments: dict[str, Any] = {"dims": dict(dims), **check_options(name, options)}
+    given = check_options(name, options)
+    preset = given.pop("preset", "") if info.presets else ""
+    arguments: dict[str, Any] = {"dims": dict(dims), **info.presets.get(preset or "", {}), **given}
     for option, owner in head.belongs.items():
         value = arguments.get(option, info.options[option])
         if variant != owner and value != info.options[option]:

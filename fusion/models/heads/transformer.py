@@ -8,30 +8,14 @@ from typing import Annotated, Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from ....errors import ConfigError
 from ...recipes import Stated
-from ...typed import Within
+from ...typed import Among, Within
 from ..masking import zero_masked
 from ..tcn import TCN
 from .base import ROLES, Head, Streams, init_linears
 from .lstm import BiLSTM
 from .registry import register_head
 from .time_attention import Encoder, positions
-
-_DEFAULTS: dict[str, Any] = {
-    "temporal": "none",
-    "width": 256,
-    "layers": 2,
-    "heads": 4,
-    "dropout": 0.1,
-}
-_PRESETS: dict[str, dict[str, Any]] = {
-    "ctyunai": {"temporal": "tcn"},
-    "hfut-mac": {"temporal": "none"},
-    "situ-rucaim3": {"temporal": "lstm", "layers": 0},
-    "netease-fuxi": {"temporal": "none"},
-}
-_TEMPORAL = ("none", "tcn", "lstm")
 
 
 @register_head("transformer")
@@ -51,8 +35,7 @@ class Transformer(Head):
 
     With layers=0 there is no Encoder and there are no positions.
 
-    Options left at None take these values: temporal="none", width=256, layers=2, heads=4,
-    dropout=0.1. They are chosen here, as are 4 width channels inside a layer, normalised after each
+    The defaults are chosen here, as are 4 width channels inside a layer, normalised after each
     part; a TCN of four causal levels, kernel 5, of `width` channels; one LSTM layer of `width`
     channels per direction. Features enter without a TCN of their own (`published`).
     Every frame sees the future, except with layers=0 and no LSTM.
@@ -66,58 +49,35 @@ class Transformer(Head):
     published: ClassVar[Mapping[str, Stated]] = {
         "tcn_channels": Stated(dict.fromkeys(ROLES, ()), "as described by other papers")
     }
-    presets = _PRESETS
+    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
+        "ctyunai": {"temporal": "tcn"},
+        "hfut-mac": {"temporal": "none"},
+        "situ-rucaim3": {"temporal": "lstm", "layers": 0},
+        "netease-fuxi": {"temporal": "none"},
+    }
 
     def __init__(
         self,
         *,
         dims: Mapping[str, int],
-        preset: str | None = None,
-        temporal: str | None = None,
-        width: int | None = None,
-        layers: int | None = None,
-        heads: int | None = None,
-        dropout: Annotated[float, Within(0, 1)] | None = None,
+        temporal: Annotated[str, Among(("none", "tcn", "lstm"))] = "none",
+        width: Annotated[int, Within(1)] = 256,
+        layers: Annotated[int, Within(0)] = 2,
+        heads: Annotated[int, Within(1)] = 4,
+        dropout: Annotated[float, Within(0, 1)] = 0.1,
     ) -> None:
         super().__init__(dims=dims)
-        if preset is not None and preset not in _PRESETS:
-            raise ConfigError(
-                f"head transformer has no preset {preset!r}; there are: {', '.join(_PRESETS)}"
-            )
-        given = {
-            "temporal": temporal,
-            "width": width,
-            "layers": layers,
-            "heads": heads,
-            "dropout": dropout,
-        }
-        chosen = _DEFAULTS | (_PRESETS[preset] if preset else {})
-        chosen |= {name: value for name, value in given.items() if value is not None}
-        if chosen["temporal"] not in _TEMPORAL:
-            raise ConfigError(
-                f"head transformer: temporal may be {', '.join(_TEMPORAL)}, "
-                f"got {chosen['temporal']!r}"
-            )
-        if chosen["width"] < 1:
-            raise ConfigError(f"head transformer needs width >= 1, got {chosen['width']}")
-        self.out_dim = chosen["width"]
+        self.out_dim = width
         joint = sum(self.dims.values())
         self.temporal: TCN | BiLSTM | None = None
-        if chosen["temporal"] == "tcn":
-            self.temporal = TCN(
-                in_dim=joint, channels=(self.out_dim,) * 4, dropout=chosen["dropout"]
-            )
-        elif chosen["temporal"] == "lstm":
-            self.temporal = BiLSTM(in_dim=joint, hidden=self.out_dim)
+        if temporal == "tcn":
+            self.temporal = TCN(in_dim=joint, channels=(width,) * 4, dropout=dropout)
+        elif temporal == "lstm":
+            self.temporal = BiLSTM(in_dim=joint, hidden=width)
         entering = joint if self.temporal is None else self.temporal.out_dim
-        self.enter = nn.Linear(entering, self.out_dim)
-        self.dropout = nn.Dropout(chosen["dropout"])
-        self.encoder = Encoder(
-            width=self.out_dim,
-            layers=chosen["layers"],
-            heads=chosen["heads"],
-            dropout=chosen["dropout"],
-        )
+        self.enter = nn.Linear(entering, width)
+        self.dropout = nn.Dropout(dropout)
+        self.encoder = Encoder(width=width, layers=layers, heads=heads, dropout=dropout)
         init_linears(self)
 
     def fuse(self, x: Streams, mask: Tensor | None, gates: dict[str, Tensor] | None) -> Tensor:
