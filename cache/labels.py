@@ -110,7 +110,7 @@ def two_columns(
     """
     names, rows, lines = [name.lower() for name in table.names], table.rows, table.lines
     item = next((i for i, name in enumerate(names) if name in _VIDEO_COLUMNS), None)
-    other = next((i for i, name in enumerate(names) if name in columns), None)
+    other = next((names.index(column) for column in columns if column in names), None)
     if columns is _PARTITION_COLUMNS and table.width == 2 and item is None and other is None:
         if names and partition_of(names[1]):  # no header but a first row
             rows, lines = [list(table.names), *rows], [lines[0] - 1 if lines else 1, *lines]

@@ -15,10 +15,10 @@ from .training import training_view
 _OVERRIDES = (
     ("recipe", str, "default, or published: as the head's paper or released code trains."),
     ("recursions", int, "Recursions M of the head [default: the head's]."),
-    ("split", str, "stored, aff-wild2 (six folds), k-fold, or a video,partition CSV file."),
-    ("fold", int, "Fold of aff-wild2 (0: official split) or k-fold, from 0."),
+    ("split", str, "stored, aff-wild2 (six folds), k-fold, leave-one-subject-out, or a CSV file."),
+    ("fold", int, "Fold of aff-wild2 (0: official split) or of subjects, from 0."),
     ("folds", int, "Number of folds of k-fold."),
-    ("subjects", str, "CSV file video,subject: k-fold keeps subjects apart."),
+    ("subjects", str, "CSV file video,subject (or session): keeps subjects apart."),
     ("missing-streams", str, "stop, or skip videos that lack a stream."),
     ("epochs", int, "At most so many epochs."),
     ("batch", int, "Windows per step."),

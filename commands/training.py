@@ -52,7 +52,11 @@ class TrainingView(ExitStack):
         roles = ", ".join(f"{role}={name}" for role, name in config.streams.items())
         click.echo(f"fitting {config.head} ({config.variant}, {config.targets}) on {roles}")
         click.echo(config.describe_recipe())
-        folds = {"aff-wild2": "", "k-fold": f" of {config.folds}"}
+        folds = {
+            "aff-wild2": "",
+            "k-fold": f" of {config.folds}",
+            "leave-one-subject-out": "",
+        }
         where = f", fold {config.fold}{folds[config.split]}" if config.split in folds else ""
         click.echo(
             f"{len(plan.train)} training videos ({len(plan.windows)} windows), "

@@ -36,7 +36,10 @@ ACTS: dict[str, tuple[Callable[[FitConfig], bool], str]] = {
         lambda c: c.recursions is None or describe_head(c.head).recursions is not None,
         "in a head with recursions",
     ),
-    "fold": (lambda c: c.split in ("aff-wild2", "k-fold"), "with split = aff-wild2 or k-fold"),
+    "fold": (
+        lambda c: c.split in ("aff-wild2", "k-fold", "leave-one-subject-out"),
+        "with split = aff-wild2, k-fold or leave-one-subject-out",
+    ),
     "folds": (lambda c: c.split == "k-fold", "with split = k-fold"),
     "tcn_kernels": _TCN,
     "tcn_dropout": _TCN,

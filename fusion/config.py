@@ -54,7 +54,8 @@ class FitConfig:
             start: annotations of another rate cover the beginnings only.
         missing_streams: what to do when videos lack a stream: `stop`, or `skip` these videos.
         split: `stored` (the partitions in the cache), `aff-wild2` (the papers' six folds),
-            `k-fold`, or the path of a `video,partition` file; see `splits.split`.
+            `k-fold`, `leave-one-subject-out`, or the path of a `video,partition` file; see
+            `splits.split`.
         fold: of aff-wild2 (0 is the official split) or k-fold, from 0.
         folds: of k-fold.
         subjects: path of a `video,subject` file that keeps subjects apart; empty means that every

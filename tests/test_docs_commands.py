@@ -131,6 +131,7 @@ def test_the_files_commands_and_python_of_a_page_work_in_order(page, folder, mon
         shutil.rmtree("vapipe-runs")
     for block in blocks(page):
         if block.title:
+            Path(block.title).parent.mkdir(parents=True, exist_ok=True)
             Path(block.title).write_text(block.text)
     for words in commands(page):
         if why_not(words) is None:

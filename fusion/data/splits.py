@@ -14,6 +14,7 @@ from ...errors import ConfigError
 from ..config import FitConfig
 
 AFF_WILD2_FOLDS = 6
+ONE_OUT = "leave-one-subject-out"
 
 
 def split(store: FeatureStore, config: FitConfig) -> tuple[list[str], list[str]]:
@@ -22,7 +23,8 @@ def split(store: FeatureStore, config: FitConfig) -> tuple[list[str], list[str]]
     `stored`: the partitions in the cache. `aff-wild2`: the papers' six folds (`aff_wild2_fold`) of
     the stored training and validation videos. `k-fold`: `folds` folds of all videos of the stored
     training and validation partitions, or of all annotated videos where none is stored; a subject
-    is in one fold only. Else the path of a `video,partition` file.
+    is in one fold only. `leave-one-subject-out`: as many folds as there are subjects, fold 0
+    validates on the first of their sorted names. Else the path of a `video,partition` file.
 
     Args:
         config: `split`, `fold`, `folds` and `subjects`.
@@ -43,7 +45,7 @@ def split(store: FeatureStore, config: FitConfig) -> tuple[list[str], list[str]]
     stored = {video: store.partition(video) for video in videos}
     if config.split in ("stored", "aff-wild2"):
         parts = stored
-    elif config.split == "k-fold":
+    elif config.split in ("k-fold", ONE_OUT):
         parts = _k_fold(store, stored, config)
     else:
         parts = _from_file(store, videos, Path(config.split))
@@ -118,15 +120,19 @@ def _k_fold(
     for video in chosen:
         annotated = int(np.isfinite(store.labels(video)).any(axis=1).sum())
         rows[subjects[video]] = rows.get(subjects[video], 0) + annotated
-    if not 2 <= config.folds <= len(rows) or not 0 <= config.fold < config.folds:
+    alone = config.split == ONE_OUT
+    folds = len(rows) if alone else config.folds
+    if not 2 <= folds <= len(rows) or not 0 <= config.fold < folds:
+        needed = "at least 2 subjects" if alone else f"2 to {len(rows)} folds"
         raise ConfigError(
-            f"split k-fold of {len(rows)} subjects needs 2 to {len(rows)} folds and a fold from 0 "
-            f"to folds - 1; got folds {config.folds}, fold {config.fold}"
+            f"split {config.split} of {len(rows)} subjects needs {needed} and a fold from 0 to "
+            f"folds - 1; got folds {folds}, fold {config.fold}"
         )
-    sizes, fold_of = [0] * config.folds, {}
-    for subject in sorted(rows, key=lambda subject: (-rows[subject], subject)):
+    sizes, fold_of = [0] * folds, {}
+    order = sorted(rows) if alone else sorted(rows, key=lambda each: (-rows[each], each))
+    for subject in order:
         fold = sizes.index(min(sizes))
-        sizes[fold] += rows[subject]
+        sizes[fold] += rows[subject] or 1
         fold_of[subject] = fold
     return {
         video: "validation" if fold_of[subjects[video]] == config.fold else "train"

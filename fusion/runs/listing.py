@@ -122,7 +122,11 @@ def _read(path: Path) -> dict[str, Any]:
 def describe_split(config: Mapping[str, Any]) -> str:
     """How a configuration divides videos: `stored`, or `aff-wild2, fold 3`."""
     split = config.get("split", "stored")
-    return f"{split}, fold {config['fold']}" if split in ("aff-wild2", "k-fold") else str(split)
+    return (
+        f"{split}, fold {config['fold']}"
+        if split in ("aff-wild2", "k-fold", "leave-one-subject-out")
+        else str(split)
+    )
 
 
 def _changed(path: Path) -> str:

@@ -75,6 +75,8 @@ def test_words_that_name_no_partition(word):
 
 def test_a_subject_file_may_call_its_columns_otherwise(tmp_path):
     text = "file;session;speaker\na.mp4;1;anna\nb;2;ben\n"
+    assert read_subject_file(write(tmp_path, text)) == {"a": "anna", "b": "ben"}
+    text = "file;session\na.mp4;1\nb;2\n"
     assert read_subject_file(write(tmp_path, text)) == {"a": "1", "b": "2"}
 
 

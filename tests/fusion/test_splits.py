@@ -98,6 +98,20 @@ def test_subjects_are_kept_apart(store, tmp_path):
     assert "1 of 3 validation videos show a subject that is also in training (v008)" in note
 
 
+def test_every_subject_is_left_out_once(store, tmp_path):
+    path = tmp_path / "subjects.csv"
+    people = dict(zip(names(9), "cacbbacba", strict=True))
+    path.write_text("file;session\n" + "".join(f"{v}.mp4;{s}\n" for v, s in people.items()))
+    out = config(split="leave-one-subject-out", subjects=str(path))
+    for fold, person in enumerate("abc"):
+        train, held = split(store, dataclasses.replace(out, fold=fold))
+        assert held == sorted(video for video, own in people.items() if own == person)
+        assert sorted(train + held) == names(9)
+    with pytest.raises(ConfigError, match=r"of 3 subjects needs at least 2 subjects.*fold 3"):
+        split(store, dataclasses.replace(out, fold=3))
+    assert len(split(store, config(split="leave-one-subject-out", fold=8))[1]) == 1
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
