@@ -161,7 +161,7 @@ def test_a_window_longer_than_the_weights_is_refused(options):
         ({}, r"rjca needs length=<frames per window>.*got None"),
         (PAPER, r"rjca needs length=<frames per window>.*got None"),
         ({"length": 5, "mixing": "channels"}, "mixing='channels' belongs to variant=paper; leave"),
-        ({"length": 5, "mixing": "rows", **PAPER}, '"frames" or "channels", got \'rows\''),
+        ({"length": 5, "mixing": "rows", **PAPER}, "one of frames, channels, got 'rows'"),
     ],
 )
 def test_options_that_do_not_fit_are_refused(options, message):

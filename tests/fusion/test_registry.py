@@ -364,8 +364,8 @@ def test_the_registry_lists_its_heads_sorted():
         ),
         ("grjca", {"length": 5, "temperature": 0}, "head_options.temperature must be .*> 0, got 0"),
         ("jca", {"length": 5, "joint_width": 0}, "head_options.joint_width must be .*>= 1, got 0"),
-        ("sage", {"heads": 0}, "attention over time needs heads >= 1, got heads=0"),
-        ("sage", {"layers": -1}, "encoder needs layers >= 0, got layers=-1"),
+        ("sage", {"heads": 0}, "heads must be a whole number >= 1, got 0"),
+        ("sage", {"layers": -1}, "layers must be a whole number >= 0, got -1"),
         ("sage", {"variant": "mine"}, "no variant `mine`; there are: paper, scaled, per_modality"),
         (
             "transformer",

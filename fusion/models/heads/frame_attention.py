@@ -13,8 +13,6 @@ from ..masking import zero_masked
 from .base import Streams, init_linears
 from .frame_linear import FrameLinear
 
-MIXINGS = ("frames", "channels")
-
 
 class FrameAttention(nn.Module):
     """One recursion of joint cross-attention with frame-by-frame scores.
@@ -50,8 +48,6 @@ class FrameAttention(nn.Module):
     ) -> None:
         """Build the block; the linears start Xavier-uniform. `length` counts for "frames" only."""
         super().__init__()
-        if mixing not in MIXINGS:
-            raise ConfigError(f'mixing must be "frames" or "channels", got {mixing!r}')
         joint = sum(dims.values())
         self.widths = list(dims.values())
         self.scale = 1 / math.sqrt(joint)

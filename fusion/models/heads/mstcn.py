@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import torch
 from torch import Tensor, nn
 
 from ...recipes import Stated
+from ...typed import Within
 from .base import ROLES, Head, Streams, init_linears
 from .registry import register_head
 from .time_attention import TimeAttention
@@ -43,7 +44,7 @@ class MSTCN(Head):
         "targets": Stated("joint", "paper: one network with two outputs"),
     }
 
-    def __init__(self, *, dims: Mapping[str, int], heads: int = 4) -> None:
+    def __init__(self, *, dims: Mapping[str, int], heads: Annotated[int, Within(1)] = 4) -> None:
         super().__init__(dims=dims)
         self.asking, *asked = self.dims
         width = self.dims[self.asking]

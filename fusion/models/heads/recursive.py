@@ -43,7 +43,7 @@ class RecursiveHead(Head):
         variant: str = "official",
         recursions: int = 2,
         dropout: Annotated[float, Within(0, 1)] = 0.6,
-        mixing: str = "frames",
+        mixing: Annotated[str, Among(("frames", "channels"))] = "frames",
         normalize: bool = False,
     ) -> None:
         """Build them; `mixing` as in `FrameAttention`, `normalize` divides x^0 by |x^0|."""

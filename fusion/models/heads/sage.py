@@ -55,8 +55,8 @@ class SAGE(Head):
         *,
         dims: Mapping[str, int],
         variant: str = "paper",
-        layers: int = 2,
-        heads: int = 4,
+        layers: Annotated[int, Within(0)] = 2,
+        heads: Annotated[int, Within(1)] = 4,
         dropout: Annotated[float, Within(0, 1)] = 0.1,
         gate: Gate = "learned",
     ) -> None:

@@ -11,8 +11,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ....errors import ConfigError
-
 
 def masked_softmax(scores: Tensor, exists: Tensor | None, dim: int) -> Tensor:
     """Softmax along `dim` over what exists (bool, broadcast to the scores, or None for all).
@@ -54,8 +52,6 @@ class TimeAttention(nn.Module):
 
     def __init__(self, *, query_dim: int, key_dim: int, heads: int) -> None:
         super().__init__()
-        if heads < 1:
-            raise ConfigError(f"attention over time needs heads >= 1, got heads={heads}")
         inner = heads * -(-query_dim // heads)
         self.heads = heads
         self.query = nn.Linear(query_dim, inner)
@@ -130,8 +126,6 @@ class Encoder(nn.Module):
     def __init__(self, *, width: int, layers: int, heads: int, dropout: float) -> None:
         """Build it; with layers=0 it is the identity."""
         super().__init__()
-        if layers < 0:
-            raise ConfigError(f"a transformer encoder needs layers >= 0, got layers={layers}")
         self.layers = nn.ModuleList(
             EncoderLayer(width=width, heads=heads, hidden=4 * width, dropout=dropout)
             for _ in range(layers)
