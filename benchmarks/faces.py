@@ -19,11 +19,11 @@ from facenet_pytorch import MTCNN
 from vapipe.cache import Valid
 from vapipe.extract.dataset import Subject
 from vapipe.extract.faces.boxes import overlap
-from vapipe.extract.faces.cast import Cast
 from vapipe.extract.faces.crop_config import CropConfig
 from vapipe.extract.faces.detector import FaceDetector
 from vapipe.extract.faces.finder import FaceFinder
 from vapipe.extract.faces.follow import FaceRow
+from vapipe.extract.faces.subject_tracks import SubjectTracks
 from vapipe.extract.media.frames import Frame, read_frames
 from vapipe.extract.media.probe import MediaInfo, probe
 
@@ -129,7 +129,7 @@ def follow(
     finder = FaceFinder(
         detector, every=config.every, track_score=config.thresholds[2], acquire=config.acquire
     )
-    cast = Cast(
+    tracks = SubjectTracks(
         info,
         finder,
         [Subject("main")],
@@ -138,8 +138,8 @@ def follow(
         smooth=config.smooth,
     )
     began = time.process_time()
-    places = [place for frame in frames for _, place in cast.push(frame)]
-    places += [place for _, place in cast.finish()]
+    places = [place for frame in frames for _, place in tracks.push(frame)]
+    places += [place for _, place in tracks.finish()]
     seconds = time.process_time() - began
     return places, len(frames) / seconds, finder.searches / len(frames)
 

@@ -172,14 +172,55 @@ def _read_faces(
         smooth=config.smooth,
     )
     images: dict[int, np.ndarray | None] = {}  # frames that still wait for a place
+    doubts = {item: _Doubt(info, config) for item in tracks.items}
     for frame in read_frames(info, lines=config.lines, reduced_lines=config.detection_lines):
         images[frame.row] = frame.image
         for item, place in tracks.push(frame):
+            doubts[item].add(place)
             yield item, *_crop(images[place.row], place, config)
         while images and next(iter(images)) < tracks.settled:
             del images[next(iter(images))]
     for item, place in tracks.finish():
+        doubts[item].add(place)
         yield item, *_crop(images[place.row], place, config)
+    info.damage.extend(note for item, doubt in doubts.items() if (note := doubt.note(item)))
+    if tracks.rivalled > len(info.timeline) / 2 and None in tracks.items.values():
+        info.damage.append(
+            f"{tracks.rivalled} of {len(info.timeline)} frames show a second large face "
+            "(posters and screens count): the most prominent one is followed; look at the crops"
+        )
+
+
+class _Doubt:
+    """Counts the faces of an item that the detector is not sure of, or that are not upright."""
+
+    def __init__(self, info: MediaInfo, config: CropConfig) -> None:
+        self._sure = config.acquire
+        lines = min(info.width, info.height)
+        self._least = config.min_face * max(1.0, lines / config.detection_lines)
+        self._faces = self._doubtful = 0
+
+    def add(self, place: FaceRow) -> None:
+        """Look at the next row."""
+        if place.box is not None:
+            points, score = place.box[4:14].reshape(5, 2), place.box[14]
+            right, down = points[3:].mean(axis=0) - points[:2].mean(axis=0)
+            self._faces += 1
+            self._doubtful += bool(score < self._sure or down < abs(right))
+
+    def note(self, item: str) -> str:
+        """What the user should know; empty where most faces are sure."""
+        if not self._faces:
+            return (
+                f"{item}: no face found; those of less than {self._least:.0f} pixels are not "
+                "looked for (min_face, detection_lines), those upside down or lying not found"
+            )
+        if 2 * self._doubtful <= self._faces:
+            return ""
+        return (
+            f"{item}: {self._doubtful} of {self._faces} faces are doubtful (a score below "
+            f"{self._sure}, or not upright): look at the crops"
+        )
 
 
 def _crop(image: np.ndarray | None, place: FaceRow, config: CropConfig) -> tuple[np.ndarray, Valid]:
@@ -189,7 +230,7 @@ def _crop(image: np.ndarray | None, place: FaceRow, config: CropConfig) -> tuple
     if place.box is None:
         return empty, place.code
     if config.align == "points":
-        points = place.box[4:].reshape(5, 2) * image.shape[0]
+        points = place.box[4:14].reshape(5, 2) * image.shape[0]
         return cut_aligned(image, points, size=config.size), place.code
     box = place.box[:4] * image.shape[0]
     return cut_face(image, box, margin=config.margin, size=config.size), place.code

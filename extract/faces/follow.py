@@ -1,7 +1,7 @@
 """Follows one person's face through a video, given the faces found in every frame.
 
 Pure geometry and time: no images here. Boxes are in units of the image's height; numbers that
-follow a box's four (landmarks) go along with it.
+follow a box's four (five landmarks, the score) go along with it.
 """
 
 from __future__ import annotations

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
+import numpy as np
+
 from ..dataset import Subject
 from ..media.frames import Frame
 from ..media.probe import MediaInfo
+from .boxes import area
 from .finder import FaceFinder, Seen
 from .follow import FaceLinker, FaceRow, Side, Tracker
 from .smooth import Smoother
+
+_RIVAL = 0.3  # of the largest face's area, of which another one may be meant
 
 
 class SubjectTracks:
@@ -47,9 +52,11 @@ class SubjectTracks:
             "left": left,
             "right": right,
         }
-        self._items = {subject.id: subject.side for subject in subjects}
-        self._smoothers = {item: Smoother(width=smooth) for item in self._items}
-        self._placed = dict.fromkeys(self._items, 0)
+        self.items = {subject.id: subject.side for subject in subjects}
+        self._smoothers = {item: Smoother(width=smooth) for item in self.items}
+        self._placed = dict.fromkeys(self.items, 0)
+        self.rivalled = 0  # rows with a second sure face that is not much smaller
+        self._acquire = acquire
 
     @property
     def settled(self) -> int:
@@ -71,10 +78,12 @@ class SubjectTracks:
 
     def _follow(self, rows: Sequence[Seen]) -> Iterator[tuple[str, FaceRow]]:
         for seen in rows:
+            sizes = sorted(map(area, seen.faces.boxes[seen.faces.scores >= self._acquire]))
+            self.rivalled += len(sizes) > 1 and sizes[-2] >= _RIVAL * sizes[-1]
             row = self._linker.push(
                 seen.row,
                 seen.time,
-                seen.faces.boxes,
+                np.column_stack([seen.faces.boxes, seen.faces.scores]),
                 seen.faces.scores,
                 seen.aspect,
                 detected=seen.detected,
@@ -83,7 +92,7 @@ class SubjectTracks:
             yield from self._smooth({side: f.push(row) for side, f in self._trackers.items()})
 
     def _smooth(self, places: Mapping[Side | None, list[FaceRow]]) -> Iterator[tuple[str, FaceRow]]:
-        for item, side in self._items.items():
+        for item, side in self.items.items():
             for raw in places[side]:
                 for place in self._smoothers[item].push(raw, float(self._pts[raw.row])):
                     self._placed[item] += 1
