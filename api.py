@@ -325,6 +325,7 @@ def submit(
     ensemble: str = "mean",
     smoothing: float = 0.0,
     device: str = "auto",
+    each: bool = False,
 ) -> Submission:
     """Write the text file that a challenge takes; no annotation is needed.
 
@@ -335,6 +336,7 @@ def submit(
         cache: with the items that the sample names.
         pad: fill rows beyond a video's last frame (up to 5) with its last prediction.
         cut: leave out frames (up to 5) beyond the sample's last row of a video.
+        each: whether `out` is a new folder for a file of every run and one of the ensemble.
 
     Raises:
         SubmissionError: the file exists, or sample and cache do not fit.
@@ -352,6 +354,7 @@ def submit(
         ensemble=ensemble,
         smoothing=smoothing,
         device=device,
+        each=each,
     )
 
 

@@ -17,9 +17,7 @@ from .console import cache_option, device_option, ensemble_option, show_shares, 
     type=click.Path(path_type=Path, exists=True, dir_okay=False),
     help="The organisers' sample file: it says which rows, in which order.",
 )
-@click.option(
-    "--out", required=True, type=click.Path(path_type=Path, dir_okay=False), help="A new file."
-)
+@click.option("--out", required=True, type=click.Path(path_type=Path), help="A new file.")
 @click.option(
     "--pad",
     type=click.Choice(["last"]),
@@ -29,6 +27,9 @@ from .console import cache_option, device_option, ensemble_option, show_shares, 
     "--cut",
     type=click.Choice(["last"]),
     help="Leave out frames (up to 5) beyond the sample's last row of a video.",
+)
+@click.option(
+    "--each", is_flag=True, help="Make OUT a folder: a file of every run, and one of the ensemble."
 )
 @ensemble_option(default="mean")
 @smooth_option
@@ -40,6 +41,7 @@ def submit(
     out: Path,
     pad: str | None,
     cut: str | None,
+    each: bool,
     ensemble: str,
     smooth: float,
     cache: Path,
@@ -62,6 +64,7 @@ def submit(
         ensemble=ensemble,
         smoothing=smooth,
         device=device,
+        each=each,
     )
     for video, fit in done.fits.items():
         surplus = fit.last - fit.rows
@@ -74,8 +77,8 @@ def submit(
     if len(done.shares) > 1:
         show_shares(done.shares)
     click.echo(
-        f"{out}: {done.rows:,} rows of {len(done.fits)} videos, {done.clipped:,} value(s) clipped "
-        "to [-1, 1]"
+        f"{', '.join(map(str, done.files))}: {done.rows:,} rows of {len(done.fits)} videos, "
+        f"{done.clipped:,} value(s) clipped to [-1, 1]"
     )
     if done.others:
         click.echo(f"{done.others} other item(s) of {cache} are not in the sample file")

@@ -181,12 +181,10 @@ def find_annotations(
     split_file = split or base / "split.csv"
     named: dict[str, str] = {}
     layout = search.layout
-    if split or split_file.exists():
-        named = {
-            search.matcher.item(name) or name: part
-            for name, part in read_split_file(split_file).items()
-        }
-        layout += f", partitions from {split_file}"
+    for file in _split_files(base, split):
+        read = read_split_file(file)
+        named |= {search.matcher.item(name) or name: part for name, part in read.items()}
+        layout += f", partitions from {file}"
     annotations = {}
     for item in sorted({*search.items, *named}):
         own = search.items.get(item, _Item())
@@ -204,6 +202,15 @@ def find_annotations(
         [] if alone else search.unused,
         layout,
     )
+
+
+def _split_files(base: Path, split: Path | None) -> list[Path]:
+    """The user's split file, or `split.csv`; both where the former is but a list of test items."""
+    own = base / "split.csv"
+    if split is None:
+        return [own] if own.exists() else []
+    more = own.exists() and set(read_split_file(split).values()) == {"test"}
+    return [own, split] if more else [split]
 
 
 class _Search:

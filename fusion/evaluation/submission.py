@@ -18,8 +18,9 @@ from ...cache.durable import write_bytes
 from ...cache.labels import SURPLUS_ALLOWED
 from ...cache.store import FeatureStore
 from ...errors import SubmissionError, some
-from .ensemble import ensemble_weights, name_shares, shared_targets
+from .ensemble import combine, ensemble_weights, name_shares, shared_targets
 from .predict import load_runs, predict_items
+from .results import file_name
 
 LOCATION = "image_location"  # the first column, before the targets
 _LOCATION = re.compile(r"(?P<video>.+)/(?P<frame>\d{5,})\.jpg")
@@ -190,16 +191,18 @@ def write_submission(
 
 @dataclass(frozen=True)
 class Submission:
-    """A file that was written.
+    """A file that was written, or several.
 
     Attributes:
+        files: those written.
         fits: video -> how its rows fit, in the order of the sample.
-        rows: of the file.
-        clipped: values that lay outside [-1, 1].
+        rows: of a file.
+        clipped: values of all files that lay outside [-1, 1].
         shares: run -> target -> its share.
         others: items of the cache that the sample does not want.
     """
 
+    files: list[Path]
     fits: dict[str, Fit]
     rows: int
     clipped: int
@@ -218,6 +221,7 @@ def submit(
     ensemble: str,
     smoothing: float,
     device: str,
+    each: bool,
 ) -> Submission:
     """Predict what a sample file wants; arguments and errors as in `api.submit`."""
     if out.exists():
@@ -234,11 +238,20 @@ def submit(
             f"{', '.join(targets)}; fit with --set target_names={list(asked.targets)}"
         )
     weights = ensemble_weights(ensemble, paths, store, smoothing)
-    predictions = predict_items(loaded, store, list(fits), weights=weights, smoothing=smoothing)
-    clipped = write_submission(out, asked, predictions, targets)
+    members = {
+        name: predict_items({name: run}, store, list(fits), smoothing=smoothing)
+        for name, run in loaded.items()
+    }
+    mixed = combine(members, weights)
+    files = {out: mixed}
+    if each:
+        files = {out / f"{file_name(name)}.txt": own for name, own in members.items()}
+        if len(members) > 1:
+            files[out / f"ensemble-{ensemble}.txt"] = mixed
+    clipped = sum(write_submission(path, asked, own, targets) for path, own in files.items())
     rows = sum(len(each.frames) for each in asked.wanted)
     others = len(set(store.videos()) - set(fits))
-    return Submission(fits, rows, clipped, name_shares(paths, weights), others)
+    return Submission(list(files), fits, rows, clipped, name_shares(paths, weights), others)
 
 
 def _side_advice(unknown: Sequence[str], store: FeatureStore) -> str:

@@ -56,6 +56,27 @@ def test_several_runs_give_their_mean(submit, runs):
     assert np.allclose(np.array([row[1:] for row in rows[1:]], float), sum(each) / 2, atol=2e-6)
 
 
+def test_every_run_and_their_ensemble_are_written_at_once(cache, runs, tmp_path):
+    rows = "".join(f"b/{n:05d}.jpg,\n" for n in range(1, ROWS + 1))
+    sample, out = tmp_path / "sample.txt", tmp_path / "day"
+    sample.write_text(f"image_location,valence,arousal\n{rows}")
+    words = ("submit", runs / "one", runs / "two", "--sample", sample, "--cache", cache)
+    assert vapipe_(*words, "--out", out, "--each").exit_code == 0
+    assert sorted(path.name for path in out.iterdir()) == [
+        "ensemble-mean.txt",
+        "one.txt",
+        "two.txt",
+    ]
+    values = {
+        p.stem: np.loadtxt(p, delimiter=",", skiprows=1, usecols=(1, 2)) for p in out.iterdir()
+    }
+    for name in ("one", "two"):
+        expected = predictions(runs / name, "validation", "b")
+        assert np.allclose(values[name], np.clip(expected, -1, 1), atol=1e-6)
+    assert np.allclose(values["ensemble-mean"], (values["one"] + values["two"]) / 2, atol=2e-6)
+    assert vapipe_(*words, "--out", out, "--each").exit_code == 1
+
+
 @pytest.mark.parametrize(
     ("count", "words"), [(ROWS + 1, []), (ROWS - 1, []), (ROWS - 1, ["--pad", "last"])]
 )

@@ -236,6 +236,21 @@ def test_sides_in_a_split_make_items_where_nothing_is_annotated(made):
     assert [s.id for s in dataset.videos[0].subjects] == ["clip0_left", "clip0_right"]
 
 
+def test_people_of_a_test_list_become_items_and_the_other_partitions_stay(made):
+    folder, write = made
+    write("videos/labels/clip1.csv", rows(0.1))
+    write("videos/split.csv", "clip1,train\nclip2,val\n")
+    run(folder)
+    sample = "".join(f"clip0_{side}/{n:05d}.jpg,\n" for side in ("left", "right") for n in (1, 2))
+    write("sample.txt", f"image_location,valence,arousal\n{sample}")
+    run(folder, "--split", folder / "sample.txt")
+    store = FeatureStore.open(folder / "cache")
+    found = {item: store.partition(item) for item in store.videos()}
+    test = {"clip0_left": "test", "clip0_right": "test"}
+    assert found == {**test, "clip1": "train", "clip2": "validation"}
+    assert np.array_equal(store.read("clip0_left", "logmel"), store.read("clip0_right", "logmel"))
+
+
 def test_labels_are_imported_without_extracting(made):
     folder, write = made
     write("gold/clip1.csv", "time;valence;arousal\n" + "".join(
