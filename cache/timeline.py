@@ -23,6 +23,7 @@ class Valid(enum.IntEnum):
     AUDIO = 4  # the audio of this frame's interval was measured
     IMAGE = 5  # the whole frame was used, no face needed
     IMPORTED = 6  # came from a file of the user, taken as usable
+    SILENCE = 7  # as AUDIO, but nothing is heard in it
     NO_FACE = 128  # the frame was decoded, no face was found
     NO_CROP = 129  # the crop folder has no image for this frame
     NO_AUDIO = 130  # the audio track does not cover this frame's interval

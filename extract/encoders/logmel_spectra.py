@@ -15,6 +15,7 @@ from ..media.audio import RATE, AudioBlock
 from .base import AudioEncoder
 from .logmel import LogMelOptions
 from .pooling import IntervalMean
+from .sound import Heard
 
 _PIECE = 1024  # spectra computed at once
 
@@ -55,16 +56,23 @@ class LogMelEncoder(AudioEncoder):
         """Rows of the timeline in order: features [n, bands] float32, codes [n] uint8."""
         edges = timeline.edges() * RATE  # in samples, fractional
         pool = IntervalMean(edges, dim=self.dim, shortest=1.0)
-        for low, high, power in self._power(blocks):
-            yield from self._rows(pool, float(low[0]))
+        heard = Heard(timeline)
+        for low, high, power in self._power(heard.listen(blocks)):
+            yield from self._rows(pool, heard, float(low[0]))
             pool.push(low, high, power)
-        yield from self._rows(pool, np.inf)
+        yield from self._rows(pool, heard, np.inf)
 
-    def _rows(self, pool: IntervalMean, until: float) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    def _rows(
+        self, pool: IntervalMean, heard: Heard, until: float
+    ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        row = pool.row
         for means, covered in pool.take(until):
-            heard = covered >= 0.5
-            features = np.where(heard[:, None], np.log(means + self._eps), 0.0)
-            codes = np.where(heard, Valid.AUDIO, Valid.NO_AUDIO)
+            silent = heard.silent(slice(row, row + len(covered)))
+            row += len(covered)
+            known = covered >= 0.5
+            features = np.where(known[:, None], np.log(means + self._eps), 0.0)
+            sound = np.where(silent, Valid.SILENCE, Valid.AUDIO)
+            codes = np.where(known, sound, Valid.NO_AUDIO)
             yield features.astype(np.float32), codes.astype(np.uint8)
 
     def _power(

@@ -29,18 +29,18 @@ class IntervalMean:
         self._low = edges[:-1]
         self._high = np.maximum(edges[1:], edges[:-1] + shortest)  # never decreasing either
         self._dim = dim
-        self._row = 0  # first row not given out
-        self._sums = np.zeros((0, dim))  # of rows _row, _row + 1, ...
+        self.row = 0  # first row not given out
+        self._sums = np.zeros((0, dim))  # of rows row, row + 1, ...
         self._covered = np.zeros(0)
 
     def push(self, low: np.ndarray, high: np.ndarray, values: np.ndarray) -> None:
         """Add a piece: bounds [m] of cells that follow each other, values [m, D]."""
         first = int(np.searchsorted(self._high, low[0], side="right"))
-        first = max(first, self._row)
+        first = max(first, self.row)
         last = int(np.searchsorted(self._low, high[-1], side="left"))
         if last <= first:
             return
-        self._grow(last - self._row)
+        self._grow(last - self.row)
         rows = np.arange(first, last)
         start = np.searchsorted(high, self._low[rows], side="right")
         count = np.searchsorted(low, self._high[rows], side="left") - start
@@ -52,10 +52,10 @@ class IntervalMean:
         row = np.repeat(rows, count)
         cell = np.arange(len(row)) + np.repeat(start - bounds, count)
         shared = np.minimum(high[cell], self._high[row]) - np.maximum(low[cell], self._low[row])
-        self._sums[rows - self._row] += np.add.reduceat(
+        self._sums[rows - self.row] += np.add.reduceat(
             values[cell] * shared[:, None], bounds, axis=0
         )
-        self._covered[rows - self._row] += np.add.reduceat(shared, bounds)
+        self._covered[rows - self.row] += np.add.reduceat(shared, bounds)
 
     def take(self, until: float) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Give out the rows that end at or before `until`, in order.
@@ -64,13 +64,13 @@ class IntervalMean:
             Means [n, D] (zeros where nothing covers a row), covered part [n] in 0..1.
         """
         stop = int(np.searchsorted(self._high, until, side="right"))
-        while self._row < stop:
-            count = min(_ROWS, stop - self._row)
+        while self.row < stop:
+            count = min(_ROWS, stop - self.row)
             self._grow(count)
             sums, covered = self._sums[:count], self._covered[:count]
-            rows = slice(self._row, self._row + count)
+            rows = slice(self.row, self.row + count)
             self._sums, self._covered = self._sums[count:], self._covered[count:]
-            self._row += count
+            self.row += count
             means = np.divide(
                 sums, covered[:, None], out=np.zeros_like(sums), where=covered[:, None] > 0
             )

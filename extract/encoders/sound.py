@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ...cache.timeline import Timeline, Valid
-from ..media import RATE
+from ..media import RATE, SILENT
 
 if TYPE_CHECKING:
     from ..media.audio import AudioBlock
@@ -63,6 +63,7 @@ class Heard:
         self.high = np.maximum(edges[1:], self.low + 1)
         self.known = -_EVER
         self._covered = np.zeros(len(timeline))
+        self._peaks = np.zeros(len(timeline))
 
     def listen(self, blocks: Iterable[AudioBlock]) -> Iterator[AudioBlock]:
         """Hand blocks on and note what they cover; after the last one, everything is known."""
@@ -73,14 +74,27 @@ class Heard:
             begin = np.maximum(self.low[inside], block.start)
             end = np.minimum(self.high[inside], block.stop)
             self._covered[inside] += np.maximum(end - begin, 0)
+            peaks = _peaks(block.samples, begin - block.start, end - block.start)
+            self._peaks[inside] = np.maximum(self._peaks[inside], peaks)
             self.known = block.stop
             yield block
         self.known = _EVER
 
+    def silent(self, rows: slice) -> np.ndarray:
+        """[n] bool: whether nothing is heard in what sound there is."""
+        return self._peaks[rows] < SILENT
+
     def codes(self, rows: slice) -> np.ndarray:
-        """Codes [n] uint8: AUDIO where at least half of the interval has sound, or NO_AUDIO."""
+        """Codes [n] uint8: AUDIO or SILENCE where at least half of the interval has sound."""
         part = self._covered[rows] / (self.high[rows] - self.low[rows])
-        return np.where(part >= 0.5, Valid.AUDIO, Valid.NO_AUDIO).astype(np.uint8)
+        heard = np.where(self.silent(rows), Valid.SILENCE, Valid.AUDIO)
+        return np.where(part >= 0.5, heard, Valid.NO_AUDIO).astype(np.uint8)
+
+
+def _peaks(samples: np.ndarray, begin: np.ndarray, end: np.ndarray) -> np.ndarray:
+    """Largest absolute value of samples [n] from `begin` to `end`, [rows] each."""
+    bounds = np.stack([np.floor(begin), np.ceil(end)], axis=1).clip(0, len(samples)).astype(int)
+    return np.maximum.reduceat(np.append(np.abs(samples), 0), bounds.ravel())[::2]
 
 
 @dataclass(frozen=True, eq=False)

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import av
 import numpy as np
 
-from . import RATE
+from . import RATE, SILENT
 from .mixing import Channels
 from .packets import open_media, read_packets
 from .probe import MediaInfo
@@ -23,7 +23,6 @@ _BLOCK = 10.0  # seconds of a block
 _GAP = 0.012  # seconds by which a time may miss the expected one; the rest is a hole or overlap
 _ENOUGH = 30.0  # seconds of sound that tell whether channels cancel
 _CANCELLED = 0.01  # of the channels' power; so little of it is left where they cancel
-_SILENT = 1e-4  # full scale 1; what stays below in all of a track is silence
 _DRIFT = 0.0015  # seconds by which a block's times may be off before the run is moved
 
 
@@ -147,7 +146,7 @@ def _decode(info: MediaInfo) -> Iterator[tuple[float | None, int, np.ndarray]]:
         info.damage.append(f"the channels of {stream} cancel: its first channel alone is heard")
     if tally.refused:
         info.damage.append(f"{tally.refused} packets of {stream} cannot be decoded: no sound there")
-    if peak < _SILENT and info.audio.others:
+    if peak < SILENT and info.audio.others:
         others = ", ".join(map(str, info.audio.others))
         info.damage.append(
             f"{stream} is silent for its whole length; the file has others: choose with "
@@ -201,7 +200,7 @@ def _cancel(info: MediaInfo) -> bool:
     mixed = parts = heard = 0.0
     for sound in _sounds(info, _Tally()):
         power = sound.samples**2 @ sound.weights
-        if power.mean() > _SILENT**2:
+        if power.mean() > SILENT**2:
             mixed += float(((sound.samples @ sound.weights) ** 2).sum())
             parts += float(power.sum())
             heard += len(power) / sound.rate

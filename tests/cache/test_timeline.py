@@ -60,4 +60,4 @@ def test_shape_is_checked():
 def test_every_code_is_either_usable_or_says_why_not():
     codes = np.array([code.value for code in Valid], np.uint8)
     names = [Valid(code).name for code in codes[usable(codes)]]
-    assert names == ["DETECTED", "TRACKED", "CROPPED", "AUDIO", "IMAGE", "IMPORTED"]
+    assert names == ["DETECTED", "TRACKED", "CROPPED", "AUDIO", "IMAGE", "IMPORTED", "SILENCE"]

@@ -1,6 +1,7 @@
+"""Crops are of the right face, at the right place, and every row has one or says why not."""
+
 import dataclasses
 import json
-import re
 import subprocess
 from fractions import Fraction
 from pathlib import Path
@@ -365,38 +366,3 @@ def test_crops_that_are_numbered_otherwise_are_refused_with_what_renames_them(tm
     files = CropFiles(tmp_path / "v").files
     assert list(files) == [1, 2, 8][: len(names)]
     assert [path.read_text() for path in files.values()] == names
-
-
-# -- what the user should know ---------------------------------------------------------------------
-
-
-def notes(tmp_path, image, subjects=None):
-    info = clip(tmp_path, lambda row: image, 12)
-    collect(info, SMALL, subjects or [Subject("main")])
-    return info.damage
-
-
-def turned(head, degrees):
-    return np.asarray(Image.fromarray(head).rotate(degrees, Image.Resampling.BILINEAR))
-
-
-def test_a_face_that_is_sure_and_upright_needs_no_word(tmp_path, portrait):
-    assert notes(tmp_path, place(portrait, [(100, 20)])) == []
-
-
-def test_most_faces_lying_or_unsure_are_named(tmp_path, portrait):
-    (note,) = notes(tmp_path, place(turned(portrait, -50), [(100, 20)]))
-    assert re.match(r"main: \d+ of 12 faces are doubtful \(a score below 0.9, or not upright", note)
-
-
-def test_no_face_at_all_says_what_is_not_looked_for(tmp_path, portrait):
-    for head in (turned(portrait, 180), np.zeros_like(portrait)):
-        (note,) = notes(tmp_path, place(head, [(100, 20)]))
-        assert note.startswith("main: no face found; those of less than 32 pixels are not looked")
-
-
-def test_a_second_large_face_is_named_unless_both_are_followed(tmp_path, portrait):
-    image = place(portrait, [(10, 20), (190, 20)])
-    (note,) = notes(tmp_path, image)
-    assert note.startswith("12 of 12 frames show a second large face (posters and screens count)")
-    assert notes(tmp_path, image, [Subject("l", "left"), Subject("r", "right")]) == []

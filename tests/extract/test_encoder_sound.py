@@ -192,3 +192,21 @@ def test_rows_far_apart_do_not_keep_all_sound_between_them():
 def test_lengths_out_of_range_are_refused(chunk):
     with pytest.raises(ConfigError, match=r"`wavlm`: chunk must be in 1\.\.60 and context in 0"):
         create_encoder("wavlm", chunk=chunk)
+
+
+# -- silence ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("fps", [25, 240])
+def test_silence_is_told_from_sound_and_from_its_absence_by_every_encoder(fps):
+    """A second of sound, one of silence, one of nothing, and sound again."""
+    frames = timeline(constant_times(Fraction(fps), 4 * fps))
+    samples = 0.1 * np.sin(np.arange(2 * RATE)).astype(np.float32)
+    samples[RATE:] = 5e-5 * np.sign(samples[RATE:])
+    blocks = [AudioBlock(0, samples), AudioBlock(3 * RATE, samples[:RATE])]
+    expected = np.repeat([Valid.AUDIO, Valid.SILENCE, Valid.NO_AUDIO, Valid.AUDIO], fps)
+    inner = np.arange(4 * fps) % fps  # rows at the edges hear both
+    inner = (inner > fps // 20 + 1) & (inner < fps - fps // 20 - 2)
+    for encoder in (Mean(), create_encoder("logmel")):
+        _, codes = encode(encoder, iter(blocks), frames)
+        np.testing.assert_array_equal(codes[inner], expected[inner])

@@ -20,6 +20,7 @@ from vapipe.extract.run import run_extraction
 DETECT = CropConfig(detection_lines=120, min_face=24)
 FRAME = CropConfig(source="frame")
 SEEN = {Valid.DETECTED, Valid.TRACKED}
+HEARD = {Valid.AUDIO, Valid.SILENCE}  # clicks, and nothing between them
 
 
 class Extracted:
@@ -113,7 +114,7 @@ def test_very_low_and_high_rates_keep_sound_and_picture_together(tmp_path, fps, 
         sound=Sound(rate=48000),
     )
     found = Extracted(clip.path)
-    assert (found.rows, set(found.heard.tolist())) == (rows, {Valid.AUDIO})
+    assert (found.rows, set(found.heard.tolist())) == (rows, HEARD)
     assert found.store.timeline("c").fps == pytest.approx(fps, rel=1e-3)
     flashes = np.abs(np.diff(found.onet.astype(float), axis=0)).sum(axis=1)  # before and after each
     assert set(np.argsort(flashes)[-4:].tolist()) == {6, 7, 18, 19}
@@ -124,7 +125,7 @@ def test_very_low_and_high_rates_keep_sound_and_picture_together(tmp_path, fps, 
 def test_a_single_frame_is_a_row_with_picture_and_sound(tmp_path):
     clip = write_clip(tmp_path / "c.mp4", times=constant_times(PAL, 1), sound=Sound(rate=48000))
     found = Extracted(clip.path)
-    assert (found.seen.tolist(), found.heard.tolist()) == ([Valid.IMAGE], [Valid.AUDIO])
+    assert (found.seen.tolist(), found.heard.tolist()) == ([Valid.IMAGE], [Valid.SILENCE])
     assert found.outcome.notes == ()
 
 
@@ -139,7 +140,7 @@ def test_three_hours_keep_sound_and_picture_together(tmp_path):
         options={"preset": "ultrafast"},
     )
     found = Extracted(clip.path)
-    assert (found.rows, set(found.heard.tolist())) == (10800, {Valid.AUDIO})
+    assert (found.rows, set(found.heard.tolist())) == (10800, HEARD)
     assert found.pts()[-1] == 10799
     assert found.loudest(3) == set(events)
     flashes = np.abs(np.diff(found.onet.astype(float), axis=0)).sum(axis=1)
@@ -184,7 +185,7 @@ def test_a_recording_appended_to_itself_is_kept_once(tmp_path):
     found = Extracted(clip.path)
     np.testing.assert_allclose(found.pts(), clip.pts, atol=1e-4)
     assert set(found.seen.tolist()) == {Valid.IMAGE}
-    assert set(found.heard.tolist()) == {Valid.AUDIO}
+    assert set(found.heard.tolist()) == {Valid.SILENCE}
     (note,) = found.outcome.notes
     assert "time goes back at 1 picture(s)" in note
     assert "50 pictures that fit nowhere are left out" in note
