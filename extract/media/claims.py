@@ -43,7 +43,7 @@ def find_shortfall(
     seconds = 0.0
     if form in ("avi", "matroska,webm", "asf"):
         seconds = announced_length(path)[0]
-    elif form == "flv":
+    elif form in ("flv", "mxf", "rm"):
         seconds = (container.duration or 0) / 1e6
     if seconds - end <= max(_USUAL_S, _USUAL * seconds):
         return []

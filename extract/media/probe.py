@@ -243,8 +243,8 @@ def _find_rows(
             f"{path}: none of the {len(found.log.pts)} packets of video stream {video.index} can "
             "be decoded; the file is damaged or encrypted: copy or download it again"
         )
-    step = 1 / (Fraction(video.time_base) * rate)
-    return rows_of_pictures(found.log, log, step=float(step), timed=timed), first
+    base = Fraction(video.time_base)
+    return rows_of_pictures(found.log, log, rate=rate, base=base, timed=timed), first
 
 
 class _Pass:

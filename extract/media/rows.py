@@ -8,6 +8,7 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from fractions import Fraction
 from itertools import pairwise
 
 import numpy as np
@@ -129,26 +130,33 @@ def rows_of_packets(
     return Rows(values[order], places, False, _unseen(len(shown) - len(kept)))
 
 
-def rows_of_pictures(packets: PacketLog, pictures: PictureLog, *, step: float, timed: bool) -> Rows:
+def rows_of_pictures(
+    packets: PacketLog, pictures: PictureLog, *, rate: Fraction, base: Fraction, timed: bool
+) -> Rows:
     """The rows as a decoder shows them, and one for each packet in their midst that it refuses.
 
     Args:
         packets: the packets.
         pictures: what the decoder gives.
-        step: ticks from a picture to the next at the nominal rate.
+        rate: nominal frames per second.
+        base: seconds per tick.
         timed: whether the container stores presentation times.
     """
+    step = float(1 / (rate * base))
     refused = [n for n in pictures.refused if not packets.discard[n] and n > packets.first_key()]
     notes = list(_unseen(packets.first_key()))
     if all(time is None for time in (*packets.pts, *packets.dts)):
         count = len(pictures.packets)
-        notes.append("the file stores no times: its pictures are placed by the nominal rate")
+        notes.append(
+            f"the file stores no times: its pictures are placed at {float(rate):.5g} frames per "
+            "second, its nominal rate; put it into MP4 with the right one if that is wrong"
+        )
         ticks = np.round(np.arange(count) * step).astype(np.int64)
         return Rows(ticks, np.arange(count), True, tuple(notes))
     if not timed:
         return Rows(*_by_decoding_times(packets, pictures, refused, step), True, tuple(notes))
     guessed = best_effort(pictures.pts, pictures.dts)
-    odd = sum(guess != pts for guess, pts in zip(guessed, pictures.pts, strict=True))
+    odd = sum(g is None or g != pts for g, pts in zip(guessed, pictures.pts, strict=True))
     if odd:
         notes.append(
             f"the times of {odd} of {len(guessed)} pictures are missing or contradict their order: "
