@@ -33,9 +33,11 @@ _MEDIA = re.compile(r"\.(mp4|m4v|mov|3gp|avi|mkv|webm|mpe?g|wmv|flv|m?ts|ogv)$",
 
 
 def partition_of(word: str) -> str | None:
-    """The partition that a word such as `Train_Set`, `devel` or `TEST` names, if any."""
-    bare = re.sub(r"[\s_-]*(set|split|partition|videos|data)$", "", word.strip().lower())
-    return _PARTITION_WORDS.get(bare)
+    """The partition that a name such as `Train_Set`, `set_devel` or `TestVideos` tells, if any."""
+    words = re.findall(r"[A-Z]?[^\W\dA-Z_]+|[A-Z]+|\d+", word)
+    bare = [re.sub(r"(set|split|partition|videos?|data|labels?)$", "", w.lower()) for w in words]
+    named = [each for each in bare if each]
+    return _PARTITION_WORDS.get(named[0]) if len(named) == 1 else None
 
 
 def item_name(cell: str) -> str:

@@ -19,9 +19,15 @@ import numpy as np
 from ..errors import LabelError
 
 SUFFIXES = frozenset({".csv", ".txt", ".tsv", ".dat", ".arff", ".json"})
+AFEW_VA = "AFEW-VA"  # whose JSON files list frames by number
+# Of tables that are not text.
+OTHER_SUFFIXES = frozenset(
+    {".xlsx", ".xls", ".ods", ".mat", ".npy", ".npz", ".pkl", ".parquet", ".h5", ".xml", ".gz"}
+)
 _QUOTES = " \t\"'"
 _BLANK = frozenset({"", "na", "n/a", "nan", "null", "none", "?", "-", "--", "."})
 _DECIMAL_COMMA = re.compile(r"[+-]?\d*,\d+(e[+-]?\d+)?", re.I)
+_PREAMBLE = 10  # lines that may stand before the names of the columns
 _CLOCK = re.compile(r"(?:(\d+):)?(\d+):(\d+(?:[.,]\d+)?)")
 _BOMS = (
     (codecs.BOM_UTF8, "utf-8"),
@@ -40,6 +46,7 @@ class Table:
         rows: their cells, all rows equally many.
         lines: of each row, its line in the file (from 1).
         blank: further rows of blank cells that end the file.
+        origin: the data set that is known by the form of its files, or "".
     """
 
     path: Path
@@ -47,6 +54,7 @@ class Table:
     rows: list[list[str]]
     lines: list[int]
     blank: int = 0
+    origin: str = ""
 
     @property
     def width(self) -> int:
@@ -170,9 +178,24 @@ def _from_lines(path: Path, lines: list[tuple[int, str]]) -> Table:
     lines = [(number, line) for number, line in lines if not _aside(line)]
     if not lines:
         raise LabelError(f"{path}: line 1 is `empty`; there is no row in it")
-    separator = separator or _separator(lines[0][1])
+    for first in range(min(len(lines), _PREAMBLE)):
+        sign = separator or _separator(lines[first][1])
+        rows = _split([line for _, line in lines[first:]], sign)
+        if first and not (_is_header(rows[0]) and len(rows) > 1 and any(map(number, rows[1]))):
+            continue  # what stands before names and numbers is no part of the table
+        try:
+            return _headed(path, lines[first:], rows, comment, sign)
+        except LabelError:
+            continue
+    sign = separator or _separator(lines[0][1])
+    return _headed(path, lines, _split([line for _, line in lines], sign), comment, sign)
+
+
+def _headed(
+    path: Path, lines: list[tuple[int, str]], rows: list[list[str]], comment: str, separator: str
+) -> Table:
+    """The table of rows of which the first may hold names, or a comment before them."""
     numbers = [number for number, _ in lines]
-    rows = _split([line for _, line in lines], separator)
     names: list[str] = []
     if _is_header(rows[0]):
         names, rows, numbers = rows[0], rows[1:], numbers[1:]
@@ -265,7 +288,11 @@ def _from_json(path: Path, text: str) -> Table:
     except (ValueError, RecursionError) as error:
         raise LabelError(f"{path}: cannot read the annotation: {error}") from error
     records: list[dict[str, Any]] = []
+    origin = ""
+    if isinstance(content, dict) and isinstance(content.get("frames"), list):
+        content = content["frames"]
     if isinstance(content, dict) and isinstance(content.get("frames"), dict):
+        origin = AFEW_VA if "video_id" in content and "actor" in content else ""
         records = [
             {"frame": frame, **each}
             for frame, each in sorted(content["frames"].items())
@@ -284,7 +311,7 @@ def _from_json(path: Path, text: str) -> Table:
             f"{path}: no table in it; a list of objects, an object of lists, or `frames` by number"
         )
     rows = [["" if each.get(n) is None else str(each[n]) for n in names] for each in records]
-    return Table(path, tuple(names), rows, list(range(1, len(rows) + 1)))
+    return Table(path, tuple(names), rows, list(range(1, len(rows) + 1)), origin=origin)
 
 
 def _plain(value: Any) -> bool:

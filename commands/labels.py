@@ -22,6 +22,7 @@ _READING = (
     ("annotators", str, "mean|ewe", "How several annotators become one; ewe weights them."),
     ("interpolation", str, "linear|nearest", "Between annotated times [default: linear]."),
     ("gap", float, "SECONDS", "Between annotated times without annotation [default: 3 steps]."),
+    ("missing", float, "VALUE", "That stands where nothing is annotated, e.g. -99."),
     ("targets", str, "NAMES", "What is annotated, where it is not valence, arousal or the like."),
 )
 

@@ -20,8 +20,8 @@ from ..cache.rows import RowReader
 from ..cache.tables import check_regular
 from ..cache.timeline import Timeline
 from ..errors import LabelError
-from .annotations.find import Annotation, Reader
 from .annotations.item import count_annotated, media_zero, read_labels
+from .annotations.reader import Annotation, Reader
 from .annotations.reading import Reading
 from .dataset import Dataset, Video
 from .task import ItemLabels, Outcome

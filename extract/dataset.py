@@ -11,8 +11,9 @@ from typing import Literal
 
 from ..cache.durable import digest_file
 from ..errors import ConfigError
-from .annotations.find import Annotation, Reader, find_annotations, require_folder
+from .annotations.find import find_annotations, require_folder
 from .annotations.places import find_folder, narrowed
+from .annotations.reader import Annotation, Reader
 from .annotations.reading import Reading
 from .video_files import VIDEO_SUFFIXES, video_entries
 
@@ -162,6 +163,9 @@ def find_dataset(
         for item, each in sorted(noted.annotations.items())
         if each.parts and item not in followed
     ]
+    if labels is not None and not alone and not any(a.parts for a in noted.annotations.values()):
+        names = ", ".join(list(single)[:3])
+        problems.append((str(labels), f"no annotation in it of any of the videos ({names} ...)"))
     looked_at = tuple(p.resolve() for p in (folder or base / "labels", split or base / "split.csv"))
     read = {part.path.resolve() for part in reader.parts} | {looked_at[1]}
     read |= {Path(path).resolve() for path, _ in noted.unused}

@@ -95,7 +95,7 @@ def _from_zero(samples: Samples, rows: int) -> np.ndarray:
     if base is None:
         if first == 0:
             base = 0
-        elif first == 1 or last == rows:
+        elif last >= rows or (first == 1 and last != rows - 1):
             base = 1
         else:
             raise LabelError(
@@ -126,9 +126,11 @@ def _check_rows(samples: Samples, rows: int, duration: float, notes: list[str]) 
         rate = likely_rate(count + samples.blank, duration)
         advice = "Check that annotation and video belong together"
         if rate >= 1:
+            unused = [note for note in samples.notes if note.endswith("not used")]
+            times = f"name that of the times with --columns ({', '.join(unused)})" if unused else ""
             advice = (
-                f"If they are of this video and evenly spaced: --rate {rate:g}. Else give them a "
-                "column of times"
+                f"If they are of this video and evenly spaced: --rate {rate:g}. Else "
+                f"{times or 'give them a column of times'}"
             )
         raise LabelError(
             f"{samples.name}: {count} annotated rows for a video of {rows} frames; {what}. {advice}"

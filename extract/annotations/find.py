@@ -2,131 +2,21 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
-from ...cache.labels import partition_of, read_split_file
-from ...cache.tables import read_table
-from ...errors import ConfigError, LabelError, ScaleError, UnlabelledError
+from ...cache.labels import item_name, partition_of, read_split_file
+from ...cache.tables import OTHER_SUFFIXES
+from ...errors import ConfigError, LabelError, UnlabelledError
 from .match import SIDES, Match, Matcher
-from .places import table_files
-from .reading import Reading
-from .samples import Key, Samples, take_samples
-
-
-@dataclass(frozen=True)
-class Part:
-    """A file, or its rows, that annotates an item.
-
-    Attributes:
-        path: the file.
-        target: what is annotated, where folder or name tell.
-        annotator: by whom, likewise.
-        owner: which rows, of a file of many items: those of this name; None for all.
-    """
-
-    path: Path
-    target: str = ""
-    annotator: str = ""
-    owner: str | None = None
-
-
-@dataclass(frozen=True)
-class Annotation:
-    """What annotates an item and which partition it belongs to, as far as known.
-
-    Attributes:
-        parts: its files; one for all targets, or several for targets or annotators.
-        partition: "train", "validation" or "test".
-        folder: the folder of annotations that the files are of, as an absolute path.
-        split: the same of what named the partition: a folder of annotations, or a split file.
-        problem: why the files cannot be used together; empty where they can.
-    """
-
-    parts: tuple[Part, ...] = ()
-    partition: str | None = None
-    folder: str = ""
-    split: str = ""
-    problem: str = ""
-
-
-class Reader:
-    """Reads parts of annotations; every file once.
-
-    Attributes:
-        reading: what the user says of the files.
-        parts: of all items, where they are known; they show the scale before one is read.
-    """
-
-    def __init__(self, reading: Reading) -> None:
-        self.reading = reading
-        self.parts: Sequence[Part] = ()
-        self._read: dict[tuple[Path, str], dict[str, Samples] | LabelError] = {}
-
-    def items(self, path: Path, target: str = "") -> dict[str, Samples]:
-        """What a file says, by the items that it names; "" for a file that names none.
-
-        Raises:
-            LabelError: it cannot be read.
-        """
-        key = path, target
-        if key not in self._read:
-            try:
-                self._read[key] = take_samples(read_table(path), self.reading, target)
-            except LabelError as error:
-                self._read[key] = error
-        found = self._read[key]
-        if isinstance(found, LabelError):
-            raise found
-        return found
-
-    def _doubt_scale(self) -> None:
-        """Where most files are on another scale, doubt those, too, that could be on the usual."""
-        parts, self.parts = self.parts, ()
-        if self.reading.scale:
-            return
-        fine, strange = [], []
-        for part in parts:
-            try:
-                self.items(part.path, part.target)
-            except ScaleError as error:
-                strange.append(error)
-            except LabelError:
-                continue
-            else:
-                fine.append((part.path, part.target))
-        if len(strange) > len(fine):
-            for path, target in fine:
-                self._read[path, target] = ScaleError(
-                    f"{path}: {len(strange)} of {len(strange) + len(fine)} annotations are on "
-                    f"another scale than -1 to 1, and so may be this one. {strange[0]}"
-                )
-
-    def samples(self, part: Part) -> Samples:
-        """What a part says.
-
-        Raises:
-            LabelError: it cannot be read, or its rows are of several items.
-        """
-        if self.parts:
-            self._doubt_scale()
-        found = self.items(part.path, part.target)
-        if part.owner is not None:
-            return found[part.owner]
-        if len(found) > 1:
-            raise LabelError(
-                f"{part.path}: its rows are of {len(found)} items ({', '.join(list(found)[:3])}); "
-                "call the file after none of them, or leave the column out: --columns -,..."
-            )
-        return next(iter(found.values()))
-
-    def keys(self, part: Part) -> set[Key]:
-        """Targets and annotators of a part, as far as file, name and folder tell."""
-        return {(t, name or part.annotator) for t, name in self.samples(part).values}
+from .places import files_beside, table_files
+from .reader import Annotation, Part, Reader
+from .samples import Key
 
 
 @dataclass
@@ -178,10 +68,11 @@ def find_annotations(
     search = _Search(folder, videos, reader)
     if folder is not None:
         search.run(beside=folder == base, strangers=not alone)
-    split_file = split or base / "split.csv"
+    own_split = _own_split(base, folder)
+    split_file = split or own_split
     named: dict[str, str] = {}
     layout = search.layout
-    for file in _split_files(base, split):
+    for file in _split_files(own_split, split):
         read = read_split_file(file)
         named |= {search.matcher.item(name) or name: part for name, part in read.items()}
         layout += f", partitions from {file}"
@@ -204,9 +95,15 @@ def find_annotations(
     )
 
 
-def _split_files(base: Path, split: Path | None) -> list[Path]:
-    """The user's split file, or `split.csv`; both where the former is but a list of test items."""
-    own = base / "split.csv"
+def _own_split(base: Path, folder: Path | None) -> Path:
+    """The first split file beside the videos, in the folder of annotations or beside that."""
+    places = [base, *([folder, folder.parent] if folder is not None and folder.is_dir() else [])]
+    named = [place / f"split{end}" for place in places for end in (".csv", ".tsv", ".txt")]
+    return next((path for path in named if path.exists()), base / "split.csv")
+
+
+def _split_files(own: Path, split: Path | None) -> list[Path]:
+    """The user's split file, or one's own; both where the former is but a list of test items."""
     if split is None:
         return [own] if own.exists() else []
     more = own.exists() and set(read_split_file(split).values()) == {"test"}
@@ -227,7 +124,9 @@ class _Search:
     @cached_property
     def prefixed(self) -> bool:
         """Whether all videos are called after their partition, as those of AVEC: `train_1`."""
-        return all(partition_of(video.partition("_")[0]) for video in self.videos)
+        pattern = re.compile(r"([A-Za-z]+)_(?:[A-Za-z]{2}_)?\d+")
+        found = [pattern.fullmatch(video) for video in self.videos]
+        return all(match and partition_of(match[1]) for match in found)
 
     def run(self, *, beside: bool, strangers: bool) -> None:
         """Match every file.
@@ -238,15 +137,20 @@ class _Search:
         """
         assert self.folder is not None
         root = self.folder.parent if self.folder.is_file() else self.folder
-        files = [self.folder] if self.folder.is_file() else table_files(self.folder)
+        files: Iterable[Path] = [self.folder]
+        if beside:
+            files = files_beside(self.videos.values())
+        elif self.folder.is_dir():
+            files = table_files(self.folder)
+            self._name_others()
         others: list[tuple[Path, Match]] = []
         outside: set[str] = set()
         for path in files:
             relative = path.relative_to(root)
             folders = [_composed(part) for part in relative.parts[:-1]]
-            match = self.matcher.match(root.name, folders, _composed(path.stem))
-            if beside and (path.stem.startswith("split") or not self._lies_beside(path, match)):
+            if path.stem.lower() == "split" and not folders:
                 continue
+            match = self.matcher.match(root.name, folders, item_name(path.stem))
             if match.item and (not match.unknown or self.reader.reading.annotators):
                 if match.folder and not match.partition:
                     outside.add(str(root / match.folder))
@@ -264,11 +168,12 @@ class _Search:
         )
         self.layout = f"{'Aff-Wild2 ' if aff else ''}annotations in {self.folder}"
 
-    def _lies_beside(self, path: Path, match: Match) -> bool:
-        return bool(match.item) and any(
-            path.parent == video.parent and match.item.startswith(name)
-            for name, video in self.videos.items()
-        )
+    def _name_others(self) -> None:
+        """Name the files that are called like an item and are no text."""
+        assert self.folder is not None
+        for path in table_files(self.folder, OTHER_SUFFIXES):
+            if self.matcher.item(item_name(path.stem)):
+                self.unused.append((str(path), "no table of text; save it as CSV"))
 
     def _add(self, item: str, match: Match, part: Part) -> None:
         own = self.items[item]

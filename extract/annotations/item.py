@@ -14,7 +14,7 @@ from ...cache.timeline import Timeline
 from ...errors import LabelError
 from .agreement import merge, pairwise
 from .clock import at_frames
-from .find import Annotation, Part, Reader
+from .reader import Annotation, Part, Reader
 
 
 @dataclass(frozen=True, eq=False)

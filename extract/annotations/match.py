@@ -7,8 +7,8 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from ...cache.labels import partition_of
+from .names import target_of
 from .reading import Reading
-from .samples import target_of
 
 SIDES = ("left", "right")
 _NEUTRAL = frozenset(

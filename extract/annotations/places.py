@@ -8,7 +8,7 @@ from pathlib import Path
 
 from ...cache.labels import partition_of
 from ...cache.layout import MARKER
-from ...cache.tables import SUFFIXES
+from ...cache.tables import OTHER_SUFFIXES, SUFFIXES
 from ...errors import ConfigError
 
 _AFF_WILD2 = ("va_estimation_challenge", "va_set")
@@ -16,14 +16,30 @@ _NAMES = ("labels", "label", "annotations", "annotation", "label_segments", "rat
 _DEEPEST = 4  # folders below that of the videos
 
 
-def table_files(folder: Path) -> Iterator[Path]:
-    """Files below a folder that may hold annotations, sorted; none that are hidden."""
+def table_files(folder: Path, suffixes: Collection[str] = SUFFIXES) -> Iterator[Path]:
+    """Files below a folder that may hold annotations, sorted; none that are hidden.
+
+    Links to folders are followed, each folder once.
+    """
+    visited: set[tuple[int, int]] = set()
     for parent, folders, names in os.walk(folder, followlinks=True):
+        facts = Path(parent).stat()
+        if (facts.st_dev, facts.st_ino) in visited:
+            folders.clear()
+            continue
+        visited.add((facts.st_dev, facts.st_ino))
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         for name in sorted(names):
             path = Path(parent, name)
-            if not name.startswith(".") and path.suffix.lower() in SUFFIXES:
+            if not name.startswith(".") and path.suffix.lower() in suffixes:
                 yield path
+
+
+def files_beside(videos: Iterable[Path]) -> list[Path]:
+    """Files in the folders of videos that are called like one, perhaps with a side."""
+    ends = [f"{side}{suffix}" for side in ("", "_left", "_right") for suffix in sorted(SUFFIXES)]
+    found = {video.with_name(f"{video.stem}{end}") for video in videos for end in ends}
+    return sorted(path for path in found if path.is_file())
 
 
 def find_folder(base: Path, videos: Mapping[str, Path], *, alone: bool) -> Path | None:
@@ -58,10 +74,7 @@ def find_folder(base: Path, videos: Mapping[str, Path], *, alone: bool) -> Path 
                 )
             if found:
                 return found[0]
-    for path in videos.values():
-        if any(path.with_suffix(suffix).is_file() for suffix in SUFFIXES):
-            return base
-    return None
+    return base if files_beside(videos.values()) else None
 
 
 def narrowed(folder: Path) -> Path:
@@ -111,7 +124,7 @@ def _partitioned(folder: Path) -> bool:
 
 
 def _has_tables(folder: Path) -> bool:
-    return next(table_files(folder), None) is not None
+    return next(table_files(folder, SUFFIXES | OTHER_SUFFIXES), None) is not None
 
 
 def _names_one(folder: Path, names: Collection[str]) -> bool:

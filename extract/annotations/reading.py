@@ -30,6 +30,7 @@ class Reading:
             median step, and one and a half where samples are numbered frames.
         annotators: how several annotators become one: `mean`, or `ewe` (evaluator-weighted).
         targets: what is annotated, where it is not what the columns are called.
+        missing: further values that stand where nothing is annotated, as -5 does in Aff-Wild2.
     """
 
     columns: tuple[str, ...] = ()
@@ -40,10 +41,17 @@ class Reading:
     gap: float | None = None
     annotators: str = ""
     targets: tuple[str, ...] = ()
+    missing: tuple[float, ...] = ()
 
     @classmethod
     def parse(
-        cls, *, scale: str = "", columns: str = "", targets: str = "", **options: Any
+        cls,
+        *,
+        scale: str = "",
+        columns: str = "",
+        targets: str = "",
+        missing: float | None = None,
+        **options: Any,
     ) -> Reading:
         """Make one of what is typed: `-10..10`, `arousal=0..1,valence=-1..1`, names with commas.
 
@@ -54,6 +62,7 @@ class Reading:
             columns=_names(columns),
             scale=tuple(_scale(part) for part in _names(scale)),
             targets=_names(targets),
+            missing=() if missing is None else (missing,),
             **{name: value for name, value in options.items() if value is not None},
         )
 
@@ -107,6 +116,7 @@ class Reading:
             "gap": f"{self.gap:g}" if self.gap else "",
             "annotators": self.annotators,
             "targets": ",".join(self.targets),
+            "missing": ",".join(f"{value:g}" for value in self.missing),
         }
         return " ".join(f"--{name} {value}" for name, value in typed.items() if value)
 

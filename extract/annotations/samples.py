@@ -12,53 +12,25 @@ import numpy as np
 
 from ...cache.judge import TARGETS
 from ...cache.labels import INVALID, item_name
-from ...cache.tables import Table, number, seconds, shown
+from ...cache.tables import AFEW_VA, Table, number, seconds, shown
 from ...errors import LabelError, ScaleError, UnlabelledError
+from .names import (
+    INDEX,
+    STATISTICS,
+    UNUSED,
+    UTTERANCES,
+    VALUES,
+    VIDEOS,
+    is_edge,
+    is_frame,
+    is_time,
+    plain,
+    target_of,
+    unit_of,
+)
 from .reading import Reading
 
-# Dimensions that are annotated over time; others are taken where --targets names them.
-KNOWN_TARGETS = (
-    *TARGETS,
-    "dominance",
-    "power",
-    "control",
-    "expectancy",
-    "anticipation",
-    "intensity",
-    "trustworthiness",
-    "liking",
-    "likability",
-    "agreement",
-    "engagement",
-    "interest",
-    "novelty",
-    "stress",
-)
-_SHORT = {"v": "valence", "val": "valence", "a": "arousal", "aro": "arousal", "d": "dominance"}
-_VALUE = ("value", "values", "label", "goldstandard", "rating", "score", "annotation", "y")
-_STATISTICS = ("std", "sd", "stdev", "var", "variance", "confidence", "conf", "min", "max", "n")
-_VIDEO = (
-    "video",
-    "video_id",
-    "videoid",
-    "name",
-    "file",
-    "filename",
-    "clip",
-    "item",
-    "instance_name",
-)
-_UTTERANCE = ("utterance", "segment_name")
-_INDEX = ("", "index", "row", "#", "unnamed: 0")
-_UNUSED = ("-", "segment_id", "segment", "link", "emotionmaxvote", "id", "subject", "actor")
-_TIME_UNITS = {
-    **dict.fromkeys(("time", "timestamp", "timestamps", "t", "pts", "timecode", "frametime"), ""),
-    **dict.fromkeys(("s", "sec", "secs", "second", "seconds"), "s"),
-    **dict.fromkeys(("ms", "msec", "millisecond", "milliseconds", "millis"), "ms"),
-}
-_FRAME = ("frame", "frames", "frame_number", "frame_id", "frameid", "frame_idx", "frame_index")
-_FRAMES = (*_FRAME, "frameno", "frame_no", "image", "image_location", "frame0", "frame1")
-_AFEW_VA = ("", -10.0, 10.0)  # whose JSON files list frames by number
+_AFEW_SCALE = ("", -10.0, 10.0)
 _SLOWEST, _FASTEST = 5.0, 0.002  # seconds between samples of a continuous annotation
 
 Clock: TypeAlias = Literal["rows", "rate", "seconds", "frames", "interval", "whole"]
@@ -94,12 +66,6 @@ class Samples:
         return len(next(iter(self.values.values())))
 
 
-def target_of(word: str, reading: Reading) -> str | None:
-    """The target that a word names, if any."""
-    bare = re.sub(r"[\s\"']+", "_", word.strip().lower()).strip("_")
-    return bare if bare in (*KNOWN_TARGETS, *reading.targets) else None
-
-
 def take_samples(table: Table, reading: Reading, target: str = "") -> dict[str, Samples]:
     """Read a table.
 
@@ -132,16 +98,21 @@ class _Columns:
     def __init__(self, table: Table, reading: Reading, target: str) -> None:
         self.table, self.reading = table, reading
         self.names = self._named(target)
-        self.time = self._first(_is_time)
-        self.frame = self._first(lambda name: name in _FRAMES)
-        self.start = self._first(lambda name: _bare(name)[0] in ("start", "begin", "onset"))
-        self.end = self._first(lambda name: _bare(name)[0] in ("end", "stop", "offset"))
-        self.video = self._first(lambda name: name in _VIDEO)
-        self.utterance = self._first(lambda name: name in _UTTERANCE)
+        self.frame = self._first(is_frame)
+        self.start = self._first(lambda name: is_edge(name, ("start", "begin", "onset")))
+        self.end = self._first(lambda name: is_edge(name, ("end", "stop", "offset")))
+        self.length = self._first(lambda name: is_edge(name, ("duration", "length")))
+        self.time = self._first(lambda name: is_time(name) and not is_frame(name))
+        if self.end is None and self.length is None and self.time is None:
+            self.time, self.start = self.start, None
+        if self.start is not None and self.time in (self.start, self.end, self.length):
+            self.time = None
+        self.video = self._first(lambda name: name in VIDEOS)
+        self.utterance = self._first(lambda name: name in UTTERANCES)
         self.notes: list[str] = []
         self.targets = self._targets(target)
-        if table.path.suffix.lower() == ".json" and "frame" in self.names and not reading.scale:
-            self.reading = replace(reading, scale=(_AFEW_VA,))
+        if table.origin == AFEW_VA and not reading.scale:
+            self.reading = replace(reading, scale=(_AFEW_SCALE,))
             self.notes.append("read on the scale of AFEW-VA, -10 to 10")
 
     def _named(self, target: str) -> list[str]:
@@ -156,10 +127,12 @@ class _Columns:
                 )
             return list(given)
         if table.names:
-            return [re.sub(r"\s+", " ", name.strip().lower()) for name in table.names]
+            return [plain(name) for name in table.names]
         if table.width == 1 and target:
             return [target]
         example = {1: "valence", 2: "valence,arousal", 3: "time,valence,arousal"}
+        if target:
+            example = {2: "time,value"}
         raise UnlabelledError(
             f"{table.path}: line {table.lines[0]} is `{shown(table.rows[0])}`; an annotation "
             "file begins with the names of its columns, such as `valence,arousal`. Say what they "
@@ -171,15 +144,16 @@ class _Columns:
 
     def _targets(self, target: str) -> dict[int, Key]:
         """Column -> target and annotator."""
-        taken = {self.time, self.frame, self.start, self.end, self.video, self.utterance}
+        taken = {self.time, self.frame, self.video, self.utterance}
+        taken |= {self.start, self.end, self.length}
         free = {
             i: name
             for i, name in enumerate(self.names)
-            if i not in taken and name not in (*_INDEX, *_UNUSED)
+            if i not in taken and name not in (*INDEX, *UNUSED)
         }
         found: dict[int, Key] = {}
         for i, name in free.items():
-            own = target_of(_SHORT.get(name, name), self.reading)
+            own = target_of(name, self.reading, short=True)
             if own:
                 found[i] = own, ""
         plain = {own for own, _ in found.values()}
@@ -190,12 +164,12 @@ class _Columns:
                 own, rest = target_of(words[-1], self.reading), "_".join(words[:-1])
             if i in found or own is None or not rest:
                 continue
-            if rest in _STATISTICS or own in plain:
+            if rest in STATISTICS or own in plain:
                 self.notes.append(f"column `{name}` not used")
             else:
                 found[i] = own, rest
         if not found and target:
-            values = {i: n for i, n in free.items() if n.replace(" ", "") in _VALUE}
+            values = {i: n for i, n in free.items() if n in VALUES}
             chosen = values if len(values) == 1 else self._numeric(free)
             found = {i: (target, "" if len(chosen) == 1 else name) for i, name in chosen.items()}
         others = [self.names[i] for i in self._numeric(free) if i not in found]
@@ -247,15 +221,20 @@ class _Columns:
             return taken(clock="frames", times=times, base=base)
         if self.utterance is not None and len(table.rows) == 1:
             return taken(clock="whole", times=np.empty(0))
-        if self.start is not None and self.end is not None:
-            both = [self._times(table, column) for column in (self.start, self.end)]
-            return taken(clock="interval", times=np.stack(both, axis=1))
-        self._check_index(table)
+        if self.start is not None:
+            starts = self._times(table, self.start)
+            column = self.length if self.end is None else self.end
+            assert column is not None
+            stops = self._times(table, column) + (starts if self.end is None else 0)
+            return taken(clock="interval", times=np.stack([starts, stops], axis=1))
+        self._check_counts(table)
         clock: Clock = "rows" if self.reading.rate is None else "rate"
         return taken(clock=clock, times=np.empty(0), blank=table.blank)
 
     def _values(self, table: Table) -> dict[Key, np.ndarray]:
         read = {key: table.numbers(column) for column, key in self.targets.items()}
+        for values in read.values():
+            values[np.isin(values, self.reading.missing)] = np.nan
         marked = np.zeros(len(table.rows), bool)
         for (target, _), values in read.items():
             if target in TARGETS and self.reading.range_of(target) == (-1.0, 1.0):
@@ -276,10 +255,13 @@ class _Columns:
             where = "valence and arousal lie in [-1, 1], or are -5 where not annotated"
             if (low, high) != (-1.0, 1.0) or target not in TARGETS:
                 where = f"{target} lies in [{low:g}, {high:g}]"
+            advice = f"are on another scale: --scale {_likely_scale(least, most)}"
+            marks = np.unique(values[outside])
+            if len(marks) == 1 and len(outside) < np.isfinite(values).sum():
+                advice = f"may be not annotated: --missing {marks[0]:g}; or {advice}"
             raise ScaleError(
                 f"{table.path}: line {table.lines[row]} is {shown(table.rows[row])}; {where} "
-                f"({len(outside)} such rows). Values from {least:g} to {most:g} are on another "
-                f"scale: --scale {_likely_scale(least, most)}"
+                f"({len(outside)} such rows). Values from {least:g} to {most:g} {advice}"
             )
         return (values - low) / (high - low) * 2 - 1 if (low, high) != (-1.0, 1.0) else values
 
@@ -293,11 +275,11 @@ class _Columns:
         if not np.isfinite(times).all():
             row = int(np.flatnonzero(~np.isfinite(times))[0])
             raise LabelError(f"{table.path}: line {table.lines[row]} has no time")
-        return times / 1000 if _bare(self.names[column])[1] == "ms" else times
+        return times * (unit_of(self.names[column]) or 1.0)
 
     def _seconds(self, table: Table) -> np.ndarray:
         assert self.time is not None
-        times, unit = self._times(table, self.time), _bare(self.names[self.time])[1]
+        times, unit = self._times(table, self.time), unit_of(self.names[self.time])
         back = np.flatnonzero(np.diff(times) <= 0)
         if len(back):
             line = table.lines[int(back[0]) + 1]
@@ -307,7 +289,7 @@ class _Columns:
                 "video and annotator a file of its own"
             )
         step = float(np.median(np.diff(times))) if len(times) > 1 else 1.0
-        if unit == "" and step >= _SLOWEST:
+        if unit is None and step >= _SLOWEST:
             times, step = times / 1000, step / 1000
         if not _FASTEST <= step < _SLOWEST * (20 if unit else 1):
             raise LabelError(
@@ -339,33 +321,23 @@ class _Columns:
         # The crops of Aff-Wild2 are numbered from 1.
         return numbers, 1 if name == "image_location" else stated
 
-    def _check_index(self, table: Table) -> None:
-        """Refuse a column that counts the rows and shows that some were taken out."""
-        index = self._first(lambda name: name in _INDEX)
-        if index is None or not table.names:
-            return
-        counted = table.numbers(index)
-        jumps = np.flatnonzero(np.diff(counted) != 1)
-        if np.isfinite(counted).all() and len(jumps):
+    def _check_counts(self, table: Table) -> None:
+        """Refuse a column that counts the rows, under whatever name, where some were taken out."""
+        for column, name in enumerate(self.names):
+            if column in self.targets or not table.names or name == "-":
+                continue
+            counted = np.array([number(cell) or 0.0 for cell in table.cells(column)])
+            steps = np.diff(counted)
+            jumps = np.flatnonzero(steps != 1)
+            if not len(jumps) or not (steps > 0).all() or np.median(steps) != 1:
+                continue
             line = table.lines[int(jumps[0]) + 1]
+            others = ["frame0" if i == column else n for i, n in enumerate(self.names)]
             raise LabelError(
                 f"{table.path}: line {line} counts {counted[jumps[0] + 1]:g} after "
-                f"{counted[jumps[0]]:g}; rows are missing. Where the first column numbers the "
-                f"frames from 0: --columns frame0,{','.join(self.names[1:])}"
+                f"{counted[jumps[0]]:g} in column `{name}`; rows are missing. Where it numbers the "
+                f"frames from 0: --columns {','.join(others)}"
             )
-
-
-def _bare(name: str) -> tuple[str, str]:
-    """A name without its unit, and the unit: `time (ms)` and `timestamp_ms` are in ms."""
-    words = [word for word in re.split(r"[\s_\-()\[\]/.]+", name) if word]
-    units = [_TIME_UNITS[word] for word in words if _TIME_UNITS.get(word)]
-    return (words[0] if words else ""), units[-1] if units else ""
-
-
-def _is_time(name: str) -> bool:
-    words = [word for word in re.split(r"[\s_\-()\[\]/.]+", name) if word]
-    timely = any(word in _TIME_UNITS for word in words)
-    return timely and all(word in (*_TIME_UNITS, "stamp", "video", "in") for word in words)
 
 
 def _likely_scale(least: float, most: float) -> str:

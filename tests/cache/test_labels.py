@@ -86,3 +86,19 @@ def test_cells_keep_what_they_say(tmp_path):
     assert table.numbers(0)[0] == 1.5
     assert table.numbers(1)[0] == -2
     assert table.lines == [2, 3]
+
+
+@pytest.mark.parametrize(
+    ("name", "partition"),
+    [
+        ("set_train", "train"),
+        ("training_set_videos", "train"),
+        ("Val-Set", "validation"),
+        ("DEV", "validation"),
+        ("omg_ValidationVideos", None),
+        ("test_1", None),
+        ("test set", "test"),
+    ],
+)
+def test_names_tell_a_partition_where_nothing_else_is_said(name, partition):
+    assert partition_of(name) == partition

@@ -233,9 +233,62 @@ RIGHT = {
     "another case": ({"CLIP.csv": rows_only()}, {}),
     "more in the name": ({"clip_annotation.csv": rows_only()}, {}),
     "surplus rows": ({"clip.csv": rows_only(np.arange(ROWS + 5) / FPS)}, {}),
+    "a title before": ({"clip.csv": "Annotation of clip\n\n" + rows_only()}, {}),
+    "the video's suffix in the name": ({"clip.mp4.csv": rows_only()}, {}),
+    "lines of old Macs": ({"clip.csv": rows_only().replace("\n", "\r")}, {}),
+    "minus signs of print": ({"clip.csv": rows_only().replace("-", "\N{MINUS SIGN}")}, {}),
+    "bars": ({"clip.txt": rows_only(sep="|")}, {}),
+    "names of pleasure and activation": ({"clip.csv": rows_only(head="pleasure,activation")}, {}),
+    "names with ranges": ({"clip.csv": rows_only(head="Valence [-1..1],Arousal [-1..1]")}, {}),
+    "means and deviations": (
+        {"clip.csv": "valence_mean,valence_std,arousal_mean,arousal_std\n" + "".join(
+            f"{valence(t):.6f},0.1,{arousal(t):.6f},0.2\n" for t in TIMELINE.pts)},
+        {},
+    ),
+    "microseconds": (
+        {"clip.csv": table(every(10), head="time_us,valence,arousal",
+                           first=lambda t: f"{t * 1e6:.0f}")},
+        {},
+    ),
+    "elapsed seconds": ({"clip.csv": table(every(10), head="Elapsed Seconds,valence,arousal")}, {}),
+    "time of the frame": ({"clip.csv": table(every(10), head="frameTime,valence,arousal")}, {}),
+    "onsets": ({"clip.csv": table(every(10), head="onset,valence,arousal")}, {}),
+    "onsets and durations": (
+        {"clip.csv": table(every(25), head="onset,duration,valence,arousal",
+                           first=lambda t: f"{t},0.04")},
+        {},
+    ),
+    "FrameNumber": (
+        {"clip.csv": table(TIMELINE.pts, head="FrameNumber,valence,arousal",
+                           first=lambda t: f"{t * FPS:.0f}")},
+        {},
+    ),
+    "frames listed in JSON": (
+        {"clip.json": json.dumps({"frames": [
+            {"frame": n, "valence": float(valence(n / FPS)), "arousal": float(arousal(n / FPS))}
+            for n in range(ROWS)]})},
+        {},
+    ),
+    "a copy beside it": ({"clip.csv": rows_only(), "clip (1).csv": rows_only()}, {}),
     "a partition above": ({"Train_Set/clip.txt": rows_only()}, {}),
 }  # fmt: skip
 WRONG = {
+    "times at a day": (
+        {"clip.csv": table(every(10), first=lambda t: f"2024-01-01 10:00:{t:06.3f}")}, {},
+        "expected a number in column 1"),
+    "times of a clock": ({"clip.csv": table(every(10), first=lambda t: f"{1.7e9 + t:.3f}")}, {},
+                         "and the video lasts 4.0 s"),
+    "times under another name": (
+        {"clip.csv": table(every(10), head="zeit,valence,arousal")}, {},
+        r"name that of the times with --columns \(column `zeit` not used"),
+    "a mark of missing values": (
+        {"clip.csv": rows_only() .replace("0.000000,0.600000", "-99,-99")}, {},
+        "may be not annotated: --missing -99"),
+    "rows taken out, counted under another name": (
+        {"clip.csv": table(TIMELINE.pts[[*range(40), *range(42, 100)]],
+                           head="nr,valence,arousal", first=lambda t: f"{t * FPS:.0f}")},
+        {}, "in column `nr`; rows are missing"),
+    "per cent": ({"clip.csv": "valence,arousal\n10%,20%\n"}, {}, "line 2 is `10%,20%`"),
     "empty": ({"clip.csv": ""}, {}, "line 1 is `empty`"),
     "names alone": ({"clip.csv": "valence,arousal\n"}, {}, "no row of numbers"),
     "no names": ({"clip.csv": rows_only(head="")}, {}, "--columns valence,arousal"),
@@ -271,7 +324,7 @@ WRONG = {
     "rows taken out": (
         {"clip.csv": table(TIMELINE.pts[[*range(40), *range(60, 100)]], head=",valence,arousal",
                            first=lambda t: f"{t * FPS:.0f}")},
-        {}, "line 42 counts 60 after 39; rows are missing.*--columns frame0,valence,arousal"),
+        {}, "line 42 counts 60 after 39 in column ``; rows.*--columns frame0,valence,arousal"),
     "another scale": ({"clip.csv": rows_only(scale=10)}, {},
                       r"on another scale: --scale -10\.\.10"),
     "a row of another scale": ({"clip.csv": rows_only() .replace("0.600000", "1.5", 1)}, {},
@@ -352,6 +405,13 @@ def test_minus_five_masks_both_columns_and_no_row_moves(tmp_path):
     labels = read(tmp_path, {"clip.csv": "\n".join(rows)}, {})
     assert np.flatnonzero(np.isnan(labels.values).all(axis=1)).tolist() == [1, 2]
     assert np.isfinite(labels.values).sum() == 2 * (ROWS - 2)
+
+
+def test_other_marks_of_missing_values_are_named(tmp_path):
+    text = rows_only().replace("0.000000,0.600000", "-99,0.6")
+    labels = read(tmp_path, {"clip.csv": text}, {"missing": -99})
+    assert np.isnan(labels.values[0, 0])
+    assert labels.values[0, 1] == np.float32(0.6)
 
 
 def test_minus_five_is_a_value_of_other_scales(tmp_path):
