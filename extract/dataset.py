@@ -150,7 +150,9 @@ def find_dataset(
     if reading is None:
         reading = (before or {}).get(str(folder.resolve()) if folder else "", Reading())
     reader = Reader(reading)
-    noted = find_annotations(base, folder, split, single, reader, alone=alone)
+    noted = find_annotations(
+        base, folder, split, single, reader, alone=alone, chosen=labels is not None
+    )
     reader.parts = [part for each in noted.annotations.values() for part in each.parts]
     videos = tuple(
         Video(video, path, subjects_of(video, _own(video, noted.annotations, by_id)))

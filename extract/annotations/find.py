@@ -5,18 +5,21 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
 from ...cache.labels import item_name, partition_of, read_split_file
-from ...cache.tables import OTHER_SUFFIXES
+from ...cache.tables import OTHER_SUFFIXES, SUFFIXES
 from ...errors import ConfigError, LabelError, UnlabelledError
 from .match import SIDES, Match, Matcher
 from .places import files_beside, table_files
 from .reader import Annotation, Part, Reader
 from .samples import Key
+
+_LOOKED_AT = 200  # entries beside the videos that are looked at for tables
 
 
 @dataclass
@@ -50,6 +53,7 @@ def find_annotations(
     reader: Reader,
     *,
     alone: bool = False,
+    chosen: bool = False,
 ) -> Found:
     """Find what annotates the items of videos.
 
@@ -60,6 +64,7 @@ def find_annotations(
         videos: id -> path.
         reader: of the files.
         alone: whether annotations of other videos are expected beside these.
+        chosen: whether the user names the folder, so that all of it is looked at.
 
     Raises:
         ConfigError: no such folder.
@@ -67,7 +72,7 @@ def find_annotations(
     """
     search = _Search(folder, videos, reader)
     if folder is not None:
-        search.run(beside=folder == base, strangers=not alone)
+        search.run(beside=folder == base and not chosen, strangers=not alone)
     own_split = _own_split(base, folder)
     split_file = split or own_split
     named: dict[str, str] = {}
@@ -76,6 +81,8 @@ def find_annotations(
         read = read_split_file(file)
         named |= {search.matcher.item(name) or name: part for name, part in read.items()}
         layout += f", partitions from {file}"
+    if not alone:
+        search.name_tables(base, [folder, *_split_files(own_split, split)], split=bool(named))
     annotations = {}
     for item in sorted({*search.items, *named}):
         own = search.items.get(item, _Item())
@@ -106,6 +113,11 @@ def _split_files(own: Path, split: Path | None) -> list[Path]:
     """The user's split file, or one's own; both where the former is but a list of test items."""
     if split is None:
         return [own] if own.exists() else []
+    if split.is_dir():  # train.txt, val.txt ...: names alone
+        lists = [path for path in table_files(split) if partition_of(path.stem)]
+        if not lists:
+            raise ConfigError(f"--split {split}: no file in it is called after a partition")
+        return lists
     more = own.exists() and set(read_split_file(split).values()) == {"test"}
     return [own, split] if more else [split]
 
@@ -167,6 +179,20 @@ class _Search:
             "va_estimation_challenge",
         )
         self.layout = f"{'Aff-Wild2 ' if aff else ''}annotations in {self.folder}"
+
+    def name_tables(self, base: Path, taken: Sequence[Path | None], *, split: bool) -> None:
+        """Name tables beside the videos that could be meant and are not taken."""
+        for path in sorted(base.iterdir())[:_LOOKED_AT] if base.is_dir() else ():
+            if path in taken or path.suffix.lower() not in SUFFIXES or not path.is_file():
+                continue
+            with suppress(LabelError):
+                if not split and any(self.matcher.item(name) for name in read_split_file(path)):
+                    where = base if partition_of(path.stem) else path
+                    self.unused.append((str(path), f"partitions? --split {where} takes them"))
+                    continue
+            with suppress(LabelError):
+                if not self.items and any(self._owner(owner) for owner in self.reader.items(path)):
+                    self.unused.append((str(path), f"annotations? --labels {path} takes them"))
 
     def _name_others(self) -> None:
         """Name the files that are called like an item and are no text."""

@@ -70,7 +70,8 @@ def find_folder(base: Path, videos: Mapping[str, Path], *, alone: bool) -> Path 
             if len(found) > 1:
                 listed = ", ".join(map(str, found))
                 raise ConfigError(
-                    f"{base} holds several annotation sets: {listed}; choose with --labels"
+                    f"{base} holds several annotation sets: {listed}; choose with --labels, or "
+                    f"take all with --labels {base}"
                 )
             if found:
                 return found[0]

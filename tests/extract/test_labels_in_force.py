@@ -229,6 +229,54 @@ def test_labels_may_point_above_or_below(made, given):
     assert FeatureStore.open(folder / "cache").partition("clip0") == "train"
 
 
+def test_tables_beside_the_videos_that_could_be_meant_are_named_with_what_takes_them(made):
+    folder, write = made
+    write("videos/splits.csv", "clip0.mp4,train\nclip1.mp4,val\n")
+    write("videos/all.csv", "video,time,valence\nclip0.mp4,0,0.1\nclip0.mp4,2,0.1\nclip1,0,0.2\n")
+    said = run(folder).stdout
+    assert f"partitions? --split {folder}/videos/splits.csv takes them" in said
+    assert f"annotations? --labels {folder}/videos/all.csv takes them" in said
+    options = ("--split", folder / "videos/splits.csv", "--labels", folder / "videos/all.csv")
+    said = run(folder, *options).stdout
+    assert "annotations: 2 of 3 videos" in said
+    assert "train 1, validation 1" in said
+
+
+def test_lists_of_names_are_taken_as_one_split(made):
+    folder, write = made
+    for name, items in (("train", "clip0\nclip1\n"), ("val", "clip2.mp4\n")):
+        write(f"videos/{name}.txt", items)
+    assert f"partitions? --split {folder}/videos takes them" in run(folder).stdout
+    run(folder, "--split", folder / "videos")
+    store = FeatureStore.open(folder / "cache")
+    assert [store.partition(item) for item in NAMES] == ["train", "train", "validation"]
+    result = run(folder, "--split", folder / "cache", code=1)
+    assert "no file in it is called after a partition" in result.stderr
+
+
+def test_sets_in_several_folders_are_taken_together_where_that_is_said(made):
+    folder, write = made
+    write("videos/s1/labels/clip0.csv", rows(0.1))
+    write("videos/s2/labels/clip1.csv", rows(0.2))
+    result = run(folder, code=1)
+    assert f"or take all with --labels {folder}/videos" in result.stderr
+    run(folder, "--labels", folder / "videos")
+    assert values(folder) == {"clip0": (0.1, ROWS), "clip1": (0.2, ROWS), "clip2": NONE}
+
+
+def test_tables_that_are_no_text_are_named(made):
+    folder, write = made
+    write("videos/labels/clip0.xlsx", "PK")
+    assert "clip0.xlsx: no table of text; save it as CSV" in run(folder).stdout
+
+
+def test_a_folder_that_is_named_and_holds_nothing_is_a_problem(made):
+    folder, _ = made
+    (folder / "none").mkdir()
+    result = run(folder, "--labels", folder / "none", code=3)
+    assert "no annotation in it of any of the videos (clip0, clip1, clip2 ...)" in result.stdout
+
+
 def test_sides_in_a_split_make_items_where_nothing_is_annotated(made):
     folder, write = made
     write("videos/split.csv", "clip0_left,test\nclip0_right,test\nclip1,test\n")
