@@ -63,6 +63,8 @@ def read_audio(info: MediaInfo) -> Iterator[AudioBlock]:
     Raises:
         MediaError: the file cannot be opened any more.
     """
+    if info.audio is None:
+        return
     run: _SampleRun | None = None
     heard: int | None = None  # end of what has been given out
     sounds = _decode(info)

@@ -34,6 +34,7 @@ from .packets import (
 from .pictures import UNSURE, Counter, picture_counter
 from .rows import PacketLog, PictureLog, Rows, rows_of_packets, rows_of_pictures
 
+_WIDEST = 10.0  # a pixel by its height; headers that say more are damaged
 _PACKETS_FOR_FIRST_PICTURE = 64  # a decoder that shows nothing after so many sees all of them
 
 
@@ -190,6 +191,11 @@ def probe(
                 "re-encode the video with a constant rate"
             )
         aspect = float(video.sample_aspect_ratio or 1)
+        if not 1 / _WIDEST <= aspect <= _WIDEST:
+            found.damage.append(
+                f"pixels are said to be {aspect:.3g} times as wide as high: ignored"
+            )
+            aspect = 1.0
         orientation = Orientation.of(first) or Orientation()
         stored = (round(first.width * aspect), first.height)
         width, height = stored[::-1] if orientation.swap else stored

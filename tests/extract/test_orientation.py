@@ -167,3 +167,16 @@ def test_a_real_trimmed_and_turned_clip_has_right_facts(tmp_path):
     ours, theirs = next(read_frames(info)).image, as_ffmpeg_shows(path, tmp_path)
     assert ours.shape == theirs.shape
     assert np.abs(ours.astype(int) - theirs).mean() < 3
+
+
+@pytest.mark.parametrize("aspect", [(1000, 1), (1, 1000)])
+def test_pixels_of_an_absurd_shape_are_taken_for_square(tmp_path, aspect):
+    path = write(tmp_path / "c.mp4", options={"aspect": "4:3", "crf": "5"})
+    data = bytearray(path.read_bytes())
+    at = data.index(b"pasp") + 4
+    data[at : at + 8] = struct.pack(">II", *aspect)
+    path.write_bytes(data)
+    info = probe(path)
+    assert next(read_frames(info)).image.shape == (48, 64, 3)
+    (note,) = info.damage
+    assert "times as wide as high: ignored" in note

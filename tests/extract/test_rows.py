@@ -372,3 +372,11 @@ def test_times_that_are_missing_are_filled_in_and_said():
     assert rows.ticks.tolist() == list(range(0, 100, 10))
     (note,) = rows.notes
     assert note.startswith("the times of 5 of 10 pictures are missing or contradict their order")
+
+
+def test_where_time_goes_back_in_a_silent_film_nothing_is_heard(tmp_path):
+    path = clip(tmp_path / "c.ts", rows=30)
+    path.write_bytes(2 * path.read_bytes())
+    info = probe(path)
+    assert info.rows.has_left_out
+    assert list(read_audio(info)) == []
