@@ -147,7 +147,9 @@ def _decode(info: MediaInfo) -> Iterator[tuple[float | None, int, np.ndarray]]:
     if cancel:
         info.damage.append(f"the channels of {stream} cancel: its first channel alone is heard")
     if tally.refused:
-        info.damage.append(f"{tally.refused} packets of {stream} cannot be decoded: no sound there")
+        info.damage.append(
+            f"{tally.refused} packet(s) of {stream} cannot be decoded: no sound there"
+        )
     if peak < SILENT and info.audio.others:
         others = ", ".join(map(str, info.audio.others))
         info.damage.append(

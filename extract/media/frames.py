@@ -99,14 +99,14 @@ class _Tally:
         """What the user should know."""
         notes = []
         if self.surplus:
-            notes.append(f"{self.surplus} pictures that the decoder gives belong to no frame")
+            notes.append(f"{self.surplus} picture(s) that the decoder gives belong to no frame")
         if rows - self.placed > self.refused:
             notes.append(
                 f"the decoder gives {self.placed} pictures for {rows} frames and calls "
-                f"{self.refused} packets damaged"
+                f"{self.refused} packet(s) damaged"
             )
         if self.doubtful:
-            notes.append(f"{self.doubtful} pictures may be damaged, says the decoder")
+            notes.append(f"{self.doubtful} picture(s) may be damaged, says the decoder")
         return notes
 
 

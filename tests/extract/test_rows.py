@@ -273,7 +273,7 @@ def test_a_difference_between_rows_and_pictures_is_named(tmp_path, monkeypatch):
     monkeypatch.setattr("vapipe.extract.media.probe.rows_of_packets", wrong)
     info = probe(path)
     assert contents(info) == [row for row in range(40) if row != 7]
-    assert info.damage == ["1 pictures that the decoder gives belong to no frame"]
+    assert info.damage == ["1 picture(s) that the decoder gives belong to no frame"]
 
 
 def test_pictures_that_do_not_come_are_named(tmp_path, monkeypatch):
@@ -287,7 +287,7 @@ def test_pictures_that_do_not_come_are_named(tmp_path, monkeypatch):
     path.write_bytes(packets)
     assert contents(info)[9] is None
     assert info.damage == [
-        "the decoder gives 39 pictures for 40 frames and calls 0 packets damaged"
+        "the decoder gives 39 pictures for 40 frames and calls 0 packet(s) damaged"
     ]
     assert len(probe(path).timeline) == 39
 
