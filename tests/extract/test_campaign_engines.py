@@ -74,12 +74,16 @@ def test_every_way_writes_the_same_shards(way, clips, reference, tmp_path):
 @slow
 def test_every_way_writes_the_same_shards_of_real_clips(real_clips, tmp_path):
     """Faces are searched: detection and following must not depend on the process either."""
-    ((code, text),) = serial(real_clips, tmp_path / "reference", (), tmp_path)
+    clips = tmp_path / "clips"  # without those below that cannot be extracted
+    clips.mkdir()
+    for clip in filter(Path.is_file, real_clips.iterdir()):
+        (clips / clip.name).symlink_to(clip)
+    ((code, text),) = serial(clips, tmp_path / "reference", (), tmp_path)
     assert code == 0, text
     for way in WAYS:
         folder = tmp_path / way.__name__
         folder.mkdir()
-        for code, text in way(real_clips, folder / "cache", (), folder):
+        for code, text in way(clips, folder / "cache", (), folder):
             assert code == 0, text
         check_same(folder / "cache", tmp_path / "reference")
         code, text = run("cache", "verify", "--cache", folder / "cache")
