@@ -17,7 +17,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 
 from ... import __version__
-from ...cache.durable import wrap_io_errors, write_bytes, write_json
+from ...cache.durable import canonical_json, wrap_io_errors, write_bytes, write_json
 from ...cache.store import FeatureStore
 from ...device import choose_device, describe_device
 from ...errors import RunError
@@ -86,12 +86,28 @@ def start_run(run_dir: Path | None, plan: Plan, store: FeatureStore, device: tor
             "path": str(store.root.resolve()),
             "streams": streams,
             "videos": videos,
+            "labels": _label_sources(store, [*plan.train, *plan.validation]),
             "digest": fingerprint(store, plan),
         },
     )
     environment = _environment(device) | {"head_revision": describe_head(plan.config.head).revision}
     write_json(path / "environment.json", environment)
     return path
+
+
+def _label_sources(store: FeatureStore, videos: Sequence[str]) -> list[dict[str, Any]]:
+    """How the labels were read: each way once (options, clock, weights), and of how many items."""
+    found: dict[bytes, dict[str, Any]] = {}
+    for video in videos:
+        source = store.label_source(video)
+        result = source.get("result") or {}
+        way = {
+            "folder": source.get("folder", ""),
+            "reading": source.get("reading", {}),
+            "clock": result.get("clock", []),
+        }
+        found.setdefault(canonical_json(way), {**way, "items": 0})["items"] += 1
+    return list(found.values())
 
 
 def read_unfinished(path: Path) -> FitConfig:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +43,7 @@ def make_model_card(path: Path, *, parameters: int, digest: str) -> str:
         _streams(cache["streams"]),
         f"{len(cache['videos']['train'])} training and {len(cache['videos']['validation'])} "
         f"validation items (split {describe_split(config.to_json())}), named in cache.json.",
+        *_labels(cache.get("labels", [])),
         "## Use",
         f"```sh\nvapipe predict {path} clip.mp4 --overlay\n"
         f"vapipe evaluate {path}\n"
@@ -56,6 +57,16 @@ def make_model_card(path: Path, *, parameters: int, digest: str) -> str:
         "gates-*.safetensors (the head's gates, frame by frame), model.safetensors (best weights).",
     ]
     return "\n\n".join(blocks) + "\n"
+
+
+def _labels(ways: Sequence[Mapping[str, Any]]) -> list[str]:
+    """How annotations were read, where that was said otherwise than in the files."""
+    said = [
+        f"{way['items']} items with {', '.join(f'{n} = {v}' for n, v in way['reading'].items())}"
+        for way in ways
+        if way["reading"]
+    ]
+    return [f"Annotations of {'; '.join(said)}."] if said else []
 
 
 def _start(config: FitConfig) -> list[str]:

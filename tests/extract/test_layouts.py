@@ -150,7 +150,7 @@ def test_recola_as_avec_gives_it(work):
     work.check("dev_1", 1e-3)
 
 
-def test_recola_with_its_annotators(work):
+def test_recola_with_its_annotators(work, tmp_path):
     people = ("FM1", "FM2", "FM3", "FF1", "FF2", "FF3")
     for name in ("P16", "P17"):
         work.clips(f"video/{name}.mp4")
@@ -164,6 +164,10 @@ def test_recola_with_its_annotators(work):
     assert "read with --delay 0.2 --annotators ewe" in work.said.stdout
     weights = work.store.label_source("P16")["result"]["weights"]["valence"]
     assert set(weights) == {name.lower() for name in people}
+    (way,) = json.loads((tmp_path / "run/cache.json").read_text())["labels"]
+    assert way["items"] == 2
+    assert way["reading"] == {"delay": 0.2, "annotators": "ewe"}
+    assert "annotators = ewe" in (tmp_path / "run/README.md").read_text()
     lagged = work.store.labels("P16")[: ROWS - 6, 0]
     assert np.abs(lagged - valence(TIMES[: ROWS - 6] + 0.2)).max() < 0.01
 
