@@ -183,7 +183,7 @@ def test_a_file_that_cannot_be_used_is_tried_once_and_noted(videos, tmp_path):
     assert len(statuses(run(folder, tmp_path), "quarantined")) == 6
 
 
-@pytest.mark.parametrize("jobs", [1, 2])
+@pytest.mark.parametrize("jobs", [1, pytest.param(2, marks=pytest.mark.slow)])
 def test_first_failures_of_one_kind_stop_the_run(videos, tmp_path, jobs):
     with pytest.raises(StoppedError, match="the first 5 videos tried all failed alike") as error:
         run(videos, tmp_path, "*=raise", jobs=jobs)
