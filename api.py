@@ -79,7 +79,7 @@ def open_cache(cache: AnyPath = CACHE) -> FeatureStore:
 
 
 def fit(
-    cache: AnyPath | FeatureStore = CACHE,
+    cache: AnyPath | FeatureStore | None = None,
     *,
     config: FitConfig | AnyPath | None = None,
     run: AnyPath | None = None,
@@ -92,7 +92,8 @@ def fit(
     """Train a fusion head on cached features.
 
     Args:
-        cache: with annotated training and validation videos.
+        cache: with annotated training and validation videos; None is the default place, or what
+            the interrupted run was begun on.
         config: options, or a TOML or JSON file of them; None is the defaults.
         run: folder of the run; None takes the next free `vapipe-runs/<head>-<n>`.
         resume: folder of an interrupted run that is gone on with, to the same numbers.
@@ -126,7 +127,7 @@ def fit(
     if run is not None or config is not None:
         raise ArgumentsError("resume names the run and its configuration: leave run and config out")
     return training.resume(
-        _store(cache),
+        _store(cache, [Path(resume)]),
         Path(resume),
         read_unfinished(Path(resume)).changed(options),
         progress,
@@ -137,7 +138,7 @@ def fit(
 
 def evaluate(
     runs: AnyPath | Sequence[AnyPath],
-    cache: AnyPath | FeatureStore = CACHE,
+    cache: AnyPath | FeatureStore | None = None,
     *,
     partition: str = "validation",
     ensemble: str | None = None,
@@ -151,7 +152,7 @@ def evaluate(
 
     Args:
         runs: a run folder, or several.
-        cache: with the streams that the runs were trained on.
+        cache: with the streams that the runs were trained on; None is the one that they recorded.
         partition: train, validation or test.
         ensemble: mean, ccc, best or fitted: the runs as one, too.
         smoothing: seconds of a centred moving average over the predictions.
@@ -167,10 +168,10 @@ def evaluate(
     from .fusion.evaluation.predict import load_runs
 
     one = isinstance(runs, (str, PathLike))
-    loaded = load_runs(_paths(runs), device)
+    store = _store(cache, _paths(runs))
     results = compare(
-        loaded,
-        _store(cache),
+        load_runs(_paths(runs), device),
+        store,
         partition=partition,
         ensemble=ensemble,
         smoothing=smoothing,
@@ -184,7 +185,7 @@ def evaluate(
 def robustness(
     runs: AnyPath | Sequence[AnyPath],
     damages: Sequence[str],
-    cache: AnyPath | FeatureStore = CACHE,
+    cache: AnyPath | FeatureStore | None = None,
     *,
     seed: int = 0,
     partition: str = "validation",
@@ -205,9 +206,10 @@ def robustness(
     from .fusion.evaluation.predict import load_runs
     from .fusion.evaluation.robustness import measure_curves
 
+    store = _store(cache, _paths(runs))
     return measure_curves(
         load_runs(_paths(runs), device),
-        _store(cache),
+        store,
         damages,
         seed=seed,
         partition=partition,
@@ -272,8 +274,8 @@ def predict(
     Args:
         runs: a run folder, or several that predict as one.
         clips: video files, or folders of them; none takes items of the cache.
-        cache: to predict from, or that features of clips go into; None is the default place, or
-            for clips a temporary cache.
+        cache: to predict from, or that features of clips go into; None is the one that the runs
+            recorded, or for clips a temporary cache.
         items: of the cache; none takes all.
         partition: of the cached items, only those of this part of the split.
         ensemble: mean, ccc, best or fitted.
@@ -303,22 +305,21 @@ def predict(
     given = [name.replace("_", "-") for name, value in own.items() if value is not None]
     if given and not files:
         raise ArgumentsError(f"--{given[0]} is for video files: name them as INPUTS")
+    store = None if files else _store(cache, _paths(runs))
     loaded = load_runs(_paths(runs), device)
     common: dict[str, Any] = {"ensemble": ensemble, "smoothing": smoothing, "out": _path(out)}
-    if files:
+    if store is None:
         root = cache if cache is None or isinstance(cache, (str, PathLike)) else cache.root
         quiet = extract or (lambda job: job.run())
         return predict_clips(loaded, files, quiet, cache=_path(root), **common, **own)
-    return predict_cached(
-        loaded, _store(cache or CACHE), items=items, partition=partition, **common
-    )
+    return predict_cached(loaded, store, items=items, partition=partition, **common)
 
 
 def submit(
     runs: AnyPath | Sequence[AnyPath],
     sample: AnyPath,
     out: AnyPath,
-    cache: AnyPath | FeatureStore = CACHE,
+    cache: AnyPath | FeatureStore | None = None,
     *,
     pad: bool = False,
     cut: bool = False,
@@ -333,7 +334,7 @@ def submit(
         runs: a run folder, or several; these and those not listed are as in `predict`.
         sample: the organisers' sample file: it says which rows, in which order.
         out: a new file.
-        cache: with the items that the sample names.
+        cache: with the items that the sample names; None is the one that the runs recorded.
         pad: fill rows beyond a video's last frame (up to 5) with its last prediction.
         cut: leave out frames (up to 5) beyond the sample's last row of a video.
         each: whether `out` is a new folder for a file of every run and one of the ensemble.
@@ -346,7 +347,7 @@ def submit(
 
     return submit(
         _paths(runs),
-        _store(cache),
+        _store(cache, _paths(runs)),
         Path(sample),
         Path(out),
         pad=pad,
@@ -396,5 +397,12 @@ def _paths(paths: AnyPath | Sequence[AnyPath]) -> list[Path]:
     return [Path(p) for p in ([paths] if isinstance(paths, (str, PathLike)) else paths)]
 
 
-def _store(cache: AnyPath | FeatureStore) -> FeatureStore:
-    return open_cache(cache) if isinstance(cache, (str, PathLike)) else cache
+def _store(cache: AnyPath | FeatureStore | None, runs: Sequence[Path] = ()) -> FeatureStore:
+    """The cache given; else the one that the runs recorded, or without runs the default one."""
+    if cache is not None and not isinstance(cache, (str, PathLike)):
+        return cache
+    if cache is None and runs:
+        from .fusion.runs.recorded import shared_cache
+
+        cache = shared_cache(runs)
+    return open_cache(CACHE if cache is None else cache)

@@ -27,6 +27,16 @@ def cache_option(command: Callable[..., Any]) -> Callable[..., Any]:
     )(command)
 
 
+def run_cache_option(default: str = "the one that the run recorded") -> Callable[..., Any]:
+    """`--cache DIR`, the same for every command that uses runs; None where it is not given."""
+    return click.option(
+        "--cache",
+        type=click.Path(path_type=Path, file_okay=False),
+        metavar="DIR",
+        help=f"Folder of the feature cache [default: {default}].",
+    )
+
+
 def configuration_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """`--set OPTION=VALUE` and `--config FILE`, of fits."""
     command = click.option(
@@ -87,6 +97,13 @@ def smooth_option(command: Callable[..., Any]) -> Callable[..., Any]:
         metavar="SECONDS",
         help="Centred moving average over the predictions.",
     )(command)
+
+
+def name_caches(runs: Sequence[Path], named: Path | None) -> str:
+    """`cache: DIR` for the caches that runs are used with, each by itself; errors as `cache_of`."""
+    from ..fusion.runs.recorded import cache_of
+
+    return f"cache: {', '.join(dict.fromkeys(str(cache_of(run, named)) for run in runs))}"
 
 
 def show_shares(shares: Mapping[str, Mapping[str, float]]) -> None:

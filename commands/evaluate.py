@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from .console import (
-    cache_option,
     device_option,
     ensemble_option,
     partition_option,
+    run_cache_option,
     show_row,
     show_shares,
     smooth_option,
@@ -55,7 +55,7 @@ _WIDTH = 80  # columns of text
     help="Folder to write the per-frame predictions and the result into; for several runs, a "
     "folder each below it.",
 )
-@cache_option
+@run_cache_option()
 @device_option
 def evaluate(
     runs: tuple[Path, ...],
@@ -68,14 +68,14 @@ def evaluate(
     as_json: bool,
     gates: bool,
     out: Path | None,
-    cache: Path,
+    cache: Path | None,
     device: str,
 ) -> None:
     """Compare the predictions of run folders, frame by frame, with the annotation.
 
     Several runs are shown side by side. Intervals are 95 % intervals over videos.
     """
-    from .. import api
+    from ..fusion.runs.recorded import shared_cache
 
     if damages and (out or per_video or gates):
         raise click.UsageError(
@@ -87,15 +87,19 @@ def evaluate(
         "smoothing": smooth,
         "device": device,
     }
+    cache = shared_cache(runs, cache)
+    from .. import api
+
     if damages:
-        _show_curves(api.robustness(runs, damages, cache, seed=seed, **options), seed, as_json)
+        _show_curves(api.robustness(runs, damages, cache, seed=seed, **options), cache, as_json)
         return
     results = api.evaluate(runs, cache, out=out, gates=gates, **options)
     assert isinstance(results, dict)  # as several runs are
     if as_json:
         entries = {name: result.to_json() for name, result in results.items()}
         only = next(iter(entries.values())) if len(entries) == 1 else None
-        click.echo(json.dumps(only or {"evaluations": entries}, indent=2))
+        document = {"cache": str(cache), **(only or {"evaluations": entries})}
+        click.echo(json.dumps(document, indent=2))
         return
     show_evaluations(results)
     if per_video:
@@ -103,6 +107,7 @@ def evaluate(
             if len(results) > 1:
                 click.echo(f"\n{name}")
             _show_videos(result)
+    click.echo(f"cache: {cache}")
 
 
 def show_evaluations(results: Mapping[str, Evaluation]) -> None:
@@ -127,7 +132,7 @@ def show_evaluations(results: Mapping[str, Evaluation]) -> None:
     _show_conditions(list(results.values()))
 
 
-def _show_curves(curves: Iterable[Curve], seed: int, as_json: bool) -> None:
+def _show_curves(curves: Iterable[Curve], cache: Path, as_json: bool) -> None:
     """Print each kind of damage at each severity."""
     from ..fusion.evaluation.corruption import KINDS
 
@@ -144,15 +149,16 @@ def _show_curves(curves: Iterable[Curve], seed: int, as_json: bool) -> None:
         if not first:
             _show_head(next(iter(curve[0][1].values())))
         kind, first = curve[0][0].kind, curve[0][1]
-        click.echo(f"\n{kind}: {KINDS[kind][1]} (seed {seed}); CCC")
+        click.echo(f"\n{kind}: {KINDS[kind][1]} (seed {curve[0][0].seed}); CCC")
         for name in first:
             show_row(name, list(first[name].ccc))
             for corruption, results in curve:
                 show_row(f"  {corruption.severity:g}", _measures(results[name])["CCC"])
     if as_json:
-        click.echo(json.dumps({"curves": document}, indent=2))
+        click.echo(json.dumps({"cache": str(cache), "curves": document}, indent=2))
     else:
         _show_conditions(list(first.values()))
+        click.echo(f"cache: {cache}")
 
 
 def _measures(evaluation: Evaluation) -> dict[str, list[str]]:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from .console import partition_option
+from .console import name_caches, partition_option, run_cache_option
 
 _DRAWINGS = ("trajectories", "gates", "gate-histograms", "plane", "robustness")
 
@@ -54,12 +54,7 @@ _DRAWINGS = ("trajectories", "gates", "gate-histograms", "plane", "robustness")
     help="What the figure calls a run; one for each, in their order [default: the folder's name].",
 )
 @partition_option
-@click.option(
-    "--cache",
-    type=click.Path(path_type=Path),
-    metavar="DIR",
-    help="Where the feature cache lies now [default: the path that the run recorded].",
-)
+@run_cache_option()
 def figure(
     runs: tuple[Path, ...],
     out: Path,
@@ -76,6 +71,7 @@ def figure(
     Everything comes from the run folders, as `vapipe report` shows it; annotation and times come
     from the cache. Fonts are embedded, colours serve colour-blind readers.
     """
+    named = name_caches(runs, cache)
     from ..reports.figure import write_figure
 
     drawn = write_figure(
@@ -95,3 +91,4 @@ def figure(
     what = ", ".join(drawn.drawings)
     of = f" of {', '.join(drawn.videos)}" if {"trajectories", "gates"} & set(drawn.drawings) else ""
     click.echo(f"{drawn.path}: {what}{of}; {wide:.2f} x {high:.2f} inches")
+    click.echo(named)

@@ -8,7 +8,8 @@ from typing import Any
 
 import click
 
-from .console import cache_option, configuration_options, pairs
+from ..api import CACHE
+from .console import configuration_options, name_caches, pairs, run_cache_option
 from .evaluate import show_evaluations
 from .training import training_view
 
@@ -71,10 +72,10 @@ def override_options(command: Any) -> Any:
 )
 @click.option("--tensorboard", is_flag=True, help="Write TensorBoard events into the run, too.")
 @click.option("--print-config", is_flag=True, help="Print the configuration and stop.")
-@cache_option
+@run_cache_option(f"{CACHE}; with --resume the one that the run recorded")
 @click.option("--device", metavar="auto|cpu|cuda|cuda:N", help="Where to compute [default: auto].")
 def fit(
-    cache: Path,
+    cache: Path | None,
     file: Path | None,
     run: Path | None,
     resume: Path | None,
@@ -87,8 +88,6 @@ def fit(
     Follows the papers' protocol: windows of 300 frames, early stopping on the validation CCC, best
     weights kept. Writes a run folder that explains itself.
     """
-    from .. import fit as train
-
     if resume is not None and (run is not None or file is not None):
         raise click.UsageError("--resume RUN names the folder and its configuration already")
     changes = _changes(**options)
@@ -98,7 +97,15 @@ def fit(
         config, _ = choose_config(resume / "config.json" if resume else file, changes)
         click.echo(json.dumps(config.resolved().to_json(), indent=2))
         return
-    with training_view(resume) as view:
+    from ..cache.layout import check_cache
+
+    if resume:
+        click.echo(f"going on with {resume}; {name_caches([resume], cache)}")
+    else:
+        check_cache(cache or Path(CACHE))
+    from .. import fit as train
+
+    with training_view() as view:
         result = train(
             cache,
             config=file,

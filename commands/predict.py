@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ..api import CACHE
 from .console import (
     PARTLY,
     device_option,
     ensemble_option,
     progress_lines,
+    run_cache_option,
     show_shares,
     smooth_option,
 )
@@ -37,12 +37,7 @@ if TYPE_CHECKING:
 )
 @ensemble_option(default="mean")
 @smooth_option
-@click.option(
-    "--cache",
-    type=click.Path(path_type=Path, file_okay=False),
-    help="Cache to predict from, or that features of INPUTS go into "
-    f"[default: {CACHE}, or for INPUTS a temporary one].",
-)
+@run_cache_option("the one that the run recorded; for INPUTS a temporary one")
 @click.option(
     "--video", "videos", multiple=True, metavar="ID", help="A cached item; repeat [default: all]."
 )
@@ -97,9 +92,12 @@ def predict(
     video: row, pts (seconds), valence, arousal (or what the run learned).
     """
     from .. import predict as predict_items
+    from ..fusion.runs.recorded import shared_cache
 
     if overlay and not inputs:
         raise click.UsageError("--overlay is for video files: name them as INPUTS")
+    if not inputs:
+        cache = shared_cache([run, *others], cache)
     with extraction_view(temporary=cache is None) if inputs else nullcontext() as view:
         found = predict_items(
             [run, *others],
@@ -123,6 +121,8 @@ def predict(
         click.echo(f"  {item} lacks {', '.join(names)}; not predicted", err=True)
     for item, prediction in found.items.items():
         _show(item, prediction)
+    if not inputs:
+        click.echo(f"cache: {cache}")
     if overlay:
         _overlay(found, out, video_stream)
     if found.problems or found.lacking:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from .console import partition_option
+from .console import name_caches, partition_option, run_cache_option
 
 if TYPE_CHECKING:
     from ..reports.run_report import WrittenReport
@@ -27,12 +27,7 @@ if TYPE_CHECKING:
     metavar="DIR",
     help="Folder with the video files: they play beside their curves, from where they lie.",
 )
-@click.option(
-    "--cache",
-    type=click.Path(path_type=Path),
-    metavar="DIR",
-    help="Where the feature cache lies now [default: the path that the run recorded].",
-)
+@run_cache_option()
 def report(
     runs: tuple[Path, ...],
     out: Path | None,
@@ -47,7 +42,9 @@ def report(
     """
     from ..api import report as write_report
 
+    named = name_caches(runs, cache)
     show_report(write_report(runs, out, partition=partition, media=media, cache=cache))
+    click.echo(named)
 
 
 def show_report(written: WrittenReport) -> None:

@@ -6,7 +6,13 @@ from pathlib import Path
 
 import click
 
-from .console import cache_option, device_option, ensemble_option, show_shares, smooth_option
+from .console import (
+    device_option,
+    ensemble_option,
+    run_cache_option,
+    show_shares,
+    smooth_option,
+)
 
 
 @click.command()
@@ -33,7 +39,7 @@ from .console import cache_option, device_option, ensemble_option, show_shares, 
 )
 @ensemble_option(default="mean")
 @smooth_option
-@cache_option
+@run_cache_option()
 @device_option
 def submit(
     runs: tuple[Path, ...],
@@ -44,7 +50,7 @@ def submit(
     each: bool,
     ensemble: str,
     smooth: float,
-    cache: Path,
+    cache: Path | None,
     device: str,
 ) -> None:
     """Write a submission with the run folder RUNS; of several, the mean, or another --ensemble.
@@ -53,7 +59,9 @@ def submit(
     must match exactly unless --pad or --cut allows little else. Values are clipped to [-1, 1].
     """
     from .. import api
+    from ..fusion.runs.recorded import shared_cache
 
+    cache = shared_cache(runs, cache)
     done = api.submit(
         runs,
         sample,
@@ -82,3 +90,4 @@ def submit(
     )
     if done.others:
         click.echo(f"{done.others} other item(s) of {cache} are not in the sample file")
+    click.echo(f"cache: {cache}")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -20,12 +19,12 @@ if TYPE_CHECKING:
 
 
 @contextmanager
-def training_view(resumed: Path | None) -> Iterator[TrainingView]:
+def training_view() -> Iterator[TrainingView]:
     """Show a fit; an interruption ends the program with what goes on with it."""
     from ..fusion.training.fit import Stopped
 
     try:
-        with TrainingView(resumed) as view:
+        with TrainingView() as view:
             yield view
     except Stopped as stopped:
         click.echo(
@@ -38,17 +37,14 @@ def training_view(resumed: Path | None) -> Iterator[TrainingView]:
 class TrainingView(ExitStack):
     """The terminal's side of a fit."""
 
-    def __init__(self, resumed: Path | None) -> None:
+    def __init__(self) -> None:
         super().__init__()
-        self._resumed = resumed
         self._last: dict[str, Epoch] = {}
         self._best: dict[str, Epoch] = {}
 
     def start(self, plan: Plan) -> None:
         """Say what will be trained, on what."""
         self._config = config = plan.config
-        if self._resumed:
-            click.echo(f"going on with {self._resumed}")
         roles = ", ".join(f"{role}={name}" for role, name in config.streams.items())
         click.echo(f"fitting {config.head} ({config.variant}, {config.targets}) on {roles}")
         click.echo(config.describe_recipe())

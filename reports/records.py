@@ -17,7 +17,7 @@ from ..fusion.evaluation.gates import Gates, read_gates
 from ..fusion.evaluation.results import damaged, read_predictions
 from ..fusion.evaluation.robustness import read_points
 from ..fusion.papers.published import published
-from ..fusion.runs.folder import RUNS
+from ..fusion.runs.recorded import require_run
 
 
 @dataclass(frozen=True)
@@ -82,11 +82,7 @@ def read_record(name: str, path: Path, partition: str) -> RunRecord:
         RunError: not a run, not finished, not evaluated on the partition, or a file of it is
             damaged; says which command helps.
     """
-    if not (path / "config.json").is_file():
-        raise RunError(
-            f"{path} is not a run (no config.json in it); `vapipe fit` makes runs below {RUNS}, "
-            "`vapipe runs` lists them"
-        )
+    require_run(path)
     if not (path / "evaluation-validation.json").is_file():
         raise RunError(
             f"the run {path} is not finished (no evaluation-validation.json in it); "

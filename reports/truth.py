@@ -11,12 +11,13 @@ import numpy as np
 
 from ..cache.store import FeatureStore
 from ..cache.timeline import Valid
-from ..errors import CacheError, ConfigError
+from ..errors import ConfigError
 from ..fusion.config import FitConfig
 from ..fusion.data.plan import Plan, fingerprint
 from ..fusion.evaluation.evaluate import name_runs
 from ..fusion.evaluation.results import require_agreement
 from ..fusion.runs.folder import find_streams
+from ..fusion.runs.recorded import cache_of
 from .records import RunRecord, read_record
 
 # Code of an unusable row -> what it means for a reader.
@@ -96,15 +97,8 @@ def open_cache(record: RunRecord, folder: Path | None) -> FeatureStore:
     Raises:
         ConfigError: it is gone, lacks videos or streams of the run, or has changed.
     """
-    root = Path(record.cache["path"]) if folder is None else folder
-    try:
-        store = FeatureStore.open(root)
-    except CacheError as error:
-        named = "named by --cache" if folder else "recorded in cache.json"
-        raise ConfigError(
-            f"the cache of the run {record.path} cannot be opened at {root} ({named}): {error}. "
-            "Annotations and times come from it; where it has moved, name its folder with --cache"
-        ) from error
+    root = cache_of(record.path, folder)
+    store = FeatureStore.open(root)
     _require_videos(record, store)
     advice = (
         "Its validity codes are needed: extract the stream as it was, or name the cache that has "

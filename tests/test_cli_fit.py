@@ -100,7 +100,7 @@ def test_options_that_cannot_be_are_refused(arguments, code, message):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--fold", 3], "fold does nothing here: it acts only with split = aff-wild2 or k-fold"),
+        (["--fold", 3], "fold does nothing here: it acts only with split = aff-wild2, k-fold or"),
         (["--folds", 3, "--split", "aff-wild2"], "folds does nothing here"),
         (["--head", "lfan", "--set", "hidden=8"], "hidden does nothing here"),
         (["--set", "regressor=linear", "--set", "hidden=256"], "hidden does nothing here"),

@@ -216,8 +216,8 @@ def partition_videos(run: Run, store: FeatureStore, partition: str) -> list[str]
         if lacking:
             raise ConfigError(
                 f"the run {run.path} has a split of its own, and {store.root} lacks {len(lacking)} "
-                f"of its {len(videos)} {partition} videos ({', '.join(lacking[:3])}); evaluate it "
-                "on the cache it was trained on (cache.json names it), or with --partition test"
+                f"of its {len(videos)} {partition} videos ({', '.join(lacking[:3])}); leave "
+                "--cache out to take the cache that it was fitted on, or take --partition test"
             )
         return videos
     return stored_partition(store, partition)

@@ -27,9 +27,7 @@ from ..data.plan import Plan, fingerprint
 from ..models.heads import describe_head
 from ..models.network import Model, count_parameters
 from .model_card import make_model_card
-from .recorded import recorded
-
-RUNS = Path("vapipe-runs")
+from .recorded import RUNS, recorded, require_run
 
 
 @dataclass(frozen=True)
@@ -129,6 +127,12 @@ def check_unchanged(path: Path, plan: Plan, store: FeatureStore) -> None:
         RunError: it is not, or the run's record cannot be read.
     """
     if recorded(path, "digest") != fingerprint(store, plan):
+        begun = Path(recorded(path, "path"))
+        if store.root.resolve() != begun:
+            raise RunError(
+                f"{store.root} is not what the run {path} was begun on, which is {begun}: leave "
+                "--cache out to go on with that, or name the folder that it has moved to"
+            )
         raise RunError(
             f"{store.root} has changed since the run {path} began (other videos, annotations, "
             "partitions or stream keys); resuming would mix two data sets: fit again into a new "
@@ -142,10 +146,7 @@ def read_config(path: Path) -> FitConfig:
     Raises:
         RunError: not a run, or one of another revision of its head.
     """
-    if not (path / "config.json").is_file():
-        raise RunError(
-            f"{path} is not a run (no config.json in it); `vapipe fit` makes runs below {RUNS}"
-        )
+    require_run(path)
     config = FitConfig.load(path / "config.json")
     check_head(path, config.head)
     return config

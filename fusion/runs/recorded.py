@@ -1,13 +1,31 @@
-"""What a run's cache.json says: the features and videos that it was fitted on."""
+"""What a run's cache.json says: the cache, features and videos that it was fitted on."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from ...cache.judge import TARGETS
-from ...errors import RunError
+from ...cache.layout import check_cache
+from ...errors import CacheError, RunError
+
+RUNS = Path("vapipe-runs")
+
+
+def require_run(path: Path) -> None:
+    """Refuse a folder that is no run, finished or not.
+
+    Raises:
+        RunError: says where runs are.
+    """
+    if not (path / "config.json").is_file():
+        lacking = "no config.json in it" if path.is_dir() else "no such folder"
+        raise RunError(
+            f"{path} is not a run ({lacking}); `vapipe fit` makes runs below {RUNS}, `vapipe runs` "
+            "lists them"
+        )
 
 
 def recorded(run: Path, name: str) -> Any:
@@ -39,3 +57,40 @@ def used_keys(runs: Path) -> set[tuple[str, str]]:
     """The (stream, key) pairs that the runs below a folder were trained on; errors as above."""
     streams = [recorded(path.parent, "streams") for path in sorted(runs.rglob("cache.json"))]
     return {(facts["stream"], facts["key"]) for own in streams for facts in own.values()}
+
+
+def cache_of(run: Path, named: Path | None = None) -> Path:
+    """The cache that a run is used with: the one named, else the one that it was fitted on.
+
+    Raises:
+        RunError: not a run, or the cache that it recorded is not there any more.
+        CacheError: the one named is no cache.
+    """
+    require_run(run)
+    if named is not None:
+        check_cache(named)
+        return named
+    root = Path(recorded(run, "path"))
+    try:
+        check_cache(root)
+    except CacheError as error:
+        raise RunError(
+            f"the cache that the run {run} recorded cannot be opened: {error}. Where it has moved, "
+            "name its folder with --cache"
+        ) from error
+    return root
+
+
+def shared_cache(runs: Sequence[Path], named: Path | None = None) -> Path:
+    """The one cache that runs are used with, see `cache_of`.
+
+    Raises:
+        RunError: they were fitted on different caches and none is named.
+    """
+    caches = {run: cache_of(run, named) for run in runs}
+    if len({root.resolve() for root in caches.values()}) > 1:
+        each = "; ".join(f"{run}: {root}" for run, root in caches.items())
+        raise RunError(
+            f"the runs were fitted on different caches ({each}); name the one to use with --cache"
+        )
+    return caches[runs[0]]

@@ -41,7 +41,8 @@ def command(planted):
 
 def lines_of(result):
     assert result.exit_code == 0, result.stderr
-    lines = result.stdout.splitlines()
+    *lines, cache = result.stdout.splitlines()
+    assert cache.startswith("cache: ")
     assert max(map(len, lines)) <= 80
     return lines
 
@@ -59,7 +60,7 @@ def test_one_run_is_a_table_of_measures(command, runs, fitted):
         assert cell(result.ccc[target], result.intervals[target]) in rows[0]
     assert rows[1].split() == ["MSE", *(f"{value:.4f}" for value in result.mse.values())]
     assert rows[2].split() == ["PCC", *(f"{value:.3f}" for value in result.pcc.values())]
-    assert rows[3:] == ["[a, b]: 95 % interval over videos; 2 are few (below 30): rough"]
+    assert rows[3] == "[a, b]: 95 % interval over videos; 2 are few (below 30): rough"
 
 
 def test_several_runs_stand_side_by_side_with_their_ensemble(command, runs, planted):
@@ -76,8 +77,9 @@ def test_several_runs_stand_side_by_side_with_their_ensemble(command, runs, plan
     assert "note: 2 of the 2 videos decided the shares of the runs" in text
 
 
-def test_json_holds_everything(command, runs, fitted):
+def test_json_holds_everything(command, runs, planted, fitted):
     alone = json.loads(command(runs[0], "--json").stdout)
+    assert alone.pop("cache") == str(planted.root)
     assert alone == fitted.evaluation.to_json()
     both = json.loads(command(*runs, "--ensemble", "mean", "--json").stdout)["evaluations"]
     assert list(both) == ["run", "a-run-with-a-long-name", "ensemble-mean"]

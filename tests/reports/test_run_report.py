@@ -99,7 +99,9 @@ def test_the_command_writes_beside_the_run_and_says_what(run, planted):
     result = vapipe_("report", run)
     assert result.exit_code == 0, result.output
     size = (run / "report.html").stat().st_size
-    assert result.stdout == f"{run / 'report.html'}: 2 videos, 225 frames, {size / 1e6:.1f} MB\n"
+    line, cache = result.stdout.splitlines()
+    assert line == f"{run / 'report.html'}: 2 videos, 225 frames, {size / 1e6:.1f} MB"
+    assert cache.startswith("cache: ")
     data = embedded(run / "report.html")
     assert data["runs"][0]["path"] == str(run)
     recorded = json.loads((run / "evaluation-validation.json").read_text())
@@ -247,10 +249,11 @@ def test_a_cache_that_moved_is_named_by_an_option(run, planted, tmp_path):
     (run / "cache.json").write_text(json.dumps(record))
     result = vapipe_("report", run)
     assert result.exit_code == 1
-    assert f"cannot be opened at {tmp_path / 'gone'} (recorded in cache.json)" in result.stderr
+    assert f"recorded cannot be opened: {tmp_path / 'gone'} is not a vapipe" in result.stderr
     assert "name its folder with --cache" in result.stderr
     assert vapipe_("report", run, "--cache", moved).exit_code == 0
-    assert "(named by --cache)" in vapipe_("report", run, "--cache", tmp_path).stderr
+    wrong = vapipe_("report", run, "--cache", tmp_path)
+    assert wrong.stderr.startswith(f"error: {tmp_path} is not a vapipe cache")
 
 
 def test_a_cache_without_the_videos_or_streams_of_the_run_is_refused(run, planted, tmp_path):
