@@ -6,7 +6,8 @@ VP8, VP9 and AV1 hide frames, H.264 may split one into fields; other codecs only
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from functools import partial
 
 UNSURE = -1  # the stream is of a kind that only a decoder can count
@@ -28,9 +29,7 @@ def picture_counter(codec: str, extradata: bytes | None, *, intra_only: bool) ->
     """
     extra = extradata or b""
     if codec == "h264":
-        if any(_may_hold_fields(nal) for nal in _h264_headers(extra)):
-            return None
-        return partial(_count_h264, length=_length_size(extra, 4))
+        return _H264(_length_size(extra, 4), _h264_headers(extra)).count
     if codec == "hevc":
         return partial(_count_hevc, length=_length_size(extra, 21))
     if codec == "vp8":
@@ -77,20 +76,45 @@ def _nals(packet: bytes, length: int) -> Iterator[bytes]:
         at += size
 
 
-def _count_h264(packet: bytes, *, length: int) -> int:
-    """Slices begin with first_mb_in_slice, 0 (the bit 1) in the first one of a picture."""
-    slices = first = 0
-    try:
-        for nal in _nals(packet, length):
-            kind = nal[0] & 31 if nal else 0
-            if kind in (1, 2, 5):
-                slices += 1
-                first += len(nal) > 1 and nal[1] >> 7
-            elif kind == 7 and _may_hold_fields(nal):
-                return UNSURE
-    except ValueError:
-        return 1
-    return max(first, min(slices, 1))
+class _H264:
+    """Counts pictures by their slices; of a pair of fields, the first one counts.
+
+    Slices begin with first_mb_in_slice, 0 (the bit 1) in the first one of a frame or field.
+    """
+
+    def __init__(self, length: int, headers: Sequence[bytes]) -> None:
+        self._length = length
+        self._fields: _Interlaced | None = None
+        self._waiting: tuple[int, int] | None = None  # frame_num and parity of a field without pair
+        for header in headers:
+            self._fields = _read_header(header) or self._fields
+
+    def count(self, packet: bytes) -> int:
+        """See `picture_counter`."""
+        slices = pictures = 0
+        whole = False  # whether the first slice of anything is there
+        try:
+            for nal in _nals(packet, self._length):
+                kind = nal[0] & 31 if nal else 0
+                if kind == 7:
+                    self._fields = _read_header(nal)
+                elif kind in (1, 2, 5):
+                    slices += 1
+                    if len(nal) > 1 and nal[1] >> 7:
+                        whole = True
+                        pictures += self._fields is None or self._begins(self._fields, nal)
+        except (ValueError, IndexError):
+            return 1
+        return pictures if whole else min(slices, 1)
+
+    def _begins(self, fields: _Interlaced, nal: bytes) -> bool:
+        """Whether a first slice begins a frame, or the first field of one."""
+        field = fields.field(nal)
+        before, self._waiting = self._waiting, field
+        if field is None or before is None or before[0] != field[0] or before[1] == field[1]:
+            return True
+        self._waiting = None
+        return False
 
 
 def _count_hevc(packet: bytes, *, length: int) -> int:
@@ -129,22 +153,38 @@ def _h264_headers(extra: bytes) -> list[bytes]:
 _WITH_CHROMA = (100, 110, 122, 244, 44, 83, 86, 118, 128, 138, 139, 134, 135)  # profile_idc
 
 
-def _may_hold_fields(nal: bytes) -> bool:
-    """Whether frame_mbs_only_flag of a sequence parameter set is 0 (ITU-T H.264, 7.3.2.1.1)."""
-    bits = _Bits(nal[1:].replace(b"\x00\x00\x03", b"\x00\x00"))
+@dataclass(frozen=True)
+class _Interlaced:
+    """What the slice headers of a stream need to be read whose pictures may be fields."""
+
+    frame_bits: int
+    planes: bool
+
+    def field(self, nal: bytes) -> tuple[int, int] | None:
+        """frame_num and bottom_field_flag of a slice of a field, None of a frame; 7.3.3."""
+        bits = _Bits(nal[1:24].replace(b"\x00\x00\x03", b"\x00\x00"))
+        bits.golomb(), bits.golomb(), bits.golomb()
+        bits.take(2 * self.planes)
+        number = bits.take(self.frame_bits)
+        return (number, bits.take(1)) if bits.take(1) else None
+
+
+def _read_header(nal: bytes) -> _Interlaced | None:
+    """Of a sequence parameter set; None where all pictures are frames (ITU-T H.264, 7.3.2.1.1)."""
+    bits, planes = _Bits(nal[1:].replace(b"\x00\x00\x03", b"\x00\x00")), 0
     try:
         profile = bits.take(8)
         bits.take(16)
         bits.golomb()
         if profile in _WITH_CHROMA:
             chroma = bits.golomb()
-            bits.take(chroma == 3)
+            planes = bits.take(chroma == 3)
             bits.golomb(), bits.golomb(), bits.take(1)
             if bits.take(1):  # scaling matrices
                 for number in range(8 if chroma != 3 else 12):
                     if bits.take(1):
                         bits.skip_scaling(16 if number < 6 else 64)
-        bits.golomb()
+        frame_bits = bits.golomb() + 4
         order = bits.golomb()
         if order == 0:
             bits.golomb()
@@ -154,9 +194,9 @@ def _may_hold_fields(nal: bytes) -> bool:
             for _ in range(bits.golomb()):
                 bits.golomb()
         bits.golomb(), bits.take(1), bits.golomb(), bits.golomb()
-        return not bits.take(1)
+        return None if bits.take(1) else _Interlaced(frame_bits, bool(planes))
     except IndexError:  # damaged
-        return False
+        return None
 
 
 class _Bits:

@@ -127,7 +127,8 @@ def rows_of_packets(
     order = np.argsort(values)
     places = np.full(len(log.pts), -1)
     places[np.array(kept, np.int64)[order]] = np.arange(len(kept))
-    return Rows(values[order], places, False, _unseen(len(shown) - len(kept)))
+    unseen = len(shown) - len(kept)
+    return Rows(values[order], places, False, _unseen(unseen and (log.first_key() or unseen)))
 
 
 def rows_of_pictures(
@@ -259,4 +260,4 @@ def _holes(refused: Sequence[int | None], ticks: np.ndarray, step: float) -> np.
 def _unseen(count: int) -> tuple[str, ...]:
     if not count:
         return ()
-    return (f"{count} packet(s) before the first picture that can be shown are no rows",)
+    return (f"{count} packet(s) before the first key frame cannot be shown and are no rows",)

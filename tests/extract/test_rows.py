@@ -72,7 +72,9 @@ def test_fields_are_no_rows_and_what_precedes_the_first_key_frame_is_named():
     info = probe(problem("h264_intra_first-small.ts.mp4"))
     assert len(info.timeline) == 17
     assert info.timeline.fps == pytest.approx(25)
-    assert info.damage == ["12 packet(s) before the first picture that can be shown are no rows"]
+    assert info.damage == [
+        "12 packet(s) before the first key frame cannot be shown and are no rows"
+    ]
     assert contents_any(info) == [0] * 17
 
 
@@ -195,7 +197,7 @@ def test_a_recording_that_begins_between_key_frames_begins_at_the_first(tmp_path
     path = remux(source, tmp_path / "c.ts", lambda n, p: [p] if n >= 13 else [])
     info = probe(path)
     assert contents(info) == list(range(20, 40))
-    assert info.damage == ["7 packet(s) before the first picture that can be shown are no rows"]
+    assert info.damage == ["7 packet(s) before the first key frame cannot be shown and are no rows"]
 
 
 def test_time_that_goes_back_is_named_and_what_fits_is_kept():
