@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -160,6 +161,10 @@ class FeatureStore:
 
     def targets(self) -> tuple[str, ...]:
         """What is annotated: valence and arousal, and others by name; only others where just so."""
+        return self._targets
+
+    @cached_property
+    def _targets(self) -> tuple[str, ...]:
         named = [place.facts.get("targets", TARGETS) for place in self._catalog.labels.values()]
         found = {target for targets in named for target in targets}
         first = TARGETS if not found or found & set(TARGETS) else ()

@@ -148,12 +148,10 @@ class _Taking:
         stored, annotation = self.stored, intent.annotation
         had = stored is not None and bool(stored.facts["source"].get("sha256"))
         source = {"split": annotation.split, "refused": reason}
-        if stored is not None or annotation.partition is not None:
-            wanted = {"partition": annotation.partition, "source": source}
-            if stored is None or stored.facts != wanted:
-                timeline, _ = read_times(self.cache, self.catalog, self.video)
-                values = np.full((len(timeline), 2), np.nan, np.float32)
-                self._write(values, annotation, source)
+        wanted = {"partition": annotation.partition, "source": source}
+        timeline, _ = read_times(self.cache, self.catalog, self.video)
+        if stored is None or stored.facts != wanted or stored.rows != len(timeline):
+            self._write(np.full((len(timeline), 2), np.nan, np.float32), annotation, source)
         change: Literal["removed", "refused"] = "removed" if had else "refused"
         return ItemLabels(self.item, annotation.partition, {}, intent.partition_from, change)
 

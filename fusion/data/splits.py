@@ -36,6 +36,12 @@ def split(store: FeatureStore, config: FitConfig) -> tuple[list[str], list[str]]
     """
     videos = [v for v in store.videos() if np.isfinite(store.labels(v)).any()]
     if not videos:
+        refused = [r for v in store.videos() if (r := store.label_source(v).get("refused"))]
+        if refused:
+            raise ConfigError(
+                f"none of the {len(store.videos())} videos in {store.root} is annotated: "
+                f"{len(refused)} annotation(s) were refused, such as {refused[0]}"
+            )
         raise ConfigError(
             f"none of the {len(store.videos())} videos in {store.root} is annotated; put the "
             "annotation files beside the videos (Aff-Wild2 layout, or one CSV `valence,arousal` "

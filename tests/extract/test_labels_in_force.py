@@ -76,6 +76,8 @@ def test_labels_of_another_rate_are_refused_in_every_run_and_the_old_ones_go(mad
         assert "--rate 10" in result.stderr
         assert "annotations: 2 of 3 videos" in result.stdout
         assert values(folder)["clip1"] == NONE
+    result = vapipe_("fit", "--head", "concat", "--cache", folder / "cache")
+    assert result.exit_code == 1
     run(folder, "--rate", 10, code=3)  # the others have a row per frame
     write("videos/labels/clip0.csv", rows(0.3, 40))
     write("videos/labels/clip2.csv", rows(0.3, 40))
@@ -188,6 +190,15 @@ def test_where_most_files_are_on_another_scale_none_is_believed(made):
     assert "clip2.csv: 2 of 3 annotations are on another scale" in result.stderr
     run(folder, "--scale", "-9..9")
     assert values(folder)["clip2"] == (round(1 / 9, 3), ROWS)
+
+
+def test_a_fit_repeats_why_annotations_were_refused(made):
+    folder, write = made
+    write("videos/labels/clip0.csv", rows(0.1, 40))
+    run(folder, code=3)
+    result = vapipe_("fit", "--head", "concat", "--cache", folder / "cache")
+    assert "1 annotation(s) were refused, such as" in result.stderr
+    assert "--rate 10" in result.stderr
 
 
 def test_a_scale_from_0_to_1_is_suspected(made):
