@@ -13,6 +13,7 @@ import numpy as np
 
 from .cache.durable import digest_file
 from .cache.store import FeatureStore
+from .cache.timeline import usable
 from .errors import ConfigError
 from .extract.dataset import Dataset, Video, find_dataset
 from .extract.job import Extraction, Job
@@ -20,8 +21,8 @@ from .extract.options import choose_options
 from .extract.plan import sensible_jobs
 from .extract.prepare import repeat_streams
 from .fusion.evaluation.ensemble import ensemble_weights, name_shares
-from .fusion.evaluation.predict import complete_items, predict_items, unusable_items
-from .fusion.evaluation.results import write_predictions
+from .fusion.evaluation.predict import all_streams, complete_items, predict_items
+from .fusion.evaluation.results import find_evidence, write_predictions
 from .fusion.runs.folder import Run, require_configs
 
 Extract = Callable[[Job], Extraction]
@@ -35,7 +36,8 @@ class Prediction:
         pts: [T] float64, seconds, the times of the frames.
         values: [T, targets] float32.
         targets: what the columns are.
-        usable: whether any row of any stream could be used; without, the values say nothing.
+        evidence: `face`, `sound` (of the streams that the runs use) -> [T] codes of `Valid`: what
+            each row rests on, or why it cannot.
         clip: the video file, None for an item of a cache.
         file: the CSV that holds it, None where none was asked for.
     """
@@ -43,9 +45,14 @@ class Prediction:
     pts: np.ndarray
     values: np.ndarray
     targets: tuple[str, ...]
-    usable: bool
+    evidence: dict[str, np.ndarray]
     clip: Path | None = None
     file: Path | None = None
+
+    @property
+    def seen(self) -> dict[str, np.ndarray]:
+        """`face`, `sound` -> [T] bool, whether it was there."""
+        return {kind: usable(codes) for kind, codes in self.evidence.items()}
 
 
 @dataclass(frozen=True, eq=False)
@@ -151,14 +158,15 @@ def _predict(
 ) -> dict[str, Prediction]:
     values = predict_items(runs, store, chosen, weights=weights, smoothing=smoothing)
     targets = next(iter(runs.values())).config.learned
-    files = {} if out is None else write_predictions(out, values, store, targets)
-    unusable = unusable_items(runs, store, chosen)
+    streams = all_streams(runs, store)
+    evidence = {item: find_evidence(store, item, streams) for item in chosen}
+    files = {} if out is None else write_predictions(out, values, store, targets, evidence)
     return {
         item: Prediction(
             pts=store.timeline(item).pts,
             values=own,
             targets=targets,
-            usable=item not in unusable,
+            evidence=evidence[item],
             clip=clips.get(item),
             file=files.get(item),
         )

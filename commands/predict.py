@@ -21,6 +21,8 @@ from .console import (
 from .extraction_view import extraction_view
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from ..prediction import Prediction, Predictions
 
 
@@ -89,7 +91,8 @@ def predict(
 
     INPUTS are videos or folders of videos: their features are made exactly as those that the run
     was trained on, or refused. Without INPUTS, items of the cache are predicted. Writes one CSV per
-    video: row, pts (seconds), valence, arousal (or what the run learned).
+    video: row, pts (seconds), valence, arousal (or what the run learned), and what each row rests
+    on: face and sound.
     """
     from .. import predict as predict_items
     from ..fusion.runs.recorded import shared_cache
@@ -130,14 +133,22 @@ def predict(
 
 
 def _show(item: str, prediction: Prediction) -> None:
-    if not prediction.usable:
-        click.echo(
-            f"warning: no row of {item} is usable in any stream; its predictions say nothing",
-            err=True,
-        )
+    seen = prediction.seen
+    lacking = [kind for kind, rows in seen.items() if not rows.any()]
+    if lacking:
+        rest = [kind for kind in seen if kind not in lacking]
+        said = f"its predictions rest on {rest[0]} alone" if rest else "its predictions say nothing"
+        click.echo(f"warning: {item}: no {' and no '.join(lacking)} in any frame; {said}", err=True)
     means = zip(prediction.targets, prediction.values.mean(axis=0), strict=True)
     shown = ", ".join(f"{target} {mean:+.2f}" for target, mean in means)
-    click.echo(f"{prediction.file}: {len(prediction.values)} frames, mean {shown}")
+    shares = ", ".join(f"{kind} in {share(rows)} %" for kind, rows in seen.items())
+    click.echo(f"{prediction.file}: {len(prediction.values)} frames, mean {shown}; {shares}")
+
+
+def share(rows: np.ndarray) -> str:
+    """Per cent of the rows [T] that are True; only all of them are 100, only none is 0."""
+    percent = round(100 * float(rows.mean()))
+    return str(percent if rows.all() or not rows.any() else min(max(percent, 1), 99))
 
 
 def _overlay(found: Predictions, out: Path, video_stream: int | None) -> None:
@@ -153,6 +164,7 @@ def _overlay(found: Predictions, out: Path, video_stream: int | None) -> None:
                 out / file_name(item),
                 prediction.values,
                 names=prediction.targets,
+                seen=prediction.seen,
                 video_stream=video_stream,
             )
             step(1, str(path), item)

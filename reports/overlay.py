@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from fractions import Fraction
 from pathlib import Path
@@ -39,6 +39,7 @@ def write_overlay(
     values: np.ndarray,
     *,
     names: Sequence[str] = ("valence", "arousal"),
+    seen: Mapping[str, np.ndarray] | None = None,
     video_stream: int | None = None,
 ) -> Path:
     """Draw values beside the frames of a video: the file written.
@@ -49,6 +50,7 @@ def write_overlay(
     Args:
         stem: where to write, without suffix: .mp4, or .mkv where MP4 cannot hold the sound.
         values: [T, 2], a row per frame.
+        seen: `face`, `sound` -> [T] bool; stretches without are shaded and named.
         video_stream: index in the container, None for the default one.
 
     Raises:
@@ -65,7 +67,7 @@ def write_overlay(
     target = stem.with_name(f"{stem.name}.{'mp4' if is_mp4 else 'mkv'}")
     with atomic_file(target) as partial:
         try:
-            _write(info, partial, "mp4" if is_mp4 else "matroska", values, names)
+            _write(info, partial, "mp4" if is_mp4 else "matroska", values, names, seen or {})
         except (av.FFmpegError, ValueError) as error:
             raise MediaError(
                 f"{target}: the overlay of {source} cannot be encoded ({error}); convert the "
@@ -75,7 +77,12 @@ def write_overlay(
 
 
 def _write(
-    info: MediaInfo, path: Path, form: str, values: np.ndarray, names: Sequence[str]
+    info: MediaInfo,
+    path: Path,
+    form: str,
+    values: np.ndarray,
+    names: Sequence[str],
+    seen: Mapping[str, np.ndarray],
 ) -> None:
     scale = min(1.0, _HEIGHT / info.height)
     lines = max(1, round(min(info.width, info.height) * scale))
@@ -91,7 +98,7 @@ def _write(
                 shape = (round(info.height * scale), round(info.width * scale))
                 if frame.image is not None:
                     shape = frame.image.shape[:2]
-                panel = Panel((shape[1], shape[0]), info.timeline.pts, values, names)
+                panel = Panel((shape[1], shape[0]), info.timeline.pts, values, names, seen)
                 video.width, video.height = panel.size
             tick = int(info.ticks[frame.row])
             if tick == before:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
@@ -14,6 +14,7 @@ _SPAN_S = 20.0  # seconds of the curves that are seen at once
 _TRAIL_S = 1.5  # seconds for which the point's way is seen
 _EDGE = 12  # pixels left free around plane and curves
 _COLOURS = ((230, 159, 0), (86, 180, 233))  # told apart with every kind of colour vision
+_SHADE = (84, 52, 52)  # behind the curves where a face or the sound is missing
 _BACK, _LINE, _TEXT = (24, 24, 28), (90, 90, 96), (225, 225, 225)
 
 
@@ -30,6 +31,7 @@ class Panel:
         times: np.ndarray,
         values: np.ndarray,
         names: Sequence[str],
+        seen: Mapping[str, np.ndarray] | None = None,
     ) -> None:
         """Draw what never changes.
 
@@ -38,7 +40,10 @@ class Panel:
             times: [T] seconds, never decreasing.
             values: [T, 2] in [-1, 1]; others are drawn at the edge.
             names: of the two values; the first is the plane's horizontal axis.
+            seen: what the values rest on -> [T] bool, whether it was there; None for always.
         """
+        self._lacking = {name: ~rows for name, rows in (seen or {}).items()}
+        self._blind = np.any([*self._lacking.values(), np.zeros(len(times), bool)], axis=0)
         self._area = max(picture[0], _SMALLEST), max(picture[1], _SMALLEST)
         self._side = min(self._area[1], _PLANE)
         self.size = (
@@ -82,7 +87,8 @@ class Panel:
         points = list(zip(x.tolist(), y.tolist(), strict=True))
         if len(points) > 1:
             draw.line(points, fill=(150, 150, 150), width=2)
-        draw.circle(points[-1], 6, fill=(255, 255, 255), outline=(0, 0, 0))
+        fill = _BACK if self._blind[row] else (255, 255, 255)
+        draw.circle(points[-1], 6, fill=fill, outline=(255, 255, 255))
 
     def _draw_curves(self, draw: ImageDraw.ImageDraw, row: int) -> None:
         left, top, right, bottom = self._strip_box()
@@ -94,6 +100,9 @@ class Panel:
             int(np.searchsorted(self._times, low + span, side="right")),
         )
         x = left + np.clip((self._times[seen] - low) / span, 0, 1) * (right - left)
+        ends = np.append(x[1:], x[-1] + 1)
+        for start_x, end_x in zip(x[self._blind[seen]], ends[self._blind[seen]], strict=True):
+            draw.rectangle((start_x, top + 1, min(end_x, right), bottom - 1), fill=_SHADE)
         for column, colour in enumerate(_COLOURS):
             y = (top + bottom) / 2 - self._drawn[seen, column] * (bottom - top) / 2
             draw.line(list(zip(x.tolist(), y.tolist(), strict=True)), fill=colour, width=2)
@@ -104,7 +113,9 @@ class Panel:
             text = f"{self._names[column]} {self._values[row, column]:+.2f}   "
             draw.text((place, top - 3), text, colour, self._font, "ls")
             place += draw.textlength(text, self._font)
-        draw.text((right, top - 3), f"{now:.2f} s", _TEXT, self._font, "rs")
+        lacking = [f"no {name}" for name, rows in self._lacking.items() if rows[row]]
+        clock = ", ".join([*lacking, f"{now:.2f} s"])
+        draw.text((right, top - 3), clock, _TEXT, self._font, "rs")
 
     def _plane_box(self) -> tuple[int, int, int, int]:
         left = self._area[0] + _EDGE

@@ -67,7 +67,7 @@ def complete_items(
         ConfigError: the cache holds a stream only under other keys than the runs', no item is in
             the partition, or none has all streams.
     """
-    wanted = _streams(runs, store)
+    wanted = all_streams(runs, store)
     items = store.videos() if partition is None else stored_partition(store, partition)
     lacking = {video: [name for name in wanted if not store.has(video, name)] for video in items}
     complete = [video for video, names in lacking.items() if not names]
@@ -79,14 +79,6 @@ def complete_items(
     return complete, {video: names for video, names in lacking.items() if names}
 
 
-def unusable_items(
-    runs: Mapping[str, Run], store: FeatureStore, videos: Sequence[str]
-) -> list[str]:
-    """Items without a usable row in any stream of the runs: predictions of them say nothing."""
-    names = _streams(runs, store)
-    return [video for video in videos if not any(store.valid(video, name).any() for name in names)]
-
-
-def _streams(runs: Mapping[str, Run], store: FeatureStore) -> list[str]:
+def all_streams(runs: Mapping[str, Run], store: FeatureStore) -> list[str]:
     """Every `stream@key` that one of the runs was trained on."""
     return list(dict.fromkeys(n for run in runs.values() for n in run_streams(run, store).values()))

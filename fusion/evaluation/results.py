@@ -11,6 +11,7 @@ import numpy as np
 
 from ...cache.durable import safe_name, slug, write_bytes, write_json
 from ...cache.store import FeatureStore
+from ...cache.timeline import Valid, usable
 from ...errors import ConfigError, RunError
 from ..config import TARGETS
 from .ccc import ccc
@@ -18,6 +19,7 @@ from .gates import write_gates
 from .scoring import Evaluation
 
 _AGREES = 1e-3  # predictions are stored with six decimals
+_EVIDENCE = {"visual": "face", "audio": "sound"}  # modality -> what it looks at
 
 
 def write_evaluation(path: Path, evaluation: Evaluation, store: FeatureStore) -> None:
@@ -42,25 +44,48 @@ def write_predictions(
     predictions: Mapping[str, np.ndarray],
     store: FeatureStore,
     targets: Sequence[str] = TARGETS,
+    evidence: Mapping[str, Mapping[str, np.ndarray]] | None = None,
 ) -> dict[str, Path]:
     """Write one CSV per video; video -> its file.
 
-    Rows are the frames of the video in order: row (from 0), pts (seconds), then the targets.
+    Rows are the frames of the video in order: row (from 0), pts (seconds), then the targets, then
+    the names of the codes of evidence, such as `detected` or `no_face`.
 
     Args:
         folder: made where it does not exist; files of the same name are replaced.
         predictions: video -> [T, targets].
+        evidence: video -> what `find_evidence` says of it; None writes no such columns.
     """
     files = {}
     for video, values in predictions.items():
+        known = evidence[video] if evidence else {}
+        words = [[Valid(code).name.lower() for code in codes] for codes in known.values()]
         text = io.StringIO()
         writer = csv.writer(text, lineterminator="\n")
-        writer.writerow(["row", "pts", *targets])
-        for row, (pts, frame) in enumerate(zip(store.timeline(video).pts, values, strict=True)):
-            writer.writerow([row, f"{pts:.6f}", *(f"{value:.6f}" for value in frame)])
+        writer.writerow(["row", "pts", *targets, *known])
+        columns = zip(store.timeline(video).pts, values, *words, strict=True)
+        for row, (pts, frame, *why) in enumerate(columns):
+            writer.writerow([row, f"{pts:.6f}", *(f"{value:.6f}" for value in frame), *why])
         files[video] = folder / f"{file_name(video)}.csv"
         write_bytes(files[video], text.getvalue().encode())
     return files
+
+
+def find_evidence(store: FeatureStore, video: str, streams: Sequence[str]) -> dict[str, np.ndarray]:
+    """What the rows of a video rest on: `face`, `sound` -> [T] codes of `Valid`.
+
+    Where several streams are of one kind, a row's code is that of the first in which it is usable.
+
+    Args:
+        streams: `name@key`, those that the predictions are made from.
+    """
+    found: dict[str, np.ndarray] = {}
+    for stream in streams:
+        kind = _EVIDENCE[store.modality(stream)]
+        codes = store.status(video, stream)
+        before = found.get(kind, codes)
+        found[kind] = np.where(usable(before), before, np.where(usable(codes), codes, before))
+    return found
 
 
 def read_predictions(folder: Path, video: str, targets: Sequence[str] = TARGETS) -> np.ndarray:
@@ -73,11 +98,12 @@ def read_predictions(folder: Path, video: str, targets: Sequence[str] = TARGETS)
     try:
         with file.open() as handle:
             header = handle.readline().strip()
-            if header != f"row,pts,{','.join(targets)}":
+            names = ["row", "pts", *targets]
+            if header.split(",")[: len(names)] != names:
                 raise ValueError(f"its first line is {header[:40]!r}")
-            table = np.loadtxt(handle, delimiter=",", ndmin=2)
-        if table.shape[1] != 2 + len(targets) or not np.isfinite(table).all():
-            raise ValueError(f"{table.shape[1]} columns, or values that are no numbers")
+            table = np.loadtxt(handle, delimiter=",", ndmin=2, usecols=range(len(names)))
+        if not np.isfinite(table).all():
+            raise ValueError("values that are no numbers")
         if not np.array_equal(table[:, 0], np.arange(len(table))):
             raise ValueError("rows are missing or not in order")
     except (OSError, ValueError) as error:

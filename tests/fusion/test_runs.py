@@ -13,7 +13,6 @@ from vapipe.fusion.evaluation.predict import (
     complete_items,
     load_runs,
     predict_items,
-    unusable_items,
 )
 from vapipe.fusion.papers.sweep import FitTask, run_sweep
 from vapipe.fusion.runs.folder import require_configs
@@ -127,7 +126,6 @@ def test_predictions_of_items_are_those_of_the_evaluation(planted, fitted):
     complete, lacking = complete_items(runs, planted)
     assert complete == planted.videos()
     assert not lacking
-    assert unusable_items(runs, planted, complete) == []
     predictions = predict_items(runs, planted, complete)
     for video, values in fitted.evaluation.predictions.items():
         assert (predictions[video] == values).all()

@@ -9,6 +9,7 @@ from vapipe.cache import ConfigError, MediaError
 from vapipe.extract.media.frames import read_frames
 from vapipe.extract.media.probe import probe
 from vapipe.reports import overlay
+from vapipe.reports import panel as panel_module
 from vapipe.reports.overlay import write_overlay
 from vapipe.reports.panel import Panel
 
@@ -156,3 +157,18 @@ def test_the_picture_is_whole_and_the_canvas_even(size):
     assert panel.size[0] % 2 == panel.size[1] % 2 == 0
     assert (canvas == (1, 255, 1)).all(axis=2).sum() == size[0] * size[1]
     assert not (panel.draw(0, None) == (1, 255, 1)).all(axis=2).any()
+
+
+def test_stretches_without_a_face_or_sound_are_shaded_where_they_are():
+    times = np.arange(100) / 10
+    seen = {"face": (times < 4) | (times >= 6), "sound": np.ones(100, bool)}
+    plain = Panel((320, 240), times, np.zeros((100, 2)), NAMES)
+    panel = Panel((320, 240), times, np.zeros((100, 2)), NAMES, seen)
+    assert np.array_equal(plain.draw(20, None)[:240], panel.draw(20, None)[:240])  # a seen row
+    assert not np.array_equal(plain.draw(50, None)[:240], panel.draw(50, None)[:240])
+    left, top, right, _ = panel._strip_box()
+    line = panel.draw(20, None)[top + 3]
+    shaded = np.flatnonzero((line == panel_module._SHADE).all(axis=1))
+    expected = [left + (right - left) * t / times[-1] for t in (4, 6)]
+    assert np.abs([shaded[0], shaded[-1]] - np.array(expected)).max() <= 2
+    assert (np.diff(shaded) == 1).all()
