@@ -9,7 +9,7 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -47,7 +47,7 @@ class Sample:
     """What a sample file wants.
 
     Attributes:
-        targets: its columns after the location.
+        targets: its columns after the location; none where it is a list of locations.
         wanted: its videos in their order.
     """
 
@@ -82,7 +82,9 @@ def read_sample(path: Path) -> Sample:
     except (OSError, UnicodeDecodeError) as error:
         raise SubmissionError(f"cannot read the sample file {path}: {error}") from error
     header = [cell.strip().lower() for cell in lines[0].split(",")] if lines else []
-    if header[:1] != [LOCATION] or len(header) < 2 or not all(header):
+    while header and not header[-1]:
+        header.pop()
+    if header[:1] != [LOCATION] or not all(header):
         raise SubmissionError(
             f"{path}: line 1 is `{lines[0][:80] if lines else ''}`; the sample file of the "
             f"valence-arousal challenge begins with `{LOCATION},valence,arousal`. Is this the file "
@@ -95,8 +97,8 @@ def read_sample(path: Path) -> Sample:
             continue
         cells = [cell.strip() for cell in line.split(",")]
         match = _LOCATION.fullmatch(cells[0])
-        bare = len(cells) < len(header) and not any(cells[1:])  # as `VIDEO/00001.jpg,`
-        if match is None or (len(cells) != len(header) and not bare):
+        bare = not any(cells[1:])  # as `VIDEO/00001.jpg,`
+        if match is None or not (bare or len(header) == 1 or len(cells) == len(header)):
             raise SubmissionError(
                 f"{path}: line {number} is `{line[:80]}`; expected `VIDEO/00001.jpg,v,a`, or the "
                 "location alone"
@@ -231,6 +233,7 @@ def submit(
     loaded = load_runs(runs, device)
     paths = {name: run.path for name, run in loaded.items()}
     targets = shared_targets(paths)
+    asked = replace(asked, targets=asked.targets or targets)
     lacking = [target for target in asked.targets if target not in targets]
     if lacking:
         raise SubmissionError(

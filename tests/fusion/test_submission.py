@@ -54,10 +54,17 @@ def test_frame_numbers_pick_the_rows_and_values_are_clipped(tmp_path):
     ]
 
 
-@pytest.mark.parametrize("end", ["", ",", ",,", ",0.1,0.2", ", ,"])
+@pytest.mark.parametrize("end", ["", ",", ",,", ",,,", ",0.1,0.2", ", ,"])
 def test_rows_of_a_sample_need_no_values(tmp_path, end):
     sample = read_sample(write(tmp_path / "s.txt", *(f"v_left/{n:05d}.jpg{end}" for n in (1, 2))))
     assert [(w.video, w.frames.tolist()) for w in sample.wanted] == [("v_left", [1, 2])]
+
+
+def test_a_sample_may_be_a_list_of_locations(tmp_path):
+    path = tmp_path / "sample.txt"
+    path.write_text("image_location,\nv/00001.jpg\nv/00003.jpg,\n")
+    sample = read_sample(path)
+    assert (sample.targets, sample.wanted[0].frames.tolist()) == ((), [1, 3])
 
 
 def test_columns_are_those_that_the_sample_names_in_its_order(tmp_path):
