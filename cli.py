@@ -5,6 +5,9 @@ Heavy packages are imported inside the commands, so that `vapipe --help` answers
 
 from __future__ import annotations
 
+import io
+import os
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +15,7 @@ import click
 
 from . import __version__
 from .commands.cache import cache
-from .commands.console import ERROR, USAGE
+from .commands.console import ERROR, STOPPED, USAGE
 from .commands.demo import demo
 from .commands.evaluate import evaluate
 from .commands.extract import extract, streams
@@ -32,8 +35,47 @@ from .errors import ArgumentsError, VapipeError
 from .plugins import VARIABLE, name_plugins
 
 
+class _Outlet(io.RawIOBase):
+    """Where text goes; what nobody reads any more (`| head`) is dropped, and the work goes on."""
+
+    def __init__(self, number: int) -> None:
+        self._number = number
+
+    def writable(self) -> bool:
+        return True
+
+    def fileno(self) -> int:
+        return self._number
+
+    def isatty(self) -> bool:
+        return os.isatty(self._number)
+
+    def write(self, data: Any) -> int:
+        try:
+            return os.write(self._number, data)
+        except BrokenPipeError:
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, self._number)
+            os.close(nowhere)
+            return len(data)
+
+
 class _Program(click.Group):
-    """Prints an expected error as one message."""
+    """Prints an expected error as one message; a closed pipe is none."""
+
+    def main(self, *words: Any, **settings: Any) -> Any:
+        for name in ("stdout", "stderr"):
+            stream = getattr(sys, name)
+            if stream is not None and stream is getattr(sys, f"__{name}__"):
+                stream.flush()
+                outlet = io.TextIOWrapper(
+                    io.BufferedWriter(_Outlet(stream.fileno())),
+                    encoding=stream.encoding,
+                    errors=stream.errors,
+                    line_buffering=stream.line_buffering,
+                )
+                setattr(sys, name, outlet)
+        return super().main(*words, **settings)
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
@@ -41,6 +83,9 @@ class _Program(click.Group):
         except VapipeError as error:
             click.echo(f"error: {error}", err=True)
             ctx.exit(USAGE if isinstance(error, ArgumentsError) else ERROR)
+        except KeyboardInterrupt:
+            click.echo("stopped", err=True)
+            ctx.exit(STOPPED)
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """In the order of use, not of the alphabet."""

@@ -12,7 +12,7 @@ import click
 
 from ..api import CACHE
 
-ERROR, USAGE, PARTLY = 1, 2, 3  # exit codes besides 0 (all done)
+ERROR, USAGE, PARTLY, STOPPED = 1, 2, 3, 130  # exit codes besides 0 (all done)
 _LABEL, _CELL = 15, 22  # columns of text
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import click
 
 from .batch import show_job, stoppable
-from .console import ERROR, PARTLY, progress_lines
+from .console import ERROR, PARTLY, STOPPED, progress_lines
 
 if TYPE_CHECKING:
     from ..extract.job import Extraction, Job
@@ -40,7 +40,7 @@ def extraction_view(
         sys.exit(PARTLY if view.extraction.usable else ERROR)
     except KeyboardInterrupt:
         click.echo(f"stopped: {view.left()}", err=True)
-        sys.exit(PARTLY)
+        sys.exit(STOPPED)
 
 
 class ExtractionView(ExitStack):

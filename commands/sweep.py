@@ -9,7 +9,14 @@ from typing import TYPE_CHECKING
 
 import click
 
-from .console import PARTLY, cache_option, configuration_options, pairs, progress_lines
+from .console import (
+    PARTLY,
+    STOPPED,
+    cache_option,
+    configuration_options,
+    pairs,
+    progress_lines,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -123,7 +130,7 @@ def sweep(
             f"{planned.out}; the same command goes on",
             err=True,
         )
-        sys.exit(PARTLY)
+        sys.exit(STOPPED)
     names = ", ".join(table.name for table in planned.tables)
     click.echo(
         f"tables: {names} (.csv, .md, .tex) in {planned.out}; every run is a folder in "

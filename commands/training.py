@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from .console import PARTLY
+from .console import STOPPED
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -31,7 +31,7 @@ def training_view() -> Iterator[TrainingView]:
             f"stopped; `vapipe fit --resume {stopped.folder}` goes on from its last whole epoch",
             err=True,
         )
-        sys.exit(PARTLY)
+        sys.exit(STOPPED)
 
 
 class TrainingView(ExitStack):

@@ -178,7 +178,7 @@ def test_ctrl_c_says_how_to_go_on(planted, quick, tmp_path):
     child.wait_until_said("epoch   3")
     child.signal(signal.SIGINT)
     result = child.result()
-    assert result["code"] == 3
+    assert result["code"] == 130
     assert f"stopped; `vapipe fit --resume {run}` goes on" in result["said"]
     assert not result["trace"]
     records = (run / "metrics.jsonl").read_text().splitlines()

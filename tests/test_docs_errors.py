@@ -76,4 +76,4 @@ def test_the_list_holds_every_message(listing):
 
 def test_the_exit_codes_are_those_of_the_program():
     codes = {int(row[0]): row[1] for row in table("Exit codes")}
-    assert set(codes) == {0, console.ERROR, 2, console.PARTLY}
+    assert set(codes) == {0, console.ERROR, 2, console.PARTLY, console.STOPPED}

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from ...cache.store import FeatureStore
@@ -32,6 +33,8 @@ from ..runs.folder import (
 from .checkpoint import CHECKPOINT, FitState, Saved, read_checkpoint, save_checkpoint
 from .tensorboard import TensorboardWriter
 from .trainer import Epoch, Trainer
+
+_PARAMETERS_PER_FRAME = 100  # the published networks have 2 to 10 on Aff-Wild2
 
 Started = Callable[[Plan], None]
 Progress = Callable[[Epoch], None]
@@ -145,6 +148,18 @@ def resume(
         return _fit(plan, store, device, run_dir, state, saved, progress, tensorboard)
 
 
+def _remark_size(parameters: int, store: FeatureStore, plan: Plan) -> list[str]:
+    """Point out a network that has far more parameters than annotated frames to learn from."""
+    names = plan.config.target_names or None
+    frames = sum(int(np.isfinite(store.labels(v, names)).any(axis=1).sum()) for v in plan.train)
+    if parameters <= _PARAMETERS_PER_FRAME * frames:
+        return []
+    return [
+        f"{parameters:,} parameters were fitted to {frames:,} annotated frames, far too few: the "
+        "scores say little; more videos, or narrower networks (--set tcn_channels.video=[32,32])"
+    ]
+
+
 @contextmanager
 def _stopping_named(folder: Path) -> Iterator[None]:
     try:
@@ -197,8 +212,14 @@ def _fit(
         if writer is not None:
             writer.close()
     predictions, gates = predict_gated(model, loader, plan.validation)
+    remarks = _remark_size(count_parameters(model), store, plan)
     evaluation = score(
-        store, predictions, partition="validation", targets=config.learned, gates=gates
+        store,
+        predictions,
+        partition="validation",
+        targets=config.learned,
+        conditions={"notes": remarks} if remarks else {},
+        gates=gates,
     )
     write_metrics(folder, state.records)
     write_evaluation(folder, evaluation, store)

@@ -109,7 +109,7 @@ def test_an_interrupted_prediction_says_that_its_features_are_lost(videos, runs,
     child.wait_until_said("extracted")
     child.signal(signal.SIGINT)
     result = child.result()
-    assert result["code"] == 3, result["said"]
+    assert result["code"] == 130, result["said"]
     assert "of 2 video(s) were done and are lost with the temporary cache" in result["said"]
     assert "--cache DIR" in result["said"]
 

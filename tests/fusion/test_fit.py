@@ -368,3 +368,20 @@ def test_a_fit_that_diverges_later_keeps_the_weights_of_the_epoch_before(planted
         resume(planted, folder)
     assert (folder / "checkpoint.safetensors").read_bytes() == checkpoint
     assert not (folder / "model.safetensors").exists()
+
+
+def test_a_network_that_is_far_too_large_for_its_data_is_pointed_out(planted, small, tmp_path):
+    wide = {"video": (256, 256), "audio": (64,)}
+    large = dataclasses.replace(small, epochs=1, tcn_channels=wide)
+    result = fit(planted, large, tmp_path / "large")
+    (note,) = result.evaluation.conditions["notes"]
+    frames = sum(
+        int(np.isfinite(planted.labels(v)).any(axis=1).sum())
+        for v in planted.videos()
+        if planted.partition(v) == "train"
+    )
+    assert f"{result.parameters:,} parameters were fitted to {frames:,} annotated frames" in note
+    assert result.parameters > 100 * frames
+    few = fit(planted, dataclasses.replace(small, epochs=1), tmp_path / "small")
+    assert few.parameters < 100 * frames
+    assert "notes" not in few.evaluation.conditions

@@ -109,7 +109,7 @@ def test_every_option_of_a_grid_acts_or_is_refused(
     grid = f"{field.name}={','.join(map(typed, values))}"
     heads = [] if field.name == "head" else ["--heads", head]
     result = invoke(planted, tmp_path / "out", "--config", quick, *heads, "--grid", grid)
-    if result.exit_code != 3:  # refused, before anything is fitted
+    if result.exit_code != 130:  # refused, before anything is fitted
         assert result.exit_code in (1, 2), result.output
         assert field.name in result.stderr or "head " in result.stderr
         assert not planned
@@ -204,7 +204,7 @@ def test_folds_and_seeds_are_those_asked_for(
     planted, quick, planned, tmp_path, arguments, expected
 ):
     result = invoke(planted, tmp_path / "out", "--config", quick, *arguments)
-    assert result.exit_code == 3, result.output
+    assert result.exit_code == 130, result.output
     assert [(u.config.split, u.config.fold, u.config.seed) for u in planned] == expected
     assert [(u.fold, u.seed) for u in planned] == [each[1:] for each in expected]
     assert {task.label for task in planned} == {"grjca"}
@@ -236,7 +236,7 @@ def test_a_stated_split_is_kept_wherever_it_is_stated(planted, planned, tmp_path
     assert not planned
     if files:  # an option wins over a file
         won = invoke(planted, tmp_path / "out", *words, *folds, "--split", "aff-wild2")
-        assert won.exit_code == 3
+        assert won.exit_code == 130
         assert {task.config.split for task in planned} == {"aff-wild2"}
     with pytest.raises(ConfigError, match="fold does nothing here"):
         vapipe.sweep(planted, config=FitConfig(head="concat"), folds=[0, 1])
@@ -248,7 +248,7 @@ def test_streams_lists_variants_and_presets_are_swept(planted, quick, planned, t
         "--grid", 'streams={video="onet"},{audio="logmel"},{video="onet",audio="logmel"}',
         "--grid", "tcn_kernels=[3],[3,5]",
     )  # fmt: skip
-    assert result.exit_code == 3, result.output
+    assert result.exit_code == 130, result.output
     assert [(set(u.config.streams), u.config.tcn_kernels) for u in planned] == [
         (roles, kernels)
         for roles in ({"video"}, {"audio"}, {"video", "audio"})
@@ -259,7 +259,7 @@ def test_streams_lists_variants_and_presets_are_swept(planted, quick, planned, t
     )
     planned.clear()
     result = invoke(planted, tmp_path / "out", "--heads", "grjca:paper,sage,transformer:ctyunai")
-    assert result.exit_code == 3, result.output
+    assert result.exit_code == 130, result.output
     assert [(u.config.head, u.config.variant, u.config.head_options) for u in planned] == [
         ("grjca", "paper", {}),
         ("sage", "paper", {}),
@@ -272,7 +272,7 @@ def test_what_all_rows_share_is_left_out_where_it_does_nothing(planted, quick, p
         planted, tmp_path / "out", "--config", quick, "--heads", "concat,lfan,grjca",
         "--set", "recursions=3", "--set", "hidden=8",
     )  # fmt: skip
-    assert result.exit_code == 3, result.output
+    assert result.exit_code == 130, result.output
     assert [u.config.hidden for u in planned] == [8, 256, 8]
     assert [u.config.recursions for u in planned] == [None, None, 3]
 
