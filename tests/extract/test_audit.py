@@ -29,6 +29,9 @@ ROWS = 24
 REPLACED = "the same key: the rows are replaced, since another source of them is noted"
 OTHER_KEY = "another key beside the first"
 
+READING = ["--columns", "--rate", "--scale", "--delay", "--annotators", "--interpolation"]
+READING += ["--gap", "--missing", "--targets"]
+
 # Option -> what a flip gives, or why nothing is extracted again.
 OPTIONS = {
     "--streams": OTHER_KEY,
@@ -39,6 +42,7 @@ OPTIONS = {
     "--video-stream": REPLACED,
     "--audio-stream": REPLACED,
     "--labels": REPLACED,  # where annotations name another side of the picture
+    **dict.fromkeys(READING, "how annotations are read; labels follow without extracting"),
     "--videos": "which videos there are; a video is known by its id and the digest of its file",
     "--ids": "how videos are called; another id is another video",
     "--cache": "where the features go",
