@@ -234,6 +234,9 @@ def report(cache: Path, videos: Path | None, out: Path, sheets: int) -> None:
     Faces are cropped anew from the videos, with the code and options that the features were made
     with; that takes some seconds per sheet.
     """
+    from ..cache.layout import check_cache
+
+    check_cache(cache)  # before torch is loaded
     from ..reports.cache_report import write_cache_report
 
     with progress_lines(1, "reading the cache") as step:

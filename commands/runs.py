@@ -26,8 +26,8 @@ def runs(paths: tuple[Path, ...], as_json: bool) -> None:
     vapipe runs DIR               all runs in and below DIR
     vapipe runs RUN RUN ...       their scores, and the options that differ
     """
-    from ..fusion.runs.folder import RUNS
     from ..fusion.runs.listing import differences, find_runs, summarise_run
+    from ..fusion.runs.recorded import RUNS
 
     found = list(paths) if len(paths) > 1 else find_runs(paths[0] if paths else RUNS)
     options = differences(found) if len(paths) > 1 else {}

@@ -87,6 +87,9 @@ def sweep(
 
     Finished fits are kept, interrupted ones go on, failed ones are listed (exit code 3).
     """
+    from ..cache.layout import check_cache
+
+    check_cache(cache)  # before torch is loaded
     from .. import api
     from ..fusion.typed import read_value, read_values
 

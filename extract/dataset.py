@@ -76,6 +76,16 @@ class Dataset:
         return f"{total} other file(s) not looked at: {', '.join(listed)}" if total else ""
 
 
+def require_videos(root: Path) -> None:
+    """Refuse a place where nothing is.
+
+    Raises:
+        ConfigError: names it.
+    """
+    if not root.exists():
+        raise ConfigError(f"{root}: no such video or folder of videos")
+
+
 def find_dataset(
     root: Path,
     *,
@@ -101,8 +111,7 @@ def find_dataset(
         ConfigError: nothing there, or several annotation sets to choose from.
         LabelError: the split file is wrong.
     """
-    if not root.exists():
-        raise ConfigError(f"{root}: no such video or folder of videos")
+    require_videos(root)
     if not (root.is_file() or root.is_dir()):
         raise ConfigError(f"{root}: neither a file nor a folder")
     alone = root.is_file()
