@@ -25,10 +25,12 @@ def cache() -> None:
 def status(cache: Path, as_json: bool) -> None:
     """Show what the cache holds, what is missing or stale, and what is damaged."""
     from ..cache.status import cache_status
+    from ..extract.failures import read_failures
 
-    found = cache_status(cache)
+    found, failures = cache_status(cache), read_failures(cache)
+    failed = {each.video: each.reason for each in failures.values()}
     if as_json:
-        click.echo(json.dumps(asdict(found), indent=2))
+        click.echo(json.dumps({**asdict(found), "failed": failed}, indent=2))
         return
     click.echo(
         f"{found.path}: {found.videos} video(s), {found.items} item(s), {found.frames:,} frames, "
@@ -46,6 +48,8 @@ def status(cache: Path, as_json: bool) -> None:
         )
     for path, reason in found.damaged.items():
         click.echo(f"damaged: {path}: {reason}")
+    for video, reason in failed.items():
+        click.echo(f"failed: {video}: {reason}")
     if found.quarantine:
         click.echo(f"{len(found.quarantine)} shard(s) in quarantine")
 

@@ -65,11 +65,24 @@ def device_option(command: Callable[..., Any]) -> Callable[..., Any]:
     )(command)
 
 
+class Partition(click.Choice):
+    """Part of a split, as the stores call it; `val`, `dev` and the like are understood."""
+
+    def __init__(self) -> None:
+        super().__init__(["train", "validation", "test"])
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> Any:
+        """The name of the part that a word means."""
+        from ..cache.labels import partition_of
+
+        return super().convert(partition_of(str(value)) or value, param, ctx)
+
+
 def partition_option(command: Callable[..., Any]) -> Callable[..., Any]:
     """`--partition`, of the videos that runs are looked at on."""
     return click.option(
         "--partition",
-        type=click.Choice(["train", "validation", "test"]),
+        type=Partition(),
         default="validation",
         show_default=True,
     )(command)

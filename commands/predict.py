@@ -11,6 +11,7 @@ import click
 
 from .console import (
     PARTLY,
+    Partition,
     device_option,
     ensemble_option,
     progress_lines,
@@ -45,7 +46,7 @@ if TYPE_CHECKING:
 )
 @click.option(
     "--partition",
-    type=click.Choice(["train", "validation", "test"]),
+    type=Partition(),
     help="Only the cached items of this part of the split, annotated or not.",
 )
 @click.option(

@@ -263,7 +263,7 @@ def test_a_cache_without_labels_or_no_cache_says_what_to_do(tmp_path):
     result = vapipe_("fit", "--cache", root)
     assert result.exit_code == 1
     assert "none of the 1 videos" in result.stderr
-    assert "run `vapipe extract` again" in result.stderr
+    assert "`vapipe labels import FOLDER --videos DIR` takes annotations in" in result.stderr
     result = vapipe_("fit", "--cache", tmp_path / "nothing")
     assert "is not a vapipe cache" in result.stderr
 

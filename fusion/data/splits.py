@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import difflib
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -15,6 +17,8 @@ from ..config import FitConfig
 
 AFF_WILD2_FOLDS = 6
 ONE_OUT = "leave-one-subject-out"
+SPLITS = ("stored", "aff-wild2", "k-fold", ONE_OUT)
+_SHORT = {"loso": ONE_OUT, "cross-validation": "k-fold", "cv": "k-fold", "abaw": "aff-wild2"}
 
 
 def split(store: FeatureStore, config: FitConfig) -> tuple[list[str], list[str]]:
@@ -43,10 +47,9 @@ def split(store: FeatureStore, config: FitConfig) -> tuple[list[str], list[str]]
                 f"{len(refused)} annotation(s) were refused, such as {refused[0]}"
             )
         raise ConfigError(
-            f"none of the {len(store.videos())} videos in {store.root} is annotated; put the "
-            "annotation files beside the videos (Aff-Wild2 layout, or one CSV `valence,arousal` "
-            "per video and a split file) and run `vapipe extract` again: it takes them in without "
-            "extracting anew"
+            f"none of the {len(store.videos())} videos in {store.root} is annotated; "
+            "`vapipe labels import FOLDER --videos DIR` takes annotations in, and `vapipe extract` "
+            "does so by itself from a folder `labels` beside the videos or the layout of Aff-Wild2"
         )
     stored = {video: store.partition(video) for video in videos}
     if config.split in ("stored", "aff-wild2"):
@@ -147,6 +150,15 @@ def _k_fold(
 
 
 def _from_file(store: FeatureStore, videos: Sequence[str], path: Path) -> dict[str, str | None]:
+    if not path.exists():
+        word = re.sub("[^a-z0-9]", "", str(path).lower())
+        names = {re.sub("[^a-z0-9]", "", name): name for name in (*SPLITS, *_SHORT)}
+        near = [names[each] for each in difflib.get_close_matches(word, names, 1)]
+        hint = f"; did you mean `{_SHORT.get(near[0], near[0])}`?" if near else ""
+        raise ConfigError(
+            f"split {path}: neither one of {', '.join(SPLITS)} nor a file of `video,partition` "
+            f"rows{hint}"
+        )
     parts = read_split_file(path)
     unknown = [video for video in parts if video not in store.videos()]
     if unknown:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from ...cache.labels import partition_of
 from ...cache.store import FeatureStore
 from ...errors import ConfigError
 from ..data.loader import BatchLoader
@@ -231,10 +233,12 @@ def stored_partition(store: FeatureStore, partition: str) -> list[str]:
     """
     videos = [video for video in store.videos() if store.partition(video) == partition]
     if not videos:
-        parts = sorted({str(store.partition(video)) for video in store.videos()})
+        parts = Counter(store.partition(video) or "no partition" for video in store.videos())
+        counts = ", ".join(f"{count} in {part}" for part, count in sorted(parts.items()))
+        meant = partition_of(partition)
+        hint = f"; did you mean `{meant}`?" if meant not in (None, partition) else ""
         raise ConfigError(
-            f"no video of {store.root} is in the partition `{partition}`; there are: "
-            f"{', '.join(parts)}"
+            f"no video of {store.root} is in the partition `{partition}`; there are: {counts}{hint}"
         )
     return videos
 

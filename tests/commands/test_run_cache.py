@@ -8,7 +8,7 @@ from terminal import vapipe_
 
 import vapipe
 from vapipe.cache.layout import write_labels
-from vapipe.errors import RunError
+from vapipe.errors import ConfigError, RunError
 
 ROWS = "".join(f"b/{n:05d}.jpg,\n" for n in range(1, 41))
 SAMPLE = f"image_location,valence,arousal\n{ROWS}"
@@ -113,3 +113,50 @@ def test_a_mistyped_run_is_named(command, tmp_path, monkeypatch):
     result = vapipe_(command, "runs/grjac-1", *more.get(command, ()))
     assert result.exit_code == 1
     assert "runs/grjac-1 is not a run (no such folder)" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("word", "part"),
+    [("val", "validation"), ("dev", "validation"), ("Valid", "validation"), ("training", "train")],
+)
+def test_parts_of_a_split_are_understood_by_their_usual_words(runs, word, part):
+    result = vapipe_("evaluate", runs / "one", "--partition", word)
+    assert result.exit_code == 0, result.output
+    assert result.stdout.startswith(f"{part}: ")
+    assert vapipe_("evaluate", runs / "one", "--partition", "vidalation").exit_code == 2
+
+
+def test_a_part_without_videos_tells_which_there_are(cache, runs):
+    with pytest.raises(ConfigError, match="there are: 1 in train, 1 in validation; did you mean"):
+        vapipe.evaluate(runs / "one", partition="val")
+    with pytest.raises(ConfigError, match=r"there are: 1 in train, 1 in validation$"):
+        vapipe.evaluate(runs / "one", partition="test")
+
+
+@pytest.mark.parametrize(
+    ("word", "meant"),
+    [
+        ("kfold", "k-fold"),
+        ("k_fold", "k-fold"),
+        ("affwild2", "aff-wild2"),
+        ("Aff-Wild", "aff-wild2"),
+        ("loso", "leave-one-subject-out"),
+    ],
+)
+def test_a_mistyped_split_is_not_taken_for_a_file(cache, word, meant):
+    result = vapipe_("fit", "--cache", cache, "--split", word)
+    assert result.exit_code == 1
+    assert f"split {word}: neither one of stored, aff-wild2, k-fold" in result.stderr
+    assert f"did you mean `{meant}`?" in result.stderr
+
+
+def test_the_state_of_a_cache_names_videos_that_failed(videos, runs, tmp_path):
+    (tmp_path / "in").mkdir()
+    shutil.copy(videos / "a.mp4", tmp_path / "in" / "a.mp4")
+    (tmp_path / "in" / "b.mp4").write_text("no video")
+    words = ("--videos", tmp_path / "in", "--cache", tmp_path / "c", "--faces", "frame")
+    assert vapipe_("extract", *words, "--streams", "logmel", "--jobs", 1).exit_code == 3
+    shown = vapipe_("cache", "status", "--cache", tmp_path / "c")
+    assert "failed: b: " in shown.stdout
+    listed = json.loads(vapipe_("cache", "status", "--cache", tmp_path / "c", "--json").stdout)
+    assert list(listed["failed"]) == ["b"]

@@ -90,7 +90,7 @@ def test_a_cache_without_streams_says_how_to_get_them(make_store):
     [
         (
             {"a": video(labels=None, partition="train"), "b": video(labels=None)},
-            "none of the 2 videos .* is annotated; put the annotation files beside the videos",
+            "none of the 2 videos .* is annotated; `vapipe labels import FOLDER --videos DIR`",
         ),
         (
             {"a": video(partition="validation"), "b": video()},

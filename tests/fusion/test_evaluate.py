@@ -243,7 +243,7 @@ def test_a_run_finds_its_own_key_among_several(tmp_path, fitted):
 
 
 def test_an_empty_partition_is_named(planted, fitted):
-    with pytest.raises(ConfigError, match="in the partition `test`; there are: train, validation"):
+    with pytest.raises(ConfigError, match="in the partition `test`; there are: 6 in train, 2"):
         evaluate(fitted.run_dir, planted, partition="test")
 
 
