@@ -7,7 +7,7 @@ from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..errors import CacheError, FileGoneError
+from ..errors import CacheError
 from .catalog import Catalog, list_folder, shard_folders
 from .durable import wrap_io_errors
 from .header import Header, read_header
@@ -59,9 +59,7 @@ def verify_cache(root: Path, *, repair: bool = False) -> Iterator[Finding]:
                 problem, header = folder.damaged.get(name), None
                 if problem is None:
                     try:
-                        header = verify_shard(path)
-                    except FileGoneError:
-                        continue  # packed meanwhile
+                        header = _verify_settled(path)
                     except CacheError as error:
                         problem = getattr(error, "reason", str(error))
                 if problem:
@@ -71,6 +69,22 @@ def verify_cache(root: Path, *, repair: bool = False) -> Iterator[Finding]:
                 elif header:
                     items = tuple(item.id for item in header.items)
                     yield Finding(path, items, _misfit(header, catalog, videos))
+
+
+def _verify_settled(path: Path) -> Header | None:
+    """As `verify_shard`, once nobody replaces the shard meanwhile; None where it has gone."""
+    before = None
+    while True:
+        try:
+            before = path.stat()
+            return verify_shard(path)
+        except (CacheError, OSError):
+            try:
+                now = path.stat()
+            except FileNotFoundError:
+                return None  # packed
+            if before and (now.st_ino, now.st_mtime_ns) == (before.st_ino, before.st_mtime_ns):
+                raise
 
 
 def _misfit(header: Header, catalog: Catalog, videos: dict[str, str]) -> str | None:

@@ -112,7 +112,8 @@ class WindowReader:
             policy: `map` copies from the mapped shards (the page cache is shared between
                 processes); `ram` keeps a private copy of every item once it was read.
             allocate: makes the buffers; for pinned memory.
-            delay, targets: of the labels, see `FeatureStore.labels`.
+            delay: of the labels, in seconds, as in `FeatureStore.labels`.
+            targets: whose labels; None for all that the cache has.
         """
         if policy not in POLICIES:
             raise ConfigError(f"memory policy `{policy}` is none of {', '.join(POLICIES)}")

@@ -103,7 +103,7 @@ def predict(
         raise click.UsageError("--overlay is for video files: name them as INPUTS")
     for each in (run, *others):  # mistyped paths are told before torch is loaded
         require_run(each)
-    for path in inputs:
+    for path in inputs if not (videos or partition) else ():
         require_videos(path)
     if not inputs:
         cache = shared_cache([run, *others], cache)

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from vapipe.cache import CacheError, FeatureStore
 from vapipe.cache.catalog import list_folder, shard_folders
+from vapipe.cache.durable import digest_file
 from vapipe.cache.layout import write_features, write_timeline
 from vapipe.cache.pack import _pack_folder, pack_cache, remove_videos
 from vapipe.cache.status import cache_status
@@ -276,6 +277,30 @@ def test_listing_beside_packing_misses_nothing(tmp_path):
             assert [item for item in store.videos() if store.has(item, "onet")] == expected
             assert not [f for f in verify_cache(root) if f.problem]
         assert process.returncode == 0
+
+
+@pytest.mark.parametrize("change", ["packed", "written anew"])
+def test_what_changes_while_it_is_verified_is_judged_as_it_is_then(tmp_path, monkeypatch, change):
+    root = make_cache(tmp_path / "cache")
+    fill(root, [10] * 2)
+    changed = []
+
+    def digest(path, **options):
+        if "features" in str(path) and not changed:
+            changed.append(path)
+            if change == "packed":
+                list(pack_cache(root))
+            else:
+                with write_features(
+                    root, "v00", stream="onet", key="a1" * 32, modality="visual", rows=10, dim=2,
+                    source=source_of("v00"), config={},
+                ) as shard:  # fmt: skip
+                    shard.append(features=np.full((10, 2), 7), valid=np.ones(10))
+        return digest_file(path, **options)
+
+    monkeypatch.setattr("vapipe.cache.reading.digest_file", digest)
+    assert not [finding for finding in verify_cache(root) if finding.problem]
+    assert changed
 
 
 def test_videos_are_removed_by_name_from_shards_and_packs(tmp_path):

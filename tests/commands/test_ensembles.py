@@ -14,11 +14,11 @@ KINDS = ("mean", "ccc", "best", "fitted")
 
 
 def columns(path, count):
-    """The last two columns of a CSV with one line of headings: [count, 2]."""
+    """Valence and arousal of a CSV with one line of headings: [count, 2]."""
     with path.open(newline="") as handle:
-        rows = list(csv.reader(handle))[1:]
+        rows = list(csv.DictReader(handle))
     assert len(rows) == count
-    return np.array([row[-2:] for row in rows], float)
+    return np.array([[row["valence"], row["arousal"]] for row in rows], float)
 
 
 @pytest.fixture(scope="module")
@@ -135,4 +135,4 @@ def test_what_cannot_be_is_said_before_anything_is_extracted(videos, runs, tmp_p
 def test_an_empty_partition_is_said(cache, runs):
     result = vapipe_("predict", runs / "one", "--cache", cache, "--partition", "test")
     assert result.exit_code == 1
-    assert "is in the partition `test`; there are: train, validation" in result.stderr
+    assert "is in the partition `test`; there are: 1 in train, 1 in validation" in result.stderr
