@@ -151,7 +151,7 @@ def test_what_the_cache_refuses_is_no_failure_of_the_video(videos, tmp_path):
     assert read_failures(tmp_path / "cache") == {}
 
 
-@pytest.mark.parametrize("jobs", [1, 2])
+@pytest.mark.parametrize("jobs", [1, pytest.param(2, marks=pytest.mark.slow)])
 def test_a_full_disk_stops_the_run_at_once_and_keeps_what_is_done(tmp_path, small_disk, jobs):
     folder, cache = tmp_path / "videos", small_disk / "cache"
     folder.mkdir()

@@ -344,7 +344,7 @@ def test_the_command_prints_the_table_and_goes_on(planted, tmp_path):
     bad = CliRunner().invoke(main, [*arguments, "--grid", "learning_rate"])
     assert bad.exit_code == 2
     assert "expected OPTION=VALUE" in bad.stderr
-    bad = CliRunner().invoke(main, [*arguments[:3], "--folds", "x"])
+    bad = CliRunner().invoke(main, [*arguments, "--folds", "x"])
     assert bad.exit_code == 2
     assert "expected numbers such as 0-2" in bad.stderr
     arguments += ["--grid", "learning_rate=1e-3,1e30", "--set", "epochs=2"]
