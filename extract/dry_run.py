@@ -84,7 +84,8 @@ def dry_run(dataset: Dataset, settings: Settings, *, retry_failed: bool) -> DryR
     given_up = passed_over(noted, tasks, settings)
     found = count(settings.specs, catalog, tasks, given_up, read_logs(root))
     for task in tasks:
-        times = _times(task, root, catalog)
+        annotated = any(subject.id in dataset.annotations for subject in task.video.subjects)
+        times = _times(task, root, catalog) if annotated else None
         for subject in task.video.subjects:
             label, why = foresee_labels(subject.id, dataset, catalog, times)
             found.labels.append(label)

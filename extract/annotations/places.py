@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 
@@ -37,9 +38,15 @@ def table_files(folder: Path, suffixes: Collection[str] = SUFFIXES) -> Iterator[
 
 def files_beside(videos: Iterable[Path]) -> list[Path]:
     """Files in the folders of videos that are called like one, perhaps with a side."""
-    ends = [f"{side}{suffix}" for side in ("", "_left", "_right") for suffix in sorted(SUFFIXES)]
-    found = {video.with_name(f"{video.stem}{end}") for video in videos for end in ends}
-    return sorted(path for path in found if path.is_file())
+    stems: dict[Path, set[str]] = defaultdict(set)
+    for video in videos:
+        stems[video.parent].update(video.stem + side for side in ("", "_left", "_right"))
+    return sorted(
+        path
+        for folder, wanted in stems.items()
+        for path in folder.iterdir()
+        if path.suffix.lower() in SUFFIXES and path.stem in wanted and path.is_file()
+    )
 
 
 def find_folder(base: Path, videos: Mapping[str, Path], *, alone: bool) -> Path | None:
