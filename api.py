@@ -113,8 +113,7 @@ def fit(
     from .fusion.training import fit as training
 
     if resume is None:
-        given = Path(config) if isinstance(config, (str, PathLike)) else config
-        chosen, named = choose_config(given, options)
+        chosen, named = choose_config(_config(config), options)
         return training.fit(
             _store(cache),
             chosen,
@@ -246,8 +245,7 @@ def sweep(
     """
     from .fusion.papers.campaign import plan_campaign
 
-    given = Path(config) if isinstance(config, (str, PathLike)) else config
-    return plan_campaign(_store(cache), config=given, out=_path(out), **asked)
+    return plan_campaign(_store(cache), config=_config(config), out=_path(out), **asked)
 
 
 def predict(
@@ -292,10 +290,10 @@ def predict(
         ConfigError: not a run, options that do not go together, or features that cannot be had.
     """
     from .errors import ArgumentsError
-    from .fusion.evaluation.predict import load_runs
-    from .prediction import predict_cached, predict_clips
+    from .extract.dataset import require_videos
+    from .fusion.runs.recorded import require_run
 
-    files = _paths(clips)
+    files, folders = _paths(clips), _paths(runs)
     own: dict[str, Any] = {"faces": _path(faces), "config": _path(config)}
     own |= {"video_stream": video_stream, "audio_stream": audio_stream}
     if sum(map(bool, (files, items, partition))) > 1:
@@ -305,8 +303,16 @@ def predict(
     given = [name.replace("_", "-") for name, value in own.items() if value is not None]
     if given and not files:
         raise ArgumentsError(f"--{given[0]} is for video files: name them as INPUTS")
-    store = None if files else _store(cache, _paths(runs))
-    loaded = load_runs(_paths(runs), device)
+    for path in folders:
+        require_run(path)
+    for path in files:
+        require_videos(path)
+    store = None if files else _store(cache, folders)
+
+    from .fusion.evaluation.predict import load_runs  # torch, once the arguments are sound
+    from .prediction import predict_cached, predict_clips
+
+    loaded = load_runs(folders, device)
     common: dict[str, Any] = {"ensemble": ensemble, "smoothing": smoothing, "out": _path(out)}
     if store is None:
         root = cache if cache is None or isinstance(cache, (str, PathLike)) else cache.root
@@ -391,6 +397,10 @@ def report(
 
 def _path(path: AnyPath | None) -> Path | None:
     return None if path is None else Path(path)
+
+
+def _config(config: FitConfig | AnyPath | None) -> FitConfig | Path | None:
+    return Path(config) if isinstance(config, (str, PathLike)) else config
 
 
 def _paths(paths: AnyPath | Sequence[AnyPath]) -> list[Path]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import unicodedata
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
@@ -12,6 +11,7 @@ import numpy as np
 
 from ..errors import CacheError, ConfigError
 from .durable import atomic_file, canonical_json, digest_file, wrap_io_errors
+from .labels import composed
 from .layout import write_features
 from .locks import writing
 from .store import FeatureStore
@@ -65,7 +65,7 @@ def _check_names(items: Sequence[str], form: str, target: Path) -> None:
         for end in (".npy", ".valid.npy") if form == "npy" else ("/features", "/valid"):
             path = f"{name}{end}".lstrip("/")
             if form == "npy":
-                path = unicodedata.normalize("NFC", path).casefold()
+                path = composed(path).casefold()
             other = taken.setdefault(path, item)
             if other != item:
                 raise _clash(other, item, path)
@@ -134,7 +134,7 @@ def import_stream(
         if path in beside:
             continue
         name = path.relative_to(folder).with_suffix("").as_posix()
-        item = unicodedata.normalize("NFC", name)
+        item = composed(name)
         if files.setdefault(item, path) != path:
             raise ConfigError(f"{path} and {files[item]} are both of `{item}`; remove one")
     if not files:

@@ -40,9 +40,14 @@ def partition_of(word: str) -> str | None:
     return _PARTITION_WORDS.get(named[0]) if len(named) == 1 else None
 
 
+def composed(name: str) -> str:
+    """A name with its accents composed (NFC), however a file system writes them."""
+    return unicodedata.normalize("NFC", name)
+
+
 def item_name(cell: str) -> str:
     """An item's id as files name it: without a video's suffix, accents composed."""
-    return unicodedata.normalize("NFC", _MEDIA.sub("", cell.strip()))
+    return composed(_MEDIA.sub("", cell.strip()))
 
 
 def read_split_file(path: Path) -> dict[str, str]:

@@ -96,15 +96,10 @@ def predict(
     on: face and sound.
     """
     from .. import predict as predict_items
-    from ..extract.dataset import require_videos
-    from ..fusion.runs.recorded import require_run, shared_cache
+    from ..fusion.runs.recorded import shared_cache
 
     if overlay and not inputs:
         raise click.UsageError("--overlay is for video files: name them as INPUTS")
-    for each in (run, *others):  # mistyped paths are told before torch is loaded
-        require_run(each)
-    for path in inputs if not (videos or partition) else ():
-        require_videos(path)
     if not inputs:
         cache = shared_cache([run, *others], cache)
     with extraction_view(temporary=cache is None) if inputs else nullcontext() as view:

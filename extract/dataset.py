@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -10,6 +9,7 @@ from pathlib import Path
 from typing import Literal
 
 from ..cache.durable import digest_file
+from ..cache.labels import composed
 from ..errors import ConfigError
 from .annotations.find import find_annotations, require_folder
 from .annotations.places import find_folder, narrowed
@@ -134,7 +134,7 @@ def find_dataset(
     by_id = defaultdict(list)
     for path in paths:
         if _text(path) == str(path):
-            by_id[_id(path.stem) if ids == "stem" else _relative_id(path, base)].append(path)
+            by_id[composed(path.stem) if ids == "stem" else _relative_id(path, base)].append(path)
         else:
             problems.append((_text(path), "its name is not valid UTF-8; rename it"))
     copies: list[tuple[str, str]] = []
@@ -211,13 +211,8 @@ def _text(path: Path) -> str:
     return str(path)
 
 
-def _id(name: str) -> str:
-    """An id: file systems and editors write the same accented letters in two ways (NFC and NFD)."""
-    return unicodedata.normalize("NFC", name)
-
-
 def _relative_id(path: Path, base: Path) -> str:
-    return _id(path.relative_to(base).with_suffix("").as_posix())
+    return composed(path.relative_to(base).with_suffix("").as_posix())
 
 
 def _own(video: str, annotated: Collection[str], videos: Collection[str]) -> set[str]:

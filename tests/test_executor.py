@@ -44,8 +44,6 @@ def notes(folder):
 def cluster(tmp_path_factory):
     pytest.importorskip("distributed")
     with dask_cluster(tmp_path_factory.mktemp("cluster"), workers=2) as cluster:
-        while not describe_scheduler(cluster.address).startswith("2 worker(s)"):
-            time.sleep(0.1)
         yield cluster
 
 

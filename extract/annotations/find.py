@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
@@ -11,7 +10,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
-from ...cache.labels import item_name, partition_of, read_split_file
+from ...cache.labels import composed, item_name, partition_of, read_split_file
 from ...cache.tables import OTHER_SUFFIXES, SUFFIXES
 from ...errors import ConfigError, LabelError, UnlabelledError
 from .match import SIDES, Match, Matcher
@@ -159,7 +158,7 @@ class _Search:
         outside: set[str] = set()
         for path in files:
             relative = path.relative_to(root)
-            folders = [_composed(part) for part in relative.parts[:-1]]
+            folders = [composed(part) for part in relative.parts[:-1]]
             if path.stem.lower() == "split" and not folders:
                 continue
             match = self.matcher.match(root.name, folders, item_name(path.stem))
@@ -210,7 +209,7 @@ class _Search:
     def _divide(self, path: Path, match: Match) -> None:
         """A file that is called like no item may name items in its rows."""
         name = str(path)
-        alike = self.matcher.ambiguous.get(_composed(path.stem).casefold())
+        alike = self.matcher.ambiguous.get(composed(path.stem).casefold())
         if alike:
             where = f"{self.folder}/{alike[0]}{path.suffix}"
             self.problems.append(
@@ -220,10 +219,10 @@ class _Search:
         try:
             items = self.reader.items(path, match.target)
         except UnlabelledError as error:
-            self.unused.append((name, str(error).removeprefix(f"{path}: ")))
+            self.unused.append((name, _why(error, path)))
             return
         except LabelError as error:
-            why = f"it is called like no video; {str(error).removeprefix(f'{path}: ')}"
+            why = f"it is called like no video; {_why(error, path)}"
             self.unused.append((name, why))
             return
         owned = {owner: self._owner(owner) for owner in items if owner}
@@ -243,7 +242,7 @@ class _Search:
             )
             self.problems.append((name, why))
             return
-        self.problems.append((_composed(path.stem), f"annotation {path} has no video"))
+        self.problems.append((composed(path.stem), f"annotation {path} has no video"))
 
     def _owner(self, name: str) -> str:
         """The item of rows: called so, or like the end of their path, or its beginning."""
@@ -285,20 +284,20 @@ def _alternatives(parts: list[Part], search: _Search) -> tuple[tuple[Part, ...],
     if len(parts) < 2:
         return tuple(parts), ""
     readable: dict[Part, set[Key]] = {}
-    broken: list[tuple[Part, str]] = []
+    broken: list[tuple[Part, LabelError]] = []
     for part in parts:
         try:
             readable[part] = search.reader.keys(part)
         except UnlabelledError as error:
-            search.unused.append((str(part.path), str(error).removeprefix(f"{part.path}: ")))
+            search.unused.append((str(part.path), _why(error, part.path)))
         except LabelError as error:
             if part.target:
                 return tuple(parts), str(error)
-            broken.append((part, str(error)))
-    for part, why in broken if readable else ():  # a transcript, say
-        search.unused.append((str(part.path), why.removeprefix(f"{part.path}: ")))
+            broken.append((part, error))
+    for part, fault in broken if readable else ():  # a transcript, say
+        search.unused.append((str(part.path), _why(fault, part.path)))
     if broken and not readable:
-        return tuple(parts), broken[0][1]
+        return tuple(parts), str(broken[0][1])
     if not readable:  # then the first says what is wrong with it
         search.unused = [each for each in search.unused if each[0] != str(parts[0].path)]
         return tuple(parts[:1]), ""
@@ -316,8 +315,9 @@ def _alternatives(parts: list[Part], search: _Search) -> tuple[tuple[Part, ...],
     return tuple(own), ""
 
 
-def _composed(name: str) -> str:
-    return unicodedata.normalize("NFC", name)
+def _why(error: LabelError, path: Path) -> str:
+    """What an error says, where its file is named already."""
+    return str(error).removeprefix(f"{path}: ")
 
 
 def require_folder(folder: Path) -> None:

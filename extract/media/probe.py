@@ -140,8 +140,8 @@ def probe(
     """Read the times of all pictures that a video shows.
 
     Packets whose pictures are hidden or discarded by an edit list are no frames. Times are not
-    shifted: an audio stream that
-    starts at 0.008 s and a video stream that starts at 0.852 s keep these values.
+    shifted: an audio stream that starts at 0.008 s and a video stream that starts at 0.852 s keep
+    these values.
 
     Args:
         path: the file.

@@ -3,25 +3,18 @@
 import h5py
 import numpy as np
 import pytest
-from caches import KEYS, add_video, make_cache
+from caches import add_video, make_cache, two_videos
 from safetensors.numpy import load_file
 
 from vapipe.cache import CacheError, ConfigError, FeatureStore, Valid
 from vapipe.cache.import_export import export_stream, import_stream
-from vapipe.cache.layout import write_current
 
 ROWS = 12
 
 
 @pytest.fixture
 def root(tmp_path):
-    root = make_cache(tmp_path / "cache")
-    rng = np.random.default_rng(0)
-    for name in ("a", "b"):
-        features = {"onet": rng.normal(size=(ROWS, 3)), "logmel": rng.normal(size=(ROWS, 2))}
-        add_video(root, name, features, labels=np.zeros((ROWS, 2)), partition="train")
-    write_current(root, {"onet": KEYS["visual"], "logmel": KEYS["audio"]})
-    return root
+    return two_videos(tmp_path / "cache", ROWS)
 
 
 @pytest.mark.parametrize("form", ["npy", "hdf5", "safetensors"])

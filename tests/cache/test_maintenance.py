@@ -9,7 +9,7 @@ from functools import partial
 
 import numpy as np
 import pytest
-from caches import KEYS, add_features, add_video, make_cache, source_of
+from caches import KEYS, add_features, add_video, source_of, two_videos
 
 from vapipe.cache import CacheError, FeatureStore
 from vapipe.cache.gc import find_garbage, remove
@@ -27,13 +27,7 @@ ROWS = 12
 
 @pytest.fixture
 def root(tmp_path):
-    root = make_cache(tmp_path / "cache")
-    rng = np.random.default_rng(0)
-    for name in ("a", "b"):
-        features = {"onet": rng.normal(size=(ROWS, 3)), "logmel": rng.normal(size=(ROWS, 2))}
-        add_video(root, name, features, labels=np.zeros((ROWS, 2)), partition="train")
-    write_current(root, {"onet": KEYS["visual"], "logmel": KEYS["audio"]})
-    return root
+    return two_videos(tmp_path / "cache", ROWS)
 
 
 def shard(root, pattern):

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from fitted import QUICK
 
 import vapipe
 from vapipe.cache import ConfigError
@@ -34,17 +35,7 @@ from vapipe.fusion.typed import read_value
 STRUCTURE = {"recursions", "tcn_channels", "tcn_kernels", "tcn_norm", "regressor", "hidden"}
 NAMES = ("grjca", "mstcn", "sage", "tagf")
 THREE = {"streams.video": "onet", "streams.audio": "logmel", "streams.audio2": "logmel"}
-SMALL = {
-    "epochs": 1,
-    "window": 50,
-    "stride": 40,
-    "hidden": 8,
-    "batch": 8,
-    "targets": "joint",
-    "learning_rate": 1e-3,
-    "tcn_channels.video": (8,),
-    "tcn_channels.audio": (8,),
-}
+SMALL = {**QUICK, "window": 50, "stride": 40}
 
 
 def changes_of(name):
@@ -206,7 +197,6 @@ LITTLE = Paper(
         TableSpec("under", "Under", (Group(("concat",)),), damages=("drop-audio=0,1",)),
     ),
 )
-QUICK = {k: v for k, v in SMALL.items() if k not in ("window", "stride")}
 
 
 def lay_out(planted, out, **more):

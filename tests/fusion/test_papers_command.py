@@ -3,19 +3,10 @@
 import json
 
 import pytest
+from fitted import QUICK
 from terminal import vapipe_
 
 from vapipe.fusion.papers import paper as papers
-
-QUICK = {
-    "epochs": 1,
-    "hidden": 8,
-    "batch": 8,
-    "targets": "joint",
-    "learning_rate": 1e-3,
-    "tcn_channels.video": (8,),
-    "tcn_channels.audio": (8,),
-}
 
 TOML = """
 title = "Little"

@@ -6,7 +6,13 @@ from pathlib import Path
 import numpy as np
 
 from vapipe.cache import Timeline, Valid
-from vapipe.cache.layout import create_cache, write_features, write_labels, write_timeline
+from vapipe.cache.layout import (
+    create_cache,
+    write_current,
+    write_features,
+    write_labels,
+    write_timeline,
+)
 
 KEYS = {"visual": "a1" * 32, "audio": "b2" * 32}
 
@@ -88,4 +94,15 @@ def add_features(
 def make_cache(root: Path) -> Path:
     """An empty cache folder."""
     create_cache(root)
+    return root
+
+
+def two_videos(root: Path, rows: int) -> Path:
+    """A cache of the videos a and b with two streams each, annotated, for training."""
+    make_cache(root)
+    rng = np.random.default_rng(0)
+    for name in ("a", "b"):
+        features = {"onet": rng.normal(size=(rows, 3)), "logmel": rng.normal(size=(rows, 2))}
+        add_video(root, name, features, labels=np.zeros((rows, 2)), partition="train")
+    write_current(root, {"onet": KEYS["visual"], "logmel": KEYS["audio"]})
     return root

@@ -14,6 +14,17 @@ from vapipe.fusion import FitConfig, FitResult, fit
 # Models this small only lose by a second thread, badly so on a busy machine.
 torch.set_num_threads(1)
 
+# Changes after which the fits of a paper take a moment.
+QUICK = {
+    "epochs": 1,
+    "hidden": 8,
+    "batch": 8,
+    "targets": "joint",
+    "learning_rate": 1e-3,
+    "tcn_channels.video": (8,),
+    "tcn_channels.audio": (8,),
+}
+
 
 @pytest.fixture(scope="session")
 def small() -> FitConfig:

@@ -1,0 +1,3 @@
+"""Fixtures that the tests of downloads share."""
+
+from fetching import direct, listed, server  # noqa: F401
