@@ -70,6 +70,8 @@ def check_header(raw: Any, block: int) -> None:
     for name in ("stream", "key"):
         _expect(isinstance(raw[name], str), f"`{name}` is no text")
         _expect(bool(raw[name]) == (kind == "features"), f"`{name}` of {kind} is {raw[name]!r:.80}")
+    # A folder is called after half a key: a longer one would pass for that of its neighbours.
+    _expect(kind != "features" or _is_sha256(raw["key"]), "key is no SHA-256")
     _expect(_count(raw["hdf5_bytes"]), f"hdf5_bytes is {raw['hdf5_bytes']!r:.80}")
     _expect(_is_sha256(raw["hdf5_sha256"]), "hdf5_sha256 is no SHA-256")
     rows = _check_items(kind, raw["items"])

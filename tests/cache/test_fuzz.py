@@ -167,7 +167,7 @@ def test_the_mutator_makes_what_passes_and_what_does_not(root):
     rng, passed = random.Random(3), 0
     victim = SHARDS["features"](root, "a")
     sound = victim.read_bytes()
-    for _ in range(300):
+    for _ in range(600):
         victim.write_bytes(sound)
         reseal_shard(victim, encode(mutate_json(read_header_json(victim), rng)))
         try:

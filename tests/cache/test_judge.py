@@ -123,6 +123,8 @@ def test_an_index_that_is_odd_anywhere_changes_nothing(sound, tmp_path):
         (lambda header: header["items"][0].update(rows=0), "has 0 rows"),
         (lambda header: header["items"].append(header["items"][0]), "no new id"),
         (lambda header: header.update(kind=[]), r"kind is \[\]"),
+        (lambda header: header.update(key=2 * header["key"]), "key is no SHA-256"),
+        (lambda header: header.update(key=header["key"][:16]), "key is no SHA-256"),
         (lambda header: header["provenance"].update(deep=DEEP), "no JSON that vapipe writes"),
         (lambda header: header["provenance"].update(modality="smell"), "modality is unknown"),
         (lambda header: header["items"][0].update(id="\ud800"), "JSON"),

@@ -112,7 +112,7 @@ def test_shards_of_other_library_versions_are_packed_apart(tmp_path):
     fill(root, [10] * 2)
     for item, version in (("v00", "1"), ("v01", "2")):
         with write_features(
-            root, item, stream="other", key="k" * 16, modality="visual", rows=10, dim=1,
+            root, item, stream="other", key="c3" * 32, modality="visual", rows=10, dim=1,
             source=source_of(item), config={}, versions={"torch": version},
         ) as shard:  # fmt: skip
             shard.append(features=np.zeros((10, 1)), valid=np.ones(10))

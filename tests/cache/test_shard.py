@@ -25,7 +25,7 @@ def write(path, features, valid, items=None, block=7, compress=False):
         path,
         kind="features",
         stream="onet",
-        key="k",
+        key="c3" * 32,
         items=items,
         arrays=ARRAYS,
         provenance={"modality": "visual", "config": {}},

@@ -21,7 +21,7 @@ def write(folder, spoil):
         items=[Item("a", ROWS, {"source": {"sha256": "s"}})],
         arrays=arrays,
         stream="s",
-        key="k",
+        key="c3" * 32,
         provenance={"modality": "audio", "config": {}},
     ) as shard:
         shard.append(features=np.ones((ROWS, DIM)), valid=np.ones(ROWS))

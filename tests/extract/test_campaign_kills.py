@@ -30,7 +30,7 @@ def disturb(prepared, process, killer, cache):
 def test_local_workers_killed_all_the_time_cost_nothing(many, tmp_path, seed):
     cache = tmp_path / "cache"
     process = start(*many.words(cache), "--retries", RETRIES, "--jobs", 2)
-    killer = Killer(lambda: spawned(process.pid), cache, seed, (2.0, 5.0))
+    killer = Killer(lambda: spawned(process.pid), cache, seed, (1.0, 3.0))
     disturb(many, process, killer, cache)
 
 
