@@ -104,6 +104,10 @@ class SchedulerLostError(VapipeError):
     """A scheduler of a cluster cannot be reached, or was lost, also with all its workers."""
 
 
+class DeviceError(VapipeError):
+    """The device that computes failed, or its memory is too small; no input is at fault."""
+
+
 class StoppedError(VapipeError):
     """Failures end an extraction before its end; the message says why and what to do."""
 

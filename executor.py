@@ -2,7 +2,8 @@
 
 On this machine joblib (its loky) runs the processes; on a cluster Dask's `distributed` hands tasks
 to its workers, which run them in such processes, too. A process that dies, hangs or takes too much
-memory costs its own task only. Nothing here knows what the function is.
+memory costs its own task only; one that saw its device fail does no other. Nothing here knows what
+the function is.
 """
 
 from __future__ import annotations
@@ -24,8 +25,8 @@ from typing import TYPE_CHECKING, Any
 
 import cloudpickle
 
-from .errors import ConfigError, SchedulerLostError
-from .isolation import Cause, IsolatedProcess, TaskFailed
+from .errors import ConfigError, DeviceError, SchedulerLostError
+from .isolation import Cause, IsolatedProcess, TaskFailed, retire
 from .plugins import name_plugins, named_plugins
 
 if TYPE_CHECKING:
@@ -78,7 +79,8 @@ def run_tasks(
     Args:
         function: of one task; it, tasks and results travel to processes by cloudpickle.
         n_jobs: processes of this machine. 1 without limits is this process: quick to start, but a
-            fatal fault ends it, nothing ends a hang, and another try is no fresh one.
+            fatal fault ends it, nothing ends a hang, and another try is no fresh one, except
+            behind a `DeviceError`: what follows it is done in another process.
         scheduler: address of a Dask scheduler whose workers run the tasks, in place of `n_jobs`.
         resources: what a task takes of a Dask worker, e.g. {"GPU": 1}.
         retries: how often a task is tried again.
@@ -131,16 +133,33 @@ def _open_engine(
         with _connect(scheduler) as client:
             yield partial(_run_on_cluster, client, resources, pack)
     elif n_jobs == 1 and limits is None:
-        yield lambda tasks, alone: ((task, _call(function, task)) for task in tasks)
+        yield _Here(function, pack).run
     else:
         yield partial(_run_in_processes, n_jobs, pack)
 
 
-def _call(function: Callable[[Any], Any], task: Any) -> Any:
-    try:
-        return function(task)
-    except Exception as error:
-        return _describe_error(error)
+class _Here:
+    """Runs tasks in this process, until a device fails in it, which may stay so in a process."""
+
+    def __init__(self, function: Callable[[Any], Any], pack: Callable[[Any], _Parcel]) -> None:
+        self._function, self._pack, self._sound = function, pack, True
+
+    def run(self, tasks: Iterable[Any], alone: bool) -> Generator[tuple[Any, Any]]:
+        tasks = iter(tasks)
+        while self._sound:
+            try:
+                task = next(tasks)
+            except StopIteration:
+                return
+            yield task, self._call(task)
+        yield from _run_in_processes(1, self._pack, tasks, alone)
+
+    def _call(self, task: Any) -> Any:
+        try:
+            return self._function(task)
+        except Exception as error:
+            self._sound = not isinstance(error, DeviceError)
+            return _describe_error(error)
 
 
 def _describe_error(error: Exception) -> TaskFailed:
@@ -191,6 +210,8 @@ def _open_and_call(work: bytes) -> bytes:
         return cloudpickle.dumps(function(task))
     except Exception as error:
         failure = _describe_error(error)
+        if isinstance(error, DeviceError):
+            retire()
     try:
         content = cloudpickle.dumps(failure)
         pickle.loads(content)

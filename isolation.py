@@ -102,6 +102,8 @@ class IsolatedProcess:
             verdict = self._watch(future, seconds, memory, wanted)
             error = future.exception()
             if verdict is None and error is None:
+                if future.result():
+                    self._end()
                 return _read(self._box)
             taken = os.fstat(self._box).st_size == 0
             code = self._end()
@@ -123,7 +125,7 @@ class IsolatedProcess:
         os.close(self._box)
         os.close(self._trace)
 
-    def _submit(self, function: Callable[[bytes], bytes], seconds: float) -> Future[None]:
+    def _submit(self, function: Callable[[bytes], bytes], seconds: float) -> Future[bool]:
         if self._pool is None:
             parent = os.getpid(), self._box, self._trace
             self._pool = process_executor.ProcessPoolExecutor(
@@ -147,7 +149,7 @@ class IsolatedProcess:
 
     def _watch(
         self,
-        future: Future[None],
+        future: Future[bool],
         seconds: float,
         memory: int | None,
         wanted: Callable[[], bool],
@@ -229,6 +231,13 @@ def _read(file: int) -> bytes:
 # -- in the process --------------------------------------------------------------------------------
 
 _files: tuple[int, int]  # those of the parent: work and answers, traces
+_spent = False  # whether this process is to do nothing more
+
+
+def retire() -> None:
+    """Have this process ended when its present task is answered; the next one gets a fresh one."""
+    global _spent
+    _spent = True
 
 
 def _prepare(parent: int, box: int, trace: int) -> None:
@@ -258,7 +267,7 @@ def _interrupt_once(number: int, frame: object) -> None:
     raise KeyboardInterrupt
 
 
-def _serve(function: Callable[[bytes], bytes], seconds: float, idle_s: int) -> None:
+def _serve(function: Callable[[bytes], bytes], seconds: float, idle_s: int) -> bool:
     signal.alarm(0)
     box, trace = _files
     work = _read(box)
@@ -270,3 +279,4 @@ def _serve(function: Callable[[bytes], bytes], seconds: float, idle_s: int) -> N
     finally:
         faulthandler.cancel_dump_traceback_later()
         signal.alarm(idle_s)  # SIGALRM ends it
+    return _spent

@@ -86,8 +86,8 @@ def source_options(command: Callable[..., Any]) -> Callable[..., Any]:
         click.option(
             "--jobs",
             type=click.IntRange(1),
-            help="Processes; 1 stays in this one [default: by the length of the videos, up to "
-            "the cores].",
+            help="Processes; 1 stays in this one, on a CPU [default: by the length of the videos, "
+            "up to the cores].",
         ),
         click.option(
             "--retry-failed",

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from ..cache.catalog import Catalog
 from ..errors import (
+    DeviceError,
     DiskFullError,
     FileChangedError,
     MediaError,
@@ -19,7 +20,9 @@ from .plan import length_of
 from .runlog import Write
 from .task import Outcome, Task
 
-_TELLING = 5  # so many first failures, all alike, are the set-up's and not the videos'
+# So many first failures, all alike, are the set-up's and not the videos'; so many of the device,
+# one after the other, are those of one that has to be mended.
+_TELLING = 5
 _TIME_FACTOR = 100.0  # seconds per second of video; far more than the slowest encoder needs
 
 
@@ -75,6 +78,8 @@ def outcome_of(task: Task, answer: Outcome | TaskFailed) -> Outcome:
             fault = "changed"
         elif isinstance(answer.error, MediaError):
             fault = "media"
+        elif isinstance(answer.error, DeviceError):
+            fault = "device"
         elif isinstance(answer.error, WriteVerificationError):
             fault = "unexpected"
         elif not isinstance(answer.error, VapipeError):
@@ -93,14 +98,15 @@ class Attempts:
         self._policy, self._log = policy, log
         self._suspects: list[tuple[Task, Outcome]] = []
         self._failed = 0
+        self._device_faults = 0  # since a video was extracted
         self._succeeded = False
 
     def note(self, task: Task, answer: Outcome | TaskFailed, attempt: int) -> None:
         """Log a try.
 
         Raises:
-            StoppedError: the disk is full, the policy allows no more failures, or there were only
-                failures of one kind.
+            StoppedError: the disk is full, the policy allows no more failures, there were only
+                failures of one kind, or the device fails at every video.
         """
         outcome = outcome_of(task, answer)
         speed = outcome.rows / outcome.seconds if outcome.seconds else 0.0
@@ -119,8 +125,11 @@ class Attempts:
         )
         if isinstance(answer, TaskFailed) and isinstance(answer.error, DiskFullError):
             raise StoppedError.by(answer.error)
-        self._succeeded |= outcome.status == "extracted"
-        if attempt == 1 and outcome.status == "failed":
+        if outcome.status == "extracted":
+            self._succeeded, self._device_faults = True, 0
+        elif outcome.fault == "device":
+            self._check_device(outcome)
+        elif attempt == 1 and outcome.status == "failed":
             self._failed += 1
             if outcome.fault not in ("media", "changed"):
                 self._suspects.append((task, outcome))
@@ -136,6 +145,15 @@ class Attempts:
                 f"stopped: {self._failed} video(s) failed, and --max-failures allows {most}; what "
                 "is extracted stays, the same command with a higher number continues"
                 + (f". Not tried again:{reasons}" if reasons else "")
+            )
+
+    def _check_device(self, outcome: Outcome) -> None:
+        self._device_faults += 1
+        if self._device_faults == _TELLING:
+            raise StoppedError(
+                f"stopped: the device failed at {_TELLING} videos, one after the other; what is "
+                "extracted stays, and none of them is passed over by the next run. The last one: "
+                f"{outcome.problems[0]}"
             )
 
     def _check_set_up(self) -> None:

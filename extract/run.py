@@ -25,6 +25,7 @@ from ..cache.locks import writing
 from ..cache.pack import LOOSE, pack_cache
 from ..cache.rows import RowReader
 from ..cache.timeline import Timeline
+from ..device_faults import device_errors, take_notes
 from ..errors import CacheBusyError, CacheError, ConfigError, DiskFullError, StoppedError
 from ..executor import Limits, TaskFailed, crashed, run_tasks
 from .annotate import take_labels
@@ -71,7 +72,7 @@ def run_extraction(
     Args:
         dataset: the videos and their annotations.
         settings: streams, cropping, cache.
-        jobs: worker processes; 1 runs in this process, unless the policy sets limits.
+        jobs: worker processes; 1 runs in this process on the CPU, unless the policy sets limits.
         policy: how failures are met.
         part: which part of a larger data set this is; listing the cache is left to a run over all.
         scheduler: address of a Dask scheduler whose workers extract, in place of `jobs`.
@@ -104,7 +105,9 @@ def _run(
         for leftover in dead_partials(settings.cache):
             leftover.unlink(missing_ok=True)
         catalog = open_catalog(settings.cache)
-        apart = jobs > 1 or policy.time_limit is not None or policy.memory_limit is not None
+        # A fault of CUDA stays in its process.
+        apart = jobs > 1 or settings.device != "cpu"
+        apart |= policy.time_limit is not None or policy.memory_limit is not None
         execute = partial(
             run_tasks,
             n_jobs=jobs,
@@ -143,7 +146,7 @@ def _run(
         if todo and scheduler is None and apart:
             _try_loading(settings, execute)
         elif todo and scheduler is None:
-            load_streams(settings)
+            _load(settings)
         write_current(settings.cache, keys)
         if todo:
             log = scope.enter_context(
@@ -222,7 +225,7 @@ def _note(
     """
     video = task.video
     lost = outcome.status == "extracted" and outcome.problems  # single streams of it
-    failed = outcome.status == "failed" and outcome.fault not in ("set-up", "changed")
+    failed = outcome.status == "failed" and outcome.fault not in ("set-up", "changed", "device")
     if (failed or lost) and video.path.exists():
         failure = Failure(
             video=video.id,
@@ -258,7 +261,8 @@ def _try_loading(settings: Settings, execute: Callable[..., Any]) -> None:
 
 
 def _load(settings: Settings) -> None:
-    load_streams(settings)
+    with device_errors(settings.device):
+        load_streams(settings)
 
 
 def _attempt(settings: Settings, task: Task) -> Outcome:
@@ -269,11 +273,17 @@ def _attempt(settings: Settings, task: Task) -> Outcome:
     """
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
+    take_notes()  # of a try before
     try:
-        outcome = extract_video(task, settings, load_streams(settings))
+        with device_errors(settings.device):
+            outcome = extract_video(task, settings, load_streams(settings))
     finally:
         torch.set_num_threads(threads)
-    return replace(outcome, peak=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
+    return replace(
+        outcome,
+        notes=(*outcome.notes, *take_notes()),
+        peak=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+    )
 
 
 @lru_cache(maxsize=1)

@@ -109,7 +109,8 @@ class Outcome:
         problems: what could not be done, and why.
         trace: traceback of an error that vapipe does not expect.
         fault: of what fails: "media" (the file), "changed" (the file, while it was read), "set-up"
-            (cache, options, weights), "unexpected" or "death" (of the worker process).
+            (cache, options, weights), "device" (that computes), "unexpected" or "death" (of the
+            worker process).
         rows: frames T; 0 when unknown.
         duration: seconds of video.
         units: shards written.

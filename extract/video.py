@@ -293,7 +293,9 @@ def _visual_blocks(
                 features = np.zeros((len(codes), encoder.dim), np.float32)
                 if use.any():
                     seen = view.apply(batch.crops[owner][use], owner)
-                    features[use] = encoder.encode(seen, margin=view.margin(crops.face_margin))
+                    features[use] = encoder.encode_fitting(
+                        seen, margin=view.margin(crops.face_margin)
+                    )
                 yield name, owner, features, codes
 
 

@@ -65,6 +65,22 @@ def test_every_task_is_answered_once(where):
     assert answers(deeds.double, [], **where) == {}
 
 
+def test_a_process_that_saw_its_device_fail_does_nothing_more(where):
+    """In this process, too: the tasks behind the fault are done in others."""
+    for options in (where, {"n_jobs": 1}):
+        tasks = [(number, (2, 5)) for number in range(8)]
+        found = list(run_tasks(deeds.lose_device, tasks, retries=0, **options))
+        lost = {task[0] for task, answer in found if isinstance(answer, TaskFailed)}
+        assert lost == {2, 5}
+        if options == {"n_jobs": 1}:
+            groups = [
+                {answer[1] for task, answer in found if task[0] in part}
+                for part in ((0, 1), (3, 4), (6, 7))
+            ]
+            assert [len(group) for group in groups] == [1, 1, 1]
+            assert len(set.union(*groups)) == 3
+
+
 def test_what_is_defined_where_it_is_used_is_sent_too(where):
     factor = 3
     assert answers(lambda number: factor * number, [1, 2], **where) == {1: 3, 2: 6}

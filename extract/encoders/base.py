@@ -6,6 +6,7 @@ Nothing here imports torch: what a stream is, is worked out for 60,000 videos wi
 from __future__ import annotations
 
 import dataclasses
+import sys
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 
+from ...device_faults import Batches
 from ...errors import ConfigError
 
 if TYPE_CHECKING:
@@ -117,6 +119,16 @@ class VisualEncoder(ABC):
         Returns:
             [n, D] float32.
         """
+
+    def encode_fitting(self, crops: np.ndarray, *, margin: float = 0.0) -> np.ndarray:
+        """The same, in parts where the device's memory does not hold all of it.
+
+        Raises:
+            DeviceError: it does not even hold one crop.
+        """
+        fitting: Batches = self.__dict__.setdefault("_fitting", Batches(self.name, sys.maxsize))
+        parts = fitting.map(lambda part: self.encode(part, margin=margin), crops)
+        return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
 
 class AudioEncoder(ABC):

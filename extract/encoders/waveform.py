@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ...cache.timeline import Timeline, usable
+from ...device_faults import Batches
 from ...errors import ConfigError
 from ..media import RATE
 from .base import AudioEncoder
@@ -97,7 +98,7 @@ class WaveformEncoder(AudioEncoder):
 
     Attributes:
         steps: how features lie in the sound.
-        batch: windows of one length that are computed at once.
+        batch: windows of one length that are computed at once; less where memory runs out.
     """
 
     steps: Steps
@@ -119,7 +120,10 @@ class WaveformEncoder(AudioEncoder):
         heard = Heard(timeline)
         rows = _RowValues(timeline, heard, self.steps, self.dim)
         for windows in cut_audio(heard.listen(blocks), self.steps, self.batch):
-            features = self.embed(np.stack([window.samples for window in windows]))
+            batches = Batches(self.name, self.batch)
+            samples = np.stack([window.samples for window in windows])
+            features = np.concatenate(batches.map(self.embed, samples))
+            self.batch = batches.most
             for window, values in zip(windows, features, strict=True):
                 rows.push(window, values[window.keep])
                 yield from rows.take()

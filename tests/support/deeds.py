@@ -8,6 +8,8 @@ import time
 import traceback
 from pathlib import Path
 
+from vapipe.errors import DeviceError
+
 
 def double(number):
     return 2 * number
@@ -31,6 +33,14 @@ def die_in_company(task):
         mark.touch()
         os.kill(os.getpid(), signal.SIGKILL)
     return number
+
+
+def lose_device(task):
+    """Number, numbers at which the device fails; the number and the process that got through."""
+    number, deadly = task
+    if number in deadly:
+        raise DeviceError(f"device failed at {number}")
+    return number, os.getpid()
 
 
 def leave(number):
