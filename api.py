@@ -109,11 +109,11 @@ def fit(
     """
     from .errors import ArgumentsError
     from .fusion.acting import choose_config
-    from .fusion.runs.folder import read_unfinished
-    from .fusion.training import fit as training
 
     if resume is None:
         chosen, named = choose_config(_config(config), options)
+        from .fusion.training import fit as training  # torch, once the options are sound
+
         return training.fit(
             _store(cache),
             chosen,
@@ -125,6 +125,9 @@ def fit(
         )
     if run is not None or config is not None:
         raise ArgumentsError("resume names the run and its configuration: leave run and config out")
+    from .fusion.runs.folder import read_unfinished
+    from .fusion.training import fit as training
+
     return training.resume(
         _store(cache, [Path(resume)]),
         Path(resume),
@@ -243,6 +246,9 @@ def sweep(
         ConfigError: a fit that cannot be, two that would be the same, or an option that does
             nothing.
     """
+    from .fusion.papers.rows import cross
+
+    cross(asked.get("heads", ()), {})  # refuses unknown ones; torch, once they are sound
     from .fusion.papers.campaign import plan_campaign
 
     return plan_campaign(_store(cache), config=_config(config), out=_path(out), **asked)

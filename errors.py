@@ -145,3 +145,11 @@ class WriteVerificationError(CacheError):
             f"cannot write {target}: {what} reads back differently from what was written; the "
             "disk, its file system or the memory is faulty, or a library wrote where it must not"
         )
+
+
+class Stopped(KeyboardInterrupt):
+    """A fit was interrupted (Ctrl-C); `folder` is the run, which `resume` goes on with."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__()
+        self.folder = folder

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
-    from ..fusion.models.heads import HeadInfo
+    from ..fusion.heads import HeadInfo
     from ..fusion.recipes import Stated
 
 _WIDTHS = {"video": 256, "audio": 128, "audio2": 128}  # published widths behind the TCNs
@@ -19,7 +19,7 @@ _LENGTH = 300
 @click.argument("name", required=False)
 def heads(name: str | None) -> None:
     """List the fusion heads, or show the equations and options of one."""
-    from ..fusion.models.heads import describe_head, list_heads
+    from ..fusion.heads import describe_head, list_heads
 
     if name is not None:
         _explain(describe_head(name))
@@ -46,8 +46,6 @@ def heads(name: str | None) -> None:
 
 
 def _explain(info: HeadInfo) -> None:
-    from ..fusion.models.heads import digest_head
-
     click.echo(info.equations)
     click.echo(f"\nsource: {info.source}")
     click.echo(f"variants: {', '.join(info.variants)} (default: {info.variants[0]})")
@@ -56,9 +54,8 @@ def _explain(info: HeadInfo) -> None:
         click.echo(f"recursions: {info.recursions} (--recursions)")
     for option, default in info.options.items():
         click.echo(f"option {option} = {default!r}")
-    models = {p: digest_head(info.name, _WIDTHS, preset=p) for p in info.presets}
     for preset, options in info.presets.items():
-        twins = [p for p in models if p != preset and models[p] == models[preset]]
+        twins = [p for p, own in info.presets.items() if p != preset and own == options]
         same = f" (the same model as {', '.join(twins)})" if twins else ""
         click.echo(f"preset {preset}: {', '.join(f'{k}={v!r}' for k, v in options.items())}{same}")
     if info.options:
@@ -116,6 +113,8 @@ def _streams(info: HeadInfo) -> str:
 
 
 def _parameters(info: HeadInfo) -> str:
+    if info.parameter_count is not None:
+        return f"{info.parameter_count:,}"
     from ..fusion.models.heads import create_head
     from ..fusion.models.network import count_parameters
 

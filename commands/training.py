@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from ..errors import Stopped
 from .console import STOPPED
 
 if TYPE_CHECKING:
@@ -21,8 +22,6 @@ if TYPE_CHECKING:
 @contextmanager
 def training_view() -> Iterator[TrainingView]:
     """Show a fit; an interruption ends the program with what goes on with it."""
-    from ..fusion.training.fit import Stopped
-
     try:
         with TrainingView() as view:
             yield view

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from vapipe.fusion.models.heads import describe_head, list_heads
+from vapipe.fusion import describe_head, list_heads
 from vapipe.fusion.recipes import DEFAULTS, STRUCTURE, Stated
 
 PAGE = Path(__file__).with_name("experiments.md")

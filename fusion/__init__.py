@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from .evaluation.results import write_evaluation
     from .evaluation.scoring import Evaluation, merge_windows, predict, score
     from .evaluation.smooth import smooth
-    from .models.heads import HeadInfo, create_head, describe_head, list_heads, register_head
+    from .heads import HeadInfo, describe_head, list_heads, register_head
+    from .models.heads import create_head
     from .models.network import Model, count_parameters
     from .models.released import load_released
     from .models.tcn import TCN
@@ -76,7 +77,8 @@ _PLACES = {
     "evaluation.results": ("write_evaluation",),
     "evaluation.scoring": ("Evaluation", "merge_windows", "predict", "score"),
     "evaluation.smooth": ("smooth",),
-    "models.heads": ("HeadInfo", "create_head", "describe_head", "list_heads", "register_head"),
+    "heads": ("HeadInfo", "describe_head", "list_heads", "register_head"),
+    "models.heads": ("create_head",),
     "models.network": ("Model", "count_parameters"),
     "models.released": ("load_released",),
     "models.tcn": ("TCN",),

@@ -12,7 +12,7 @@ from typing import Any
 
 from ..errors import ConfigError
 from .config import FitConfig, option_types
-from .models.heads import ROLES, describe_head
+from .heads import ROLES, describe_head
 
 
 def _has_tcn(config: FitConfig) -> bool:

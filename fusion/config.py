@@ -16,9 +16,8 @@ from ..cache.judge import TARGETS
 from ..cache.windows import POLICIES
 from ..device import check_device_name
 from ..errors import ConfigError
-from .models.heads import ROLES, check_options, describe_head, resolve_variant
-from .models.regressor import REGRESSORS
-from .recipes import DEFAULTS, RECIPES, STRUCTURE, TCN_CHANNELS, Stated
+from .heads import ROLES, check_options, describe_head, resolve_variant
+from .recipes import DEFAULTS, RECIPES, REGRESSORS, STRUCTURE, TCN_CHANNELS, Stated
 from .typed import Among, Within, conform, types_of
 
 OPEN: Any = None  # an option that `FitConfig.resolved` takes from the recipe

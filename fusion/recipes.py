@@ -30,6 +30,9 @@ TCN_CHANNELS: dict[str, tuple[int, ...]] = {
     "text": (128,) * 4,
 }
 
+# Kind of regressor -> usual width of its hidden layer.
+REGRESSORS = {"mlp": 256, "linear": 0, "gelu": 256, "relu": 128}
+
 # What makes the model: as published under either recipe, where the head says so.
 STRUCTURE = ("recursions", "tcn_channels", "tcn_kernels", "tcn_norm", "regressor", "hidden")
 

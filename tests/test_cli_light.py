@@ -35,6 +35,13 @@ MISTYPED = [
     "fit --config nowhere.toml",
     "sweep --heads grjca --cache nowhere",
     "extract --videos nowhere",
+    "heads nowhere",
+    "fit --print-config --head nowhere",
+    "fit --print-config --set nowhere=1",
+    "fit --cache {cache} --head nowhere",
+    "fit --cache {cache} --set head_options.nowhere=1",
+    "sweep --cache {cache} --heads concat,nowhere",
+    "extract --videos {videos} --streams nowhere",
     "plan --videos nowhere",
     "slurm f.sh --videos nowhere",
     "labels import nowhere --videos nowhere --cache {cache}",
@@ -49,17 +56,24 @@ MISTYPED = [
 LIGHT = [
     "--help",
     "--version",
+    "heads",
+    "heads grjca",
+    "fit --print-config",
+    "fit --print-config --head tagf --recipe published",
     "streams",
     "weights list",
     "runs {runs}",
     "cache status --cache {cache}",
+    "status --cache {cache}",
+    "labels show --cache {cache}",
+    "plan --videos {videos} --cache {cache}",
 ]
 
 
 @pytest.mark.parametrize(("commands", "codes"), [(MISTYPED, {1, 2}), (LIGHT, {0})])
-def test_torch_is_not_loaded(commands, codes, cache, runs, tmp_path):
+def test_torch_is_not_loaded(commands, codes, cache, runs, videos, tmp_path):
     (tmp_path / "sample.txt").write_text("")
-    places = {"run": runs / "one", "runs": runs, "cache": cache}
+    places = {"run": runs / "one", "runs": runs, "cache": cache, "videos": videos}
     words = [command.format(**places).split() for command in commands]
     shown = subprocess.run(
         [sys.executable, "-c", PROGRAM.format(commands=words)],

@@ -18,7 +18,7 @@ from ...cache.windows import Window, cut_windows
 from ...device import bfloat16_is_fast, choose_device
 from ...errors import ConfigError, StreamError, some
 from ..config import FitConfig
-from ..models.heads import describe_head
+from ..heads import describe_head
 from ..models.network import Model, Statistics
 from ..models.stages import describe_initial, freeze, read_initial
 from ..runs.recorded import recorded

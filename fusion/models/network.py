@@ -13,7 +13,8 @@ import torch
 from torch import Tensor, nn
 
 from ..config import FitConfig
-from .heads import ROLES, create_head
+from ..heads import ROLES
+from .heads import create_head
 from .masking import MaskedBatchNorm, zero_masked
 from .regressor import Regressor
 from .tcn import TCN, MultiScaleTCN

@@ -6,10 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ..recipes import REGRESSORS
 from .masking import MaskedBatchNorm, zero_masked
-
-# Kind -> usual width of the hidden layer.
-REGRESSORS = {"mlp": 256, "linear": 0, "gelu": 256, "relu": 128}
 
 
 class Regressor(nn.Module):

@@ -24,7 +24,7 @@ from ..data.plan import choose_streams
 from ..evaluation.corruption import Corruption, parse_corruption
 from ..evaluation.evaluate import evaluate
 from ..evaluation.robustness import read_points, record_points
-from ..models.heads import describe_head
+from ..heads import describe_head
 from ..recipes import STRUCTURE
 from .rows import Row, cross
 from .sweep import FitTask, Result, lay_out, require_used

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..config import FitConfig
-from ..models.heads import describe_head
+from ..heads import describe_head
 
 NOTE = (
     "Published: CCC on Aff-Wild2 as the papers report it for this system, fold, number of "

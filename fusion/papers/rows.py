@@ -9,7 +9,7 @@ from typing import Any
 
 from ...errors import ConfigError
 from ..config import typed_option
-from ..models.heads import describe_head
+from ..heads import describe_head
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,7 @@ from ...errors import RunError
 from ...plugins import named_plugins
 from ..config import FitConfig
 from ..data.plan import Plan, fingerprint
-from ..models.heads import describe_head
+from ..heads import describe_head
 from ..models.network import Model, count_parameters
 from .model_card import make_model_card
 from .recorded import RUNS, recorded, require_run

@@ -13,7 +13,7 @@ import torch
 
 from ...cache.store import FeatureStore
 from ...device import choose_device, describe_device
-from ...errors import RunError
+from ...errors import RunError, Stopped
 from ..acting import require_acting
 from ..config import FitConfig
 from ..data.loader import BatchLoader
@@ -61,14 +61,6 @@ class FitResult:
     epochs: list[Epoch]
     evaluation: Evaluation
     seconds: float
-
-
-class Stopped(KeyboardInterrupt):
-    """A fit was interrupted (Ctrl-C); `folder` is the run, which `resume` goes on with."""
-
-    def __init__(self, folder: Path) -> None:
-        super().__init__()
-        self.folder = folder
 
 
 def fit(

@@ -17,7 +17,7 @@ from vapipe.fusion import FitConfig, Model, count_parameters, describe_head, lis
 from vapipe.fusion.config import option_types
 from vapipe.fusion.data.plan import plan_fit
 from vapipe.fusion.evaluation.ccc import ccc_loss
-from vapipe.fusion.models.heads import ROLES
+from vapipe.fusion.heads import ROLES
 from vapipe.fusion.models.network import StreamEncoder, modality_dropout
 from vapipe.fusion.models.regressor import REGRESSORS
 

@@ -12,11 +12,10 @@ from fitted import QUICK
 
 import vapipe
 from vapipe.cache import ConfigError
-from vapipe.fusion import Corruption, FitConfig, evaluate
+from vapipe.fusion import Corruption, FitConfig, describe_head, evaluate
 from vapipe.fusion.acting import idle_options
 from vapipe.fusion.config import option_types
 from vapipe.fusion.evaluation.robustness import read_points
-from vapipe.fusion.models.heads import describe_head
 from vapipe.fusion.papers import estimate as estimates
 from vapipe.fusion.papers.estimate import estimate
 from vapipe.fusion.papers.paper import (

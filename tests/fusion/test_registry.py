@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vapipe.cache import ConfigError
-from vapipe.fusion import create_head, describe_head, list_heads
+from vapipe.commands.heads import _LENGTH, _WIDTHS
+from vapipe.fusion import count_parameters, create_head, describe_head, list_heads
 
 LENGTH = 8
 DIMS = {"video": 6, "audio": 4, "audio2": 5, "text": 3}
@@ -331,6 +332,14 @@ def test_wrong_streams_shapes_and_masks_are_named(case):
         head(streams, torch.ones(3, 9, dtype=torch.bool))
     with pytest.raises(ConfigError, match=r"mask must be bool \[3, 8\]; got torch.float32"):
         head(streams, torch.ones(3, 8))
+
+
+@pytest.mark.parametrize("name", list_heads())
+def test_a_stated_number_of_parameters_is_that_of_the_network(name):
+    info = describe_head(name)
+    if info.parameter_count is not None:
+        widths = dict(list(_WIDTHS.items())[: max(2, info.min_streams)])
+        assert info.parameter_count == count_parameters(create_head(name, widths, length=_LENGTH))
 
 
 def test_the_registry_lists_its_heads_sorted():

@@ -4,7 +4,7 @@ import pytest
 
 from vapipe import plugins
 from vapipe.extract.encoders import registry as encoders
-from vapipe.fusion.models.heads import registry as heads
+from vapipe.fusion.heads import registry as heads
 
 
 def forget_afterwards(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 
 from ....errors import ConfigError
-from ...recipes import Stated
+from ...heads.facts import ROLES, HeadFacts
 from ..masking import zero_masked
-
-# Also the order in which heads concatenate streams: video is modality 1, audio modality 2.
-ROLES = ("video", "audio", "audio2", "text")
 
 Streams = dict[str, Tensor]
 
@@ -41,34 +37,16 @@ def require_length(head: str, length: int | None) -> int:
     return length
 
 
-class Head(nn.Module):
-    """Base of all heads. A subclass sets `out_dim` and implements `fuse`.
+class Head(HeadFacts, nn.Module):
+    """Base of all heads' networks. A subclass sets `out_dim` and implements `fuse`.
 
-    Shapes: B windows, L frames, D channels. The docstring of a head states its equations.
+    Shapes: B windows, L frames, D channels.
 
     Attributes:
         dims: role -> D of its stream, in the order of `ROLES`.
         out_dim: channels of the output.
-        source: where the equations come from.
-        variants: what `variant` may be; the first is the default.
-        min_streams: how many streams the head needs at least.
-        max_streams: how many it takes at most.
-        published: how the paper or its released code builds and trains the complete model: options
-            of `FitConfig` with their sources. See `recipes`; what the user sets wins.
-        presets: what the option `preset` may name, with the options that it sets; others win.
-        belongs: option -> the only variant in which it may differ from its default.
-        revision: raised whenever weights come to mean something else; runs keep it, and are
-            refused by a version that has another.
     """
 
-    source: ClassVar[str]
-    variants: ClassVar[tuple[str, ...]] = ("official",)
-    min_streams: ClassVar[int] = 1
-    max_streams: ClassVar[int] = len(ROLES)
-    published: ClassVar[Mapping[str, Stated]] = {}
-    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
-    belongs: ClassVar[Mapping[str, str]] = {}
-    revision: ClassVar[int] = 1
     out_dim: int
 
     def __init__(self, *, dims: Mapping[str, int]) -> None:

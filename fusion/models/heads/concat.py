@@ -8,14 +8,10 @@ import torch
 from torch import Tensor
 
 from .base import Head, Streams
-from .registry import register_head
 
 
-@register_head("concat")
 class Concat(Head):
-    """Concatenate the streams, one or more: out = [x_video, x_audio, ...]."""
-
-    source = "baseline"
+    """The network of Concat; its equations stand in `fusion.heads.others`."""
 
     def __init__(self, *, dims: Mapping[str, int]) -> None:
         super().__init__(dims=dims)

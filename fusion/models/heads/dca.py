@@ -2,65 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Annotated, Any, ClassVar
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from ...recipes import RELEASED_CLIPS, RELEASED_CLIPS_RATE, Stated
-from ...typed import Within
 from ..masking import zero_masked
 from .base import Streams, init_linears
 from .lstm import ResidualBiLSTM, joint_bilstm
 from .recursive import GatedHead
-from .registry import register_head
 
 
-@register_head("dca")
 class DCA(GatedHead):
-    """Joint cross-attention, and a gate per frame between what entered it and what it gave.
-
-        u_m       = x_m / |x_m|                                     l2 over channels
-        x_m^0     = u_m                                             lstm=False
-                    BiLSTM(u_m), video: BiLSTM(Linear(u_m))         lstm=True
-        x_m^t     = attention_t(x^{t-1})_m                          t = 1 .. M, weights per t
-        g_m       = softmax(Linear(x_m^M) / temperature)            [B, L, 2]
-        y_m       = ReLU(g_m[0] x_m^0 + g_m[1] x_m^M)
-        out       = [y_video, y_audio, ...]                         lstm=False
-                    BiLSTM([y_video, y_audio, ...])                 lstm=True, `joint_width` wide
-
-    BiLSTM is the released block `ResidualBiLSTM`: two layers with half of the channels that it
-    gives per direction (d_m, rounded up, or `joint_width`), learned first states, its input
-    concatenated first, a Linear, l2-normalised; dropout 0.1 before the attention, none after it.
-    It passes over rows which do not exist. For ablations, gate="uniform" makes both weights equal,
-    and gate="none" takes x^M alone. The Linear of the video (of the first stream) is what
-    the released "audio-guided attention" comes down to, a softmax over one position. The released
-    network has all of this, so official takes lstm=True; paper takes it on request. The attention
-    is `JointCrossAttention` (official) or `FrameAttention` (paper), where option
-    mixing="channels" lifts the limit on the window length.
-    """
-
-    source = (
-        "Praveen and Alam, Cross-attention is not always needed: dynamic cross-attention for "
-        "audio-visual dimensional emotion recognition (ICME 2024); released code"
-    )
-    published: ClassVar[Mapping[str, Stated]] = {
-        **RELEASED_CLIPS,
-        "regressor": Stated("relu", "released code"),
-        "hidden": Stated(128, "released code"),
-        "epochs": Stated(100, "released configuration"),
-        "patience": Stated(100, "released code: no early stop"),
-        "optimizer": Stated("adamw", "released code"),
-        "learning_rate": Stated(3e-4, RELEASED_CLIPS_RATE),
-        "weight_decay": Stated(1e-5, "released code"),
-    }
+    """The network of DCA; its equations stand in `fusion.heads.joint`."""
 
     def __init__(
         self,
         *,
-        lstm: bool | None = None,
-        joint_width: Annotated[int, Within(1)] = 512,
+        lstm: bool | None,
+        joint_width: int,
         **options: Any,
     ) -> None:
         super().__init__(**options)

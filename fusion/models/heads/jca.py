@@ -4,81 +4,31 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Annotated, ClassVar
 
 import torch
 from torch import Tensor, nn
 
-from ...recipes import RELEASED_CLIPS, RELEASED_CLIPS_RATE, Stated
-from ...typed import Within
 from ..masking import zero_masked
 from .base import Head, Streams, init_linears, require_length
 from .frame_linear import FrameLinear
 from .joint_attention import JointCrossAttention
 from .lstm import joint_bilstm
 from .recursive import unit
-from .registry import register_head
 
 
-@register_head("jca")
 class JCA(Head):
-    """Joint cross-attention: one attention over all modalities.
-
-    official, what the release runs:
-
-        u_m       = x_m / |x_m|; video: Linear(x_m / |x_m|)         l2 over channels
-        out       = BiLSTM(cat over m of attention(u)_m)            [B, L, joint_width]
-
-    paper, its equations, with D = `width` channels and `k` rows of weights:
-
-        u_m       = Linear(x_m)                                     [L, D]
-        J         = cat(u_audio, u_video)                           [L, d], d = 2 D (or more)
-        C_m       = tanh(u_m^T (W_m J) / sqrt(d))                   [D, d], W_m [L, L]
-        H_m       = ReLU(W_cm C_m^T + W'_m u_m)                     [k, D], W_cm [k, d], W'_m [k, L]
-        out       = [u_m + W_hm H_m for video, audio, ...]          [L, D] each, W_hm [L, k]
-
-    The official attention is `JointCrossAttention`, with that dropout; BiLSTM is the released
-    block `ResidualBiLSTM`: two layers, learned first states, its input concatenated
-    first, a Linear, l2-normalised. The Linear of the video (of the first stream) is what the
-    released "audio-guided attention" comes down to, a softmax over one position. The W of the
-    paper have no bias. Weights of both variants fix the largest window; a shorter one is the same
-    as the window padded.
-    """
-
-    source = (
-        "Praveen et al., A joint cross-attention model for audio-visual fusion in dimensional "
-        "emotion recognition (CVPRW 2022); released code"
-    )
-    variants = ("official", "paper")
-    min_streams = 2
-    published: ClassVar[Mapping[str, Stated]] = {
-        **RELEASED_CLIPS,
-        "regressor": Stated("relu", "released code"),
-        "hidden": Stated(128, "released code"),
-        "epochs": Stated(50, "released configuration"),
-        "patience": Stated(50, "released code: no early stop"),
-        "optimizer": Stated("adam", "released code"),
-        "learning_rate": Stated(1e-4, RELEASED_CLIPS_RATE),
-        "weight_decay": Stated(0.0, "released code"),
-    }
-    belongs: ClassVar[Mapping[str, str]] = {
-        "dropout": "official",
-        "joint_width": "official",
-        "width": "paper",
-        "k": "paper",
-    }
-    revision = 2  # 1 was RJCA with M = 1
+    """The network of JCA; its equations stand in `fusion.heads.joint`."""
 
     def __init__(
         self,
         *,
         dims: Mapping[str, int],
-        length: int | None = None,
-        variant: str = "official",
-        dropout: Annotated[float, Within(0, 1)] = 0.6,
-        joint_width: Annotated[int, Within(1)] = 512,
-        width: Annotated[int, Within(1)] = 128,
-        k: Annotated[int, Within(1)] = 32,
+        length: int | None,
+        variant: str,
+        dropout: float,
+        joint_width: int,
+        width: int,
+        k: int,
     ) -> None:
         super().__init__(dims=dims)
         length = require_length("jca", length)

@@ -4,60 +4,24 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Annotated, ClassVar
 
 import torch
 from torch import Tensor, nn
 
 from ....errors import ConfigError
-from ...recipes import RELEASED_FRAMEWORK, Stated
-from ...typed import Within
 from .base import Head, Streams, init_linears
-from .registry import register_head
 
 
-@register_head("lfan")
 class LFAN(Head):
-    """Attention over the modalities of a frame, concatenated with the leader.
-
-    For each frame, modality m of M and attention head h with d = width / heads channels:
-
-        [Q, K, V]_m^h = Linear_m(x_m)                        3 width channels, head by head
-        w_m^h   = softmax over n of Q_m^h . K_n^h / sqrt(d)                   [M]
-        A_m^h   = sum_n w_m^h[n] V_n^h + V_m^h                                [d]
-        F       = LayerNorm(Dropout(Linear(cat over h, then m, of A_m^h)))    [M width]
-        out     = [x_leader, F]
-
-    The leader is the first stream: the video, where there is one. Frames do not see each other.
-    """
-
-    source = (
-        "Zhang, An, Ding and Guan, Continuous emotion recognition using visual-audio-linguistic "
-        "information (CVPRW 2022), entry MM-CV-LC; released code"
-    )
-    min_streams = 2
-    published: ClassVar[Mapping[str, Stated]] = {
-        **RELEASED_FRAMEWORK,
-        "tcn_norm": Stated(True, "released code"),
-        "tcn_channels": Stated(
-            {
-                "video": (256, 256, 128, 128),
-                "audio": (64, 64, 32, 32),
-                "audio2": (32, 32, 32, 32),
-                "text": (256, 256, 128, 128),
-            },
-            "released code",
-        ),
-        "regressor": Stated("linear", "released code"),
-    }
+    """The network of LFAN; its equations stand in `fusion.heads.others`."""
 
     def __init__(
         self,
         *,
         dims: Mapping[str, int],
-        width: int = 32,
-        heads: int = 2,
-        dropout: Annotated[float, Within(0, 1)] = 0.1,
+        width: int,
+        heads: int,
+        dropout: float,
     ) -> None:
         super().__init__(dims=dims)
         if heads < 1 or width < 1 or width % heads:

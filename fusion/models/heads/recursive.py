@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any, ClassVar
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ....errors import ConfigError
-from ...typed import Among, Within
+from ...heads.joint import TEMPERATURE
 from .base import Head, Streams, init_linears, require_length
 from .frame_attention import FrameAttention
 from .joint_attention import JointCrossAttention
-
-TEMPERATURE = 0.1  # of the released gates
-Gate = Annotated[str, Among(("learned", "uniform", "none"))]
 
 
 class RecursiveHead(Head):
@@ -30,21 +27,16 @@ class RecursiveHead(Head):
         attention: the M recursions.
     """
 
-    variants = ("official", "paper")
-    min_streams = 2
-    belongs: ClassVar[Mapping[str, str]] = {"mixing": "paper"}
-    revision = 2  # 1 had the tanh inside of the product, and other BiLSTMs
-
     def __init__(
         self,
         *,
         dims: Mapping[str, int],
-        length: int | None = None,
-        variant: str = "official",
-        recursions: int = 2,
-        dropout: Annotated[float, Within(0, 1)] = 0.6,
-        mixing: Annotated[str, Among(("frames", "channels"))] = "frames",
-        normalize: bool = False,
+        length: int | None,
+        variant: str,
+        recursions: int,
+        dropout: float,
+        mixing: str,
+        normalize: bool,
     ) -> None:
         """Build them; `mixing` as in `FrameAttention`, `normalize` divides x^0 by |x^0|."""
         super().__init__(dims=dims)
@@ -138,9 +130,9 @@ class GatedHead(RecursiveHead):
         self,
         *,
         dims: Mapping[str, int],
-        temperature: Annotated[float, Within(0, open=True)] = TEMPERATURE,
-        gate: Gate = "learned",
-        normalize: bool = True,
+        temperature: float,
+        gate: str,
+        normalize: bool,
         **options: Any,
     ) -> None:
         super().__init__(dims=dims, normalize=normalize, **options)

@@ -2,51 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from ...recipes import RELEASED_FRAMEWORK, RELEASED_MODEL, Stated
 from .base import Streams, init_linears
 from .lstm import BiLSTM, ResidualBiLSTM
 from .recursive import GatedHead, weighted_sum
-from .registry import register_head
 
 
-@register_head("tagf")
 class TAGF(GatedHead):
-    """Recursive joint cross-attention whose recursions are weighed by a BiLSTM over them.
-
-        x_m^0     = x_m / |x_m|                                     l2 over channels
-        x_m^t     = attention_t(x^{t-1})_m                          t = 1 .. M, weights per t
-        h_m^t     = BiLSTM(x_m^0, ..., x_m^M)_t                     2 d_m wide, frame by frame
-        official: z_m^t = Linear(Dropout(cat(x_m^t, h_m^t)))        2 d_m wide, dropout 0.1
-                  s_m^t = mean(z_m^t / |z_m^t|) / temperature       over the features
-        paper:    s_m^t = w_m . h_m^t                               eqs. 6-8
-        g_m       = softmax(s_m^0, ..., s_m^M)                      [B, L, M+1]
-        out_m     = sum_t g_m[t] x_m^t                              no ReLU
-        out       = [out_video, out_audio, ...]
-
-    The sequence of the BiLSTM are the recursions of one frame, not frames. Official: its first
-    states are learned, one [4, d_m] per modality: h of both directions, then c. Paper: they are
-    zeros. The mean of a unit vector of 2 d_m numbers is at most 1 / sqrt(2 d_m), so the official
-    gate stays near uniform. For ablations, gate="uniform" makes all weights equal, and gate="none"
-    takes x^M alone; neither has a BiLSTM. The attention is `JointCrossAttention` (official) or
-    `FrameAttention` (paper), where option mixing="channels" lifts the limit on the window length.
-    """
-
-    source = "Lee et al., TAGF: time-aware gated fusion (arXiv:2507.02080, 2025); released code"
-    published: ClassVar[Mapping[str, Stated]] = {
-        **RELEASED_MODEL,
-        **RELEASED_FRAMEWORK,
-        "learning_rate": Stated(1e-5, "paper"),
-        "batch": Stated(6, "paper"),
-        "patience": Stated(10, "paper"),
-    }
-
-    belongs: ClassVar[Mapping[str, str]] = {"mixing": "paper", "temperature": "official"}
+    """The network of TAGF; its equations stand in `fusion.heads.joint`."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
