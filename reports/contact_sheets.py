@@ -26,14 +26,13 @@ from ..errors import CacheError, ConfigError, MediaError
 from ..executor import Limits, TaskFailed, run_tasks
 from ..extract.dataset import subjects_of
 from ..extract.faces.crop_config import CropConfig
-from ..extract.faces.crops import read_crops
 from ..extract.media.probe import probe
 from ..extract.plan import unchanged
 from ..extract.spec import crop_facts
 from ..extract.video_files import video_files
 
 FACES = 8  # of an item
-REACH = 150  # frames that are read of a video
+REACH = 80  # frames that are read of a video
 _SIDE = 96  # pixels of a face
 _BINS = 160  # of codes over time
 _STRIP = (480, 64)  # pixels of the sound: time, bands
@@ -259,6 +258,20 @@ def _explain(task: _CutTask, answer: _Faces | TaskFailed) -> _Faces | str:
 
 
 def _cut(store: FeatureStore, task: _CutTask) -> _Faces:
+    """Cut faces as extraction does, on one thread: sums split over threads round differently."""
+    import torch
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        return _cut_faces(store, task)
+    finally:
+        torch.set_num_threads(threads)
+
+
+def _cut_faces(store: FeatureStore, task: _CutTask) -> _Faces:
+    from ..extract.faces.crops import read_crops  # torch, which the program itself does not need
+
     facts, items, path = task.facts, task.items, task.path
     info = probe(path, video_stream=facts.media.get("video", {}).get("index"))
     if len(info.timeline) != facts.rows:
