@@ -34,7 +34,8 @@ if TYPE_CHECKING:
 # 2: sound whose channels have no names is mixed with equal weights.
 # 3: the key is the digest of an `EncoderSpec`, not of what a loaded network says of itself.
 # 4: rows are the pictures that are shown, mirrored ones too; sound is mixed by one table.
-SCHEMA = 4
+# 5: crops are cut from the planes of full-size pictures; HD videos that tell no colours are BT.709.
+SCHEMA = 5
 _LISTED = 6  # differences named in one message
 
 

@@ -17,13 +17,16 @@ _MAX_GROWTH = 1.8  # ... with a change of size by less than this factor
 
 def area(box: np.ndarray) -> float:
     """Area of a box."""
-    return float(np.prod(box[2:4] - box[:2]))
+    x0, y0, x1, y1 = box[:4].tolist()  # plain numbers: numpy takes ten times as long for so few
+    return float((x1 - x0) * (y1 - y0))
 
 
 def overlap(box: np.ndarray, other: np.ndarray) -> float:
     """Intersection over union, 0..1."""
-    low, high = np.maximum(box[:2], other[:2]), np.minimum(box[2:4], other[2:4])
-    shared = float(np.prod(np.clip(high - low, 0, None)))
+    ax0, ay0, ax1, ay1 = box[:4].tolist()
+    bx0, by0, bx1, by1 = other[:4].tolist()
+    across, down = min(ax1, bx1) - max(ax0, bx0), min(ay1, by1) - max(ay0, by0)
+    shared = max(across, 0.0) * max(down, 0.0)
     return shared / (area(box) + area(other) - shared)
 
 

@@ -23,7 +23,7 @@ class CropConfig:
             frame, "crops" reads crop files.
         size: side of a crop in pixels.
         margin: by how much the crop is wider than the face box, as a part of the box.
-        lines: frames are reduced to so many lines before cropping.
+        lines: frames of more lines are reduced to so many before cropping.
         detection_lines: frames are reduced to so many lines for detection.
         min_face: smallest face looked for, in pixels of the detection image.
         thresholds: scores that a face needs in the detector's three stages.
@@ -40,7 +40,7 @@ class CropConfig:
     source: Literal["detect", "frame", "crops"] = "detect"
     size: int = 112
     margin: float = 0.3
-    lines: int = 720
+    lines: int = 1080
     detection_lines: int = 240
     min_face: int = 30
     thresholds: tuple[float, float, float] = (0.6, 0.7, 0.7)

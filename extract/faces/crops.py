@@ -16,7 +16,9 @@ from ...cache.timeline import Valid
 from ...errors import ConfigError
 from ..dataset import Subject
 from ..media.frames import read_frames
+from ..media.picture import Picture
 from ..media.probe import MediaInfo
+from ..stages import timed
 from .crop_config import CropConfig
 from .crop_geometry import cut_aligned, cut_centre, cut_face
 from .detector import FaceDetector
@@ -147,8 +149,9 @@ def _read_whole(info: MediaInfo, config: CropConfig, items: Sequence[str]) -> It
     empty = np.zeros((config.size, config.size, 3), np.uint8)
     for frame in read_frames(info, lines=config.lines):
         crop, code = empty, Valid.DECODE_ERROR
-        if frame.image is not None:
-            crop, code = cut_centre(frame.image, size=config.size), Valid.IMAGE
+        if frame.picture is not None:
+            with timed("crop"):
+                crop, code = cut_centre(frame.picture, size=config.size), Valid.IMAGE
         for item in items:
             yield item, crop, code
 
@@ -171,18 +174,22 @@ def _read_faces(
         acquire=config.acquire,
         smooth=config.smooth,
     )
-    images: dict[int, np.ndarray | None] = {}  # frames that still wait for a place
+    pictures: dict[int, Picture | None] = {}  # frames that still wait for a place
     doubts = {item: _Doubt(info, config) for item in tracks.items}
     for frame in read_frames(info, lines=config.lines, reduced_lines=config.detection_lines):
-        images[frame.row] = frame.image
+        pictures[frame.row] = frame.picture
         for item, place in tracks.push(frame):
             doubts[item].add(place)
-            yield item, *_crop(images[place.row], place, config)
-        while images and next(iter(images)) < tracks.settled:
-            del images[next(iter(images))]
+            with timed("crop"):
+                crop, code = _crop(pictures[place.row], place, config)
+            yield item, crop, code
+        while pictures and next(iter(pictures)) < tracks.settled:
+            del pictures[next(iter(pictures))]
     for item, place in tracks.finish():
         doubts[item].add(place)
-        yield item, *_crop(images[place.row], place, config)
+        with timed("crop"):
+            crop, code = _crop(pictures[place.row], place, config)
+        yield item, crop, code
     info.damage.extend(note for item, doubt in doubts.items() if (note := doubt.note(item)))
     if tracks.rivalled > len(info.timeline) / 2 and None in tracks.items.values():
         info.damage.append(
@@ -223,14 +230,14 @@ class _Doubt:
         )
 
 
-def _crop(image: np.ndarray | None, place: FaceRow, config: CropConfig) -> tuple[np.ndarray, Valid]:
+def _crop(picture: Picture | None, place: FaceRow, config: CropConfig) -> tuple[np.ndarray, Valid]:
     empty = np.zeros((config.size, config.size, 3), np.uint8)
-    if image is None:
+    if picture is None:
         return empty, Valid.DECODE_ERROR
     if place.box is None:
         return empty, place.code
     if config.align == "points":
-        points = place.box[4:14].reshape(5, 2) * image.shape[0]
-        return cut_aligned(image, points, size=config.size), place.code
-    box = place.box[:4] * image.shape[0]
-    return cut_face(image, box, margin=config.margin, size=config.size), place.code
+        points = place.box[4:14].reshape(5, 2) * picture.height
+        return cut_aligned(picture, points, size=config.size), place.code
+    box = place.box[:4] * picture.height
+    return cut_face(picture, box, margin=config.margin, size=config.size), place.code

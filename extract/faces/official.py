@@ -13,7 +13,6 @@ from PIL import Image
 from ...cache.durable import digest_file
 from ...cache.timeline import Valid
 from ...errors import MediaError
-from .crop_geometry import fit_square
 
 _NAME = re.compile(r"(\d{5,})\.(?:jpe?g|png)", re.IGNORECASE)
 
@@ -145,3 +144,10 @@ class OfficialCrops(CropFiles):
         except (OSError, SyntaxError, ValueError):  # what Pillow raises for damaged files
             return empty, Valid.DECODE_ERROR
         return fit_square(pixels, size=self._size), Valid.CROPPED
+
+
+def fit_square(image: np.ndarray, *, size: int) -> np.ndarray:
+    """A whole image [H, W, 3] as [size, size, 3] uint8; unchanged where it has that size."""
+    if image.shape[:2] == (size, size):
+        return image
+    return np.asarray(Image.fromarray(image).resize((size, size), Image.Resampling.BILINEAR))

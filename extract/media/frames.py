@@ -1,24 +1,21 @@
-"""Frames of a video as RGB images, one per row of its timeline, from one sequential decode.
-
-Scaling and conversion happen once, inside FFmpeg's swscale. Nothing here looks for faces.
-"""
+"""Pictures of a video, one per row of its timeline, from one sequential decode."""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import av
 import numpy as np
-from av.video.reformatter import Interpolation, VideoReformatter
+from av.video.reformatter import VideoReformatter
 
+from ..stages import timed
 from .orientation import Orientation
 from .packets import decode_video, packet_of
+from .picture import Picture
 from .probe import MediaInfo
 from .rows import REORDER
-
-# Averages over areas, hence no aliasing; the same bits on any machine.
-_SCALER = Interpolation.AREA | Interpolation.ACCURATE_RND | Interpolation.BITEXACT
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,13 +24,18 @@ class Frame:
 
     Attributes:
         row: index in the timeline.
-        image: [H, W, 3] uint8 RGB as displayed; None where the frame could not be decoded.
+        picture: as displayed; None where the frame could not be decoded.
         reduced: [h, w, 3] uint8 RGB, the same picture smaller; None unless asked for.
     """
 
     row: int
-    image: np.ndarray | None
+    picture: Picture | None
     reduced: np.ndarray | None = None
+
+    @property
+    def image(self) -> np.ndarray | None:
+        """[H, W, 3] uint8 RGB: all of the picture, converted on every call."""
+        return None if self.picture is None else self.picture.rgb()
 
 
 def read_frames(
@@ -46,8 +48,8 @@ def read_frames(
 
     Args:
         info: the probed file.
-        lines: images are reduced until their shorter side has at most so many pixels.
-        reduced_lines: the same for a second, smaller image; None for none.
+        lines: pictures are reduced until their shorter side has at most so many pixels.
+        reduced_lines: the same for a second, smaller one in RGB; None for none.
 
     Yields:
         A `Frame` for every row 0..T-1, in order, each exactly once.
@@ -55,10 +57,15 @@ def read_frames(
     Raises:
         MediaError: the file cannot be opened any more.
     """
-    rows, convert = info.rows, _Converter(info)
+    rows, convert = info.rows, _Converter(info, lines, reduced_lines)
     waiting: dict[int, Frame] = {}
     tally, due, given = _Tally(), 0, 0
-    for decoded in decode_video(info.path, info.index):
+    decoding = decode_video(info.path, info.index)
+    while True:
+        with timed("decode"):
+            decoded = next(decoding, None)
+        if decoded is None:
+            break
         tally.refused += decoded.refused
         for frame in decoded.frames:
             row = rows.row_of(given if rows.by_order else packet_of(frame))
@@ -70,9 +77,8 @@ def read_frames(
                 tally.surplus += 1
                 continue
             tally.doubtful += frame.is_corrupt
-            image = convert.rgb(frame, lines)
-            reduced = convert.rgb(frame, reduced_lines) if reduced_lines else None
-            waiting[row] = Frame(row, image, reduced)
+            with timed("convert"):
+                waiting[row] = convert(row, frame, tally)
             tally.placed += 1
             if len(waiting) > REORDER:
                 for missing in range(due, min(waiting)):
@@ -94,6 +100,7 @@ class _Tally:
     surplus: int = 0
     doubtful: int = 0
     refused: int = 0
+    spaces: Counter[int] = field(default_factory=Counter)
 
     def notes(self, rows: int) -> list[str]:
         """What the user should know."""
@@ -107,28 +114,33 @@ class _Tally:
             )
         if self.doubtful:
             notes.append(f"{self.doubtful} picture(s) may be damaged, says the decoder")
+        for space, count in self.spaces.items():
+            notes.append(
+                f"{count} picture(s) are in colour space {space} (ITU-T H.273), which is not known "
+                "here: colours may be wrong"
+            )
         return notes
 
 
 class _Converter:
-    """Turns frames into images; the orientation stays as last said."""
+    """Makes the frames of one video; the orientation stays as last said."""
 
-    def __init__(self, info: MediaInfo) -> None:
-        self._scaler = VideoReformatter()
-        self._aspect = info.pixel_aspect
-        self._orientation = info.orientation
+    def __init__(self, info: MediaInfo, lines: int | None, reduced_lines: int | None) -> None:
+        self._scalers = VideoReformatter(), VideoReformatter()
+        self._info, self._orientation = info, info.orientation
+        self._lines, self._reduced_lines = lines, reduced_lines
 
-    def rgb(self, frame: av.VideoFrame, lines: int | None) -> np.ndarray:
-        """[H, W, 3] uint8 RGB, turned for display, its shorter side at most `lines`."""
+    def __call__(self, row: int, frame: av.VideoFrame, tally: _Tally) -> Frame:
         self._orientation = Orientation.of(frame) or self._orientation
-        width, height = frame.width * self._aspect, float(frame.height)
-        scale = min(1.0, lines / min(width, height)) if lines else 1.0
-        picture = self._scaler.reformat(
+        picture = Picture(
             frame,
-            width=max(1, round(width * scale)),
-            height=max(1, round(height * scale)),
-            format="rgb24",
-            interpolation=_SCALER,
-            threads=1,
-        ).to_ndarray()
-        return self._orientation.apply(picture)
+            self._orientation,
+            aspect=self._info.pixel_aspect,
+            lines=self._lines,
+            scaler=self._scalers[0],
+        )
+        if picture.strange is not None:
+            tally.spaces[picture.strange] += 1
+        if not self._reduced_lines:
+            return Frame(row, picture)
+        return Frame(row, picture, picture.rgb(self._reduced_lines, self._scalers[1]))

@@ -45,6 +45,11 @@ class Orientation:
         picture = picture[:: -1 if self.flip_y else 1, :: -1 if self.flip_x else 1]
         return np.ascontiguousarray(picture)
 
+    def stored(self, x: float, y: float) -> tuple[float, float]:
+        """Where a point of the displayed picture lies in the decoded one, as parts of the sides."""
+        x, y = 1 - x if self.flip_x else x, 1 - y if self.flip_y else y
+        return (y, x) if self.swap else (x, y)
+
     @property
     def mirrored(self) -> bool:
         """Whether a mirror is needed beside a turn."""

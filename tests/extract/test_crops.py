@@ -6,6 +6,7 @@ import subprocess
 from fractions import Fraction
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 from clips import constant_times, write_clip
@@ -15,9 +16,10 @@ from vapipe.cache import Valid
 from vapipe.cache.timeline import usable
 from vapipe.errors import ConfigError, MediaError
 from vapipe.extract.dataset import Subject
-from vapipe.extract.faces.crop_geometry import cut_aligned, cut_centre, cut_face, fit_square
+from vapipe.extract.faces.crop_geometry import cut_aligned, cut_centre, cut_face
 from vapipe.extract.faces.crops import BATCH, CropConfig, describe_crop_files, read_crops
-from vapipe.extract.faces.official import CropFiles, find_crops
+from vapipe.extract.faces.official import CropFiles, find_crops, fit_square
+from vapipe.extract.media.picture import Picture
 from vapipe.extract.media.probe import probe
 from vapipe.extract.spec import crop_facts
 
@@ -27,6 +29,11 @@ SEARCHED = CropConfig(detection_lines=120, min_face=24, every=1)
 STANDARD = [(38.2946, 51.6963), (73.5318, 51.5014), (56.0252, 71.7366)]
 STANDARD += [(41.5493, 92.3655), (70.7299, 92.2041)]
 D, T, N = Valid.DETECTED, Valid.TRACKED, Valid.NO_FACE
+
+
+def whole(image: np.ndarray) -> Picture:
+    """An image [H, W, 3] as a decoded picture."""
+    return Picture(av.VideoFrame.from_ndarray(np.ascontiguousarray(image), format="rgb24"))
 
 
 def place(head: np.ndarray, at: list[tuple[int, int]], size=(320, 160)) -> np.ndarray:
@@ -260,10 +267,10 @@ def test_a_specification_tells_what_decides_the_pixels():
 def test_a_square_over_the_border_continues_the_edge_pixels():
     image = np.full((40, 60, 3), 50, np.uint8)
     image[:, 0] = 200
-    crop = cut_face(image, np.array([-20.0, 10, 20, 30]), margin=0.0, size=40)
+    crop = cut_face(whole(image), np.array([-20.0, 10, 20, 30]), margin=0.0, size=40)
     assert (crop[:, :19] == 200).all()
     assert (crop[:, 23:] == 50).all()
-    outside = cut_face(image, np.array([-90.0, -90, -60, -60]), margin=0.3, size=16)
+    outside = cut_face(whole(image), np.array([-90.0, -90, -60, -60]), margin=0.3, size=16)
     assert (outside == 200).all()
 
 
@@ -279,7 +286,9 @@ def test_points_come_to_their_standard_places_whatever_turn_and_scale(degrees, s
         far = (x - at.real) ** 2 + (y - at.imag) ** 2
         image += 250 * np.exp(-far / (2 * (3 * scale) ** 2))[..., None]
     points = np.stack([moved.real, moved.imag], axis=1)
-    crop = cut_aligned(image.clip(0, 255).astype(np.uint8), points, size=112)[..., 0].astype(float)
+    crop = cut_aligned(whole(image.clip(0, 255).astype(np.uint8)), points, size=112)[..., 0].astype(
+        float
+    )
     y, x = np.mgrid[:112, :112] + 0.5
     for px, py in standard:
         near = crop * ((x - px) ** 2 + (y - py) ** 2 < 8**2)
@@ -317,7 +326,7 @@ def test_aligned_crops_of_a_tilted_head_equal_those_of_an_upright_one(tmp_path, 
 def test_squares_are_cut_at_fractions_of_a_pixel():
     ramp = np.repeat(np.arange(200, dtype=np.uint8)[None, :, None], 100, 0).repeat(3, 2)
     for x in (60.0, 60.25, 60.5):
-        crop = cut_face(ramp, np.array([x, 30, x + 40, 70]), margin=0.3, size=26)
+        crop = cut_face(whole(ramp), np.array([x, 30, x + 40, 70]), margin=0.3, size=26)
         expected = x + 20 - 26 + 2 * np.arange(26) + 0.5  # 52 pixels reduced by two
         assert np.abs(crop[13, :, 0].astype(float) - expected).max() <= 0.76
 
@@ -325,10 +334,10 @@ def test_squares_are_cut_at_fractions_of_a_pixel():
 def test_the_longer_side_decides_and_centres_stay():
     image = np.zeros((100, 100, 3), np.uint8)
     image[45:55, 45:55] = 255
-    crop = cut_face(image, np.array([40.0, 30, 60, 70]), margin=0.0, size=40)
+    crop = cut_face(whole(image), np.array([40.0, 30, 60, 70]), margin=0.0, size=40)
     assert (crop[16:24, 16:24] > 250).all()
     assert crop[:10].max() == 0
-    assert cut_centre(image, size=50)[25, 25].min() > 250
+    assert cut_centre(whole(image), size=50)[25, 25].min() > 250
     assert fit_square(image, size=100) is image
 
 

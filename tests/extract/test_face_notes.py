@@ -36,7 +36,7 @@ def test_a_face_that_is_sure_and_upright_needs_no_word(tmp_path, portrait):
 
 
 def test_most_faces_lying_or_unsure_are_named(tmp_path, portrait):
-    (note,) = notes(tmp_path, {100: turned(portrait, -35)})
+    (note,) = notes(tmp_path, {100: turned(portrait, -45)})
     assert re.match(r"main: \d+ of 12 faces are doubtful \(a score below 0.9, or not upright", note)
 
 

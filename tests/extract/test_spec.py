@@ -194,7 +194,7 @@ def test_streams_of_another_schema_are_refused(tmp_path, schema):
     stream = remembered(StreamConfig("onet", "onet"))
     stream["config"]["schema"] = schema
     with pytest.raises(
-        ConfigError, match=rf"another version of vapipe \(schema {schema}, this one makes 4"
+        ConfigError, match=rf"another version of vapipe \(schema {schema}, this one makes 5"
     ):
         repeat(stream, cache=tmp_path)
 
