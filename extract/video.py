@@ -23,7 +23,7 @@ from ..errors import FileChangedError, PrecisionError
 from .dataset import Subject
 from .encoders import AudioEncoder, Encoder, VisualEncoder
 from .faces.crop_config import CropConfig
-from .faces.crops import describe_crop_files, read_crops
+from .faces.crops import BATCH, GPU_BATCH, describe_crop_files, read_crops
 from .faces.official import quick_digest
 from .media.audio import read_audio
 from .media.probe import MediaInfo, probe
@@ -284,7 +284,8 @@ def _visual_blocks(
         if isinstance(s.encoder, VisualEncoder)
     ]
     subjects = _subjects(task, streams)
-    batches = read_crops(info, crops, subjects, settings.crops_dir, settings.device)
+    rows = BATCH if settings.device == "cpu" else GPU_BATCH
+    batches = read_crops(info, crops, subjects, settings.crops_dir, settings.device, rows=rows)
     for batch in prefetch(batches):
         for name, view, encoder in encoders:
             for owner in task.streams[name]:

@@ -27,7 +27,8 @@ from .follow import FaceRow
 from .official import OfficialCrops, find_crops
 from .subject_tracks import SubjectTracks
 
-BATCH = 64  # rows per CropBatch
+BATCH = 64  # rows per CropBatch, enough for a processor ...
+GPU_BATCH = 256  # ... and for a GPU
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,6 +52,8 @@ def read_crops(
     subjects: Sequence[Subject],
     crops_dir: Path | None = None,
     device: torch.device | str = "cpu",
+    *,
+    rows: int = BATCH,
 ) -> Iterator[CropBatch]:
     """Crop every row of a video once for each subject.
 
@@ -62,9 +65,10 @@ def read_crops(
         subjects: whom to follow; `side` is as seen in the image.
         crops_dir: for source "crops": holds one folder per item; else unused.
         device: torch device of the face detector.
+        rows: per batch.
 
     Yields:
-        Batches of `BATCH` rows (the last may be shorter), T rows in all.
+        Batches of `rows` rows (the last may be shorter), T rows in all.
 
     Raises:
         MediaError: the file cannot be opened any more, or crop files are not as they should be.
@@ -72,10 +76,10 @@ def read_crops(
     """
     items = [subject.id for subject in subjects]
     if config.source == "crops":
-        return _batches(_read_files(info, config, items, crops_dir), items)
+        return _batches(_read_files(info, config, items, crops_dir), items, rows)
     if config.source == "frame":
-        return _batches(_read_whole(info, config, items), items)
-    return _batches(_read_faces(info, config, subjects, device), items)
+        return _batches(_read_whole(info, config, items), items, rows)
+    return _batches(_read_faces(info, config, subjects, device), items, rows)
 
 
 def describe_crop_files(
@@ -103,15 +107,15 @@ def describe_crop_files(
 _Crop = tuple[str, np.ndarray, Valid]  # item id, [S, S, 3], code; rows of an item in order
 
 
-def _batches(crops: Iterable[_Crop], items: Sequence[str]) -> Iterator[CropBatch]:
+def _batches(crops: Iterable[_Crop], items: Sequence[str], count: int) -> Iterator[CropBatch]:
     waiting: dict[str, list[tuple[np.ndarray, Valid]]] = {item: [] for item in items}
     start = 0
 
     def take() -> CropBatch:
         nonlocal start
-        first = {item: rows[:BATCH] for item, rows in waiting.items()}
+        first = {item: rows[:count] for item, rows in waiting.items()}
         for rows in waiting.values():
-            del rows[:BATCH]
+            del rows[:count]
         batch = CropBatch(
             start,
             {item: np.stack([crop for crop, _ in rows]) for item, rows in first.items()},
@@ -122,7 +126,7 @@ def _batches(crops: Iterable[_Crop], items: Sequence[str]) -> Iterator[CropBatch
 
     for item, crop, code in crops:
         waiting[item].append((crop, code))
-        if min(len(rows) for rows in waiting.values()) == BATCH:
+        if min(len(rows) for rows in waiting.values()) == count:
             yield take()
     if waiting[items[0]]:
         yield take()

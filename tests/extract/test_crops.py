@@ -115,10 +115,12 @@ def test_left_and_right_get_their_own_faces_whoever_is_asked_for(tmp_path, portr
         np.testing.assert_array_equal(alone[subject.id], crops[subject.id])
 
 
-def test_the_same_bits_every_time(tmp_path, portrait):
+def test_the_same_bits_every_time_in_batches_of_any_size(tmp_path, portrait):
     info = clip(tmp_path, lambda row: place(portrait, [(20 + 3 * row, 20)]), 20)
-    first, second = (collect(info, SMALL, [Subject("a")])[0]["a"] for _ in range(2))
-    np.testing.assert_array_equal(first, second)
+    first, _ = collect(info, SMALL, [Subject("a")])
+    batches = list(read_crops(info, SMALL, [Subject("a")], rows=8))
+    assert [len(batch.crops["a"]) for batch in batches] == [8, 8, 4]
+    np.testing.assert_array_equal(first["a"], np.concatenate([b.crops["a"] for b in batches]))
 
 
 def test_whole_frames_need_no_face(tmp_path):
