@@ -76,7 +76,7 @@ def source_options(command: Callable[..., Any]) -> Callable[..., Any]:
         ),
         click.option(
             "--precision",
-            type=click.Choice(["auto", "float32", "bfloat16"]),
+            type=click.Choice(["auto", "float32", "bfloat16", "float16"]),
             default="auto",
             show_default=True,
             help="Of computing, for streams that name none; auto is what the cache has of the "

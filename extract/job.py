@@ -133,7 +133,7 @@ class JobOptions:
         video_stream: index in the container, None for the default one.
         audio_stream: likewise.
         dtype: stored precision of all streams; None leaves the file's, or float16.
-        precision: of computing: "float32", "bfloat16" or "auto".
+        precision: of computing: "float32", "bfloat16", "float16" or "auto".
         device: "auto", "cpu", "cuda" or "cuda:N".
         jobs: processes; None takes as many as the length of the videos is worth.
         partition: "I/N" takes part I of N.

@@ -36,7 +36,8 @@ def make_settings(
         options: the streams and their cropping.
         faces: "detect", "frame", or the folder of face crops.
         device: "auto", "cpu", "cuda" or "cuda:N".
-        precision: of computing, for streams that name none: "float32", "bfloat16" or "auto".
+        precision: of computing, for streams that name none: "float32", "bfloat16", "float16" or
+            "auto".
         elsewhere: whether workers compute, so that only they know whether the device is there.
         video_stream: index in the container, None for the default one.
         audio_stream: likewise.

@@ -28,6 +28,7 @@ from ..cache.timeline import Timeline
 from ..device_faults import device_errors, take_notes
 from ..errors import CacheBusyError, CacheError, ConfigError, DiskFullError, StoppedError
 from ..executor import Limits, TaskFailed, crashed, run_tasks
+from ..numerics import exactly
 from .annotate import take_labels
 from .attempts import (
     DEFAULT,
@@ -275,7 +276,7 @@ def _attempt(settings: Settings, task: Task) -> Outcome:
     torch.set_num_threads(1)
     take_notes()  # of a try before
     try:
-        with device_errors(settings.device):
+        with device_errors(settings.device), exactly():
             outcome = extract_video(task, settings, load_streams(settings))
     finally:
         torch.set_num_threads(threads)

@@ -21,6 +21,7 @@ from ..device import fast_precision
 from ..errors import ConfigError, WeightsError
 from ..plugins import plugin_digest
 from .encoders import Encoder, EncoderOptions, encoder_options
+from .encoders.base import COMPUTED
 from .encoders.registry import option_names, options_module
 from .faces.crop_config import DETECTOR_WEIGHTS, CropConfig
 from .views import WHOLE
@@ -66,11 +67,12 @@ class EncoderSpec:
         modality: "visual" or "audio".
         options: the encoder's (option, value) pairs, all of them.
         weights: the files of weights.
-        precision: of computing, "float32" or "bfloat16"; never "auto".
+        precision: of computing, "float32", "bfloat16" or "float16"; never "auto".
         dtype: stored precision.
         view: which view of the crops is seen.
         crops: how faces are found and cropped; None for sound.
-        detector: (file, SHA-256) of the face detector's weights, where faces are found.
+        detector: (file, SHA-256) of the face detector's weights, and (precision, float32) in
+            which it computes, where faces are found.
         plugin: SHA-256 of the plug-in file that the encoder is from.
         schema: see `SCHEMA`.
     """
@@ -212,10 +214,11 @@ def crop_facts(
 
 
 def _detector(crops: CropConfig | None) -> tuple[tuple[str, str], ...]:
-    """Names and digests of the weights that find faces, where they are found."""
+    """Names and digests of the weights that find faces, and the precision, where they are found."""
     if crops is None or crops.source != "detect":
         return ()
-    return tuple((name, facenet_weights(name).sha256) for name in sorted(DETECTOR_WEIGHTS))
+    weights = {name: facenet_weights(name).sha256 for name in DETECTOR_WEIGHTS}
+    return tuple(sorted({**weights, "precision": "float32"}.items()))
 
 
 def make_specs(
@@ -253,7 +256,7 @@ def make_specs(
 def _recorded(spec: EncoderSpec, recorded: Sequence[EncoderSpec]) -> str | None:
     """The precision that a stream was extracted with before."""
     keys = {other.key(): other.precision for other in recorded}
-    made = (dataclasses.replace(spec, precision=each) for each in ("float32", "bfloat16"))
+    made = (dataclasses.replace(spec, precision=each) for each in COMPUTED)
     return next((keys[each.key()] for each in made if each.key() in keys), None)
 
 

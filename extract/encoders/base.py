@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from ..media.audio import AudioBlock
     from ..weights.files import WeightFile
 
-PRECISIONS = ("float32", "bfloat16", "auto")
+COMPUTED = ("float32", "bfloat16", "float16")
+PRECISIONS = (*COMPUTED, "auto")
 
 
 @dataclass(frozen=True)

@@ -8,9 +8,11 @@ from torch import nn
 from torch.nn import functional
 
 from ...device import choose_device
+from ...device_faults import Batches
+from ...numerics import inferring
 from .base import VisualEncoder
 from .image_input import ImageInput
-from .precision import exactly, place, resolve_precision, torch_dtype
+from .precision import place, resolve_precision, to_device, torch_dtype
 
 _CPU_PIXELS = 1 << 18  # of a batch: more of them fall out of the cache and halve the speed
 _GPU_BATCH = 256
@@ -38,7 +40,7 @@ class ImageNetwork:
         Args:
             network: evaluating, float32, on the CPU.
             given: what it sees of a crop.
-            precision: "float32" or "bfloat16".
+            precision: "float32", "bfloat16" or "float16".
             device: where it runs.
             encoder: for messages.
             foldable: whether its forward is plain enough to be traced.
@@ -60,18 +62,23 @@ class ImageNetwork:
             folded, device, precision, sample=sample, encoder=encoder, images=True
         )
         few = min(32, max(1, _CPU_PIXELS // given.side**2))
-        self._batch = _GPU_BATCH if device.type == "cuda" else few
+        most = few if device.type == "cpu" else _GPU_BATCH
+        self._batches = Batches(encoder, most, str(device))
+        self._mean, self._std = (
+            255 * torch.tensor(value)[:, None, None].to(device) for value in (given.mean, given.std)
+        )
 
     def __call__(self, crops: np.ndarray) -> torch.Tensor:
         """Crops [n, S, S, 3] uint8 RGB to [n, D] float32 on the CPU."""
-        parts = [crops[i : i + self._batch] for i in range(0, len(crops), self._batch)]
-        with exactly():
-            return torch.cat([self._network(self._prepare(part)).float().cpu() for part in parts])
+        with inferring():
+            parts = self._batches.map(
+                lambda part: self._network(self._prepare(part)).float(), crops
+            )
+            return torch.cat(parts).cpu()
 
     def _prepare(self, crops: np.ndarray) -> torch.Tensor:
         pixels = torch.from_numpy(np.ascontiguousarray(crops))  # [n, S, S, 3]
-        if self._device.type == "cuda":
-            pixels = pixels.pin_memory().to(self._device, non_blocking=True)
+        pixels = to_device(pixels, self._device)
         images = pixels.permute(0, 3, 1, 2).float()  # [n, 3, S, S], channels last in memory
         if images.shape[-1] != self.given.size:
             images = functional.interpolate(
@@ -83,11 +90,7 @@ class ImageNetwork:
             images = images.clamp(0, 255)  # bicubic overshoots
         cut = (self.given.size - self.given.side) // 2
         images = images[..., cut : cut + self.given.side, cut : cut + self.given.side]
-        mean, std = (
-            255 * torch.tensor(value, device=self._device)[:, None, None]
-            for value in (self.given.mean, self.given.std)
-        )
-        images = ((images - mean) / std).to(self._dtype)
+        images = ((images - self._mean) / self._std).to(self._dtype)
         return images.contiguous(memory_format=torch.channels_last)
 
 

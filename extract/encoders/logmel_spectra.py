@@ -11,6 +11,7 @@ from librosa.filters import mel
 
 from ...cache.timeline import Timeline, Valid
 from ...errors import ConfigError
+from ...numerics import inferring
 from ..media.audio import RATE, AudioBlock
 from .base import AudioEncoder
 from .logmel import LogMelOptions
@@ -115,10 +116,11 @@ class LogMelEncoder(AudioEncoder):
     @torch.inference_mode()
     def _transform(self, samples: np.ndarray) -> np.ndarray:
         """Mel power [m, bands] float64 of windows every `hop` in samples [(m-1) hop + window]."""
-        frames = torch.from_numpy(samples).to(self._device).unfold(0, self._span, self._hop)
-        spectra = torch.fft.rfft(frames * self._window, n=self._n_fft)  # [m, n_fft/2 + 1]
-        power = spectra.real.square() + spectra.imag.square()
-        return (power @ self._filters).double().cpu().numpy()
+        with inferring():
+            frames = torch.from_numpy(samples).to(self._device).unfold(0, self._span, self._hop)
+            spectra = torch.fft.rfft(frames * self._window, n=self._n_fft)  # [m, n_fft/2 + 1]
+            power = spectra.real.square() + spectra.imag.square()
+            return (power @ self._filters).double().cpu().numpy()
 
 
 def _nearest(sample: int, hop: int) -> int:

@@ -8,7 +8,12 @@ import numpy as np
 import torch
 from torch.nn import functional
 
+from ...device_faults import Batches
+from ...numerics import inferring
 from .base import VisualEncoder
+from .precision import to_device
+
+_BATCH = 256
 
 
 class ONetEncoder(VisualEncoder):
@@ -27,20 +32,21 @@ class ONetEncoder(VisualEncoder):
         self._network.load_state_dict(torch.load(weights, weights_only=True))
         self._network.eval().requires_grad_(False)
         self._network.to(self._device, memory_format=torch.channels_last)
+        self._batches = Batches(self.name, _BATCH, str(self._device))
 
-    @torch.inference_mode()
     def encode(self, crops: np.ndarray, *, margin: float = 0.0) -> np.ndarray:
         """Embed the face boxes inside crops [n, S, S, 3] uint8; [n, 256] float32."""
         size = crops.shape[1]
         cut = round((size - size / (1 + margin)) / 2)  # left out on each side
         face = crops[:, cut : size - cut, cut : size - cut]
-        pixels = torch.from_numpy(np.ascontiguousarray(face)).to(self._device)  # [n, s, s, 3]
-        pixels = pixels.permute(0, 3, 1, 2).float()  # [n, 3, s, s]
-        pixels = functional.interpolate(pixels, size=(48, 48), mode="area")
-        return self._embed((pixels - 127.5) / 128).float().cpu().numpy()
+        with inferring():
+            return torch.cat(self._batches.map(self._embed, face)).cpu().numpy()
 
-    def _embed(self, x: torch.Tensor) -> torch.Tensor:
-        """O-Net from [n, 3, 48, 48] to its 256-d layer, as in its own forward."""
+    def _embed(self, faces: np.ndarray) -> torch.Tensor:
+        """Faces [n, s, s, 3] uint8 through O-Net to its 256-d layer, as in its own forward."""
+        pixels = to_device(torch.from_numpy(np.ascontiguousarray(faces)), self._device)
+        pixels = pixels.permute(0, 3, 1, 2).float()  # [n, 3, s, s]
+        x = (functional.interpolate(pixels, size=(48, 48), mode="area") - 127.5) / 128
         net = self._network
         x = net.pool1(net.prelu1(net.conv1(x)))
         x = net.pool2(net.prelu2(net.conv2(x)))

@@ -1,9 +1,7 @@
-"""How exactly networks compute: float32 or bfloat16, reproducible sums."""
+"""The precision of networks: float32, bfloat16 or float16, tried on a sample."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -11,13 +9,15 @@ from torch.nn import functional
 
 from ...device import fast_precision
 from ...errors import ConfigError
+from ...numerics import inferring
 from .base import check_precision
 
-_LEAST_COSINE = 0.98  # sound networks reach 0.999
+# Sound networks reach 0.999, and in float32 on another device 0.99999.
+_LEAST_COSINE = {"float32": 0.9999, "bfloat16": 0.98, "float16": 0.98}
 
 
 def resolve_precision(precision: str, device: torch.device, encoder: str) -> str:
-    """ "float32" or "bfloat16"; "auto" is bfloat16 where the device computes it fast.
+    """The precision that is meant; "auto" is bfloat16 where the device computes it fast.
 
     Raises:
         ConfigError: an unknown precision.
@@ -30,7 +30,16 @@ def resolve_precision(precision: str, device: torch.device, encoder: str) -> str
 
 def torch_dtype(precision: str) -> torch.dtype:
     """The type of weights and activations of a resolved precision."""
-    return {"float32": torch.float32, "bfloat16": torch.bfloat16}[precision]
+    return {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}[
+        precision
+    ]
+
+
+def to_device(values: torch.Tensor, device: torch.device) -> torch.Tensor:
+    """Move what lies on the CPU; to CUDA without waiting for it."""
+    if device.type == "cuda":
+        return values.pin_memory().to(device, non_blocking=True)
+    return values.to(device)
 
 
 def place(
@@ -44,46 +53,42 @@ def place(
 ) -> Any:
     """Move a network to its device and precision.
 
-    A sample must give in bfloat16 what it gives in float32: some networks need the precision, and
-    oneDNN 3.10 computes some grouped convolutions wrongly on CPUs with AMX.
+    A sample must give there what it gives in float32 on the CPU: some networks need the precision
+    or, in float16, the range, and oneDNN 3.10 computes some grouped convolutions wrongly on CPUs
+    with AMX.
 
     Args:
         network: evaluating, float32, on the CPU; from a tensor to [..., D].
         device: where it goes.
-        precision: "float32" or "bfloat16".
+        precision: "float32", "bfloat16" or "float16".
         sample: what it reads, float32.
         encoder: for messages.
         images: whether it reads [n, C, H, W]; these are faster with the channels last.
 
     Raises:
-        ConfigError: bfloat16 gives other values.
+        ConfigError: it gives other values there.
     """
     dtype = torch_dtype(precision)
     layout: dict[str, Any] = {"memory_format": torch.channels_last} if images else {}
-    with exactly():
-        exact = network(sample) if dtype == torch.bfloat16 else None
+    elsewhere = precision != "float32" or device.type != "cpu"
+    with inferring():
+        exact = network(sample) if elsewhere else None
         network = network.to(device, dtype, **layout)
         if exact is not None:
             given = network(sample.to(device, dtype, **layout)).float().cpu()
-            _check_agreement(exact, given, encoder)
+            _check_agreement(exact, given, encoder, precision, device)
     return network
 
 
-def _check_agreement(exact: torch.Tensor, given: torch.Tensor, encoder: str) -> None:
+def _check_agreement(
+    exact: torch.Tensor, given: torch.Tensor, encoder: str, precision: str, device: torch.device
+) -> None:
     cosine = float(functional.cosine_similarity(exact, given, dim=-1).min())
-    if not cosine >= _LEAST_COSINE:
+    least = _LEAST_COSINE[precision]
+    if not cosine >= least:
+        use = "precision=float32" if precision != "float32" else "--device cpu"
         raise ConfigError(
-            f"encoder `{encoder}`: its network gives other values in bfloat16 than in float32 here "
-            f"(cosine {cosine:.3f} on a sample, at least {_LEAST_COSINE} wanted); use "
-            "precision=float32"
+            f"encoder `{encoder}`: its network gives other values in {precision} on {device} than "
+            f"in float32 on the CPU (cosine {cosine:.4f} on a sample, at least {least} wanted); "
+            f"use {use}"
         )
-
-
-@contextmanager
-def exactly() -> Iterator[None]:
-    """No gradients; on GPUs the same algorithms every time, and float32 that is not TF32."""
-    flags = torch.backends.cudnn.flags(
-        enabled=True, benchmark=False, deterministic=True, allow_tf32=False
-    )
-    with torch.inference_mode(), flags:
-        yield

@@ -7,8 +7,9 @@ import torch
 from torch import nn
 
 from ...device import choose_device
+from ...numerics import inferring
 from ..media import RATE
-from .precision import exactly, place, resolve_precision
+from .precision import place, resolve_precision, to_device
 from .waveform import Steps, WaveformEncoder
 
 _GPU_BATCH = 16  # windows of one length at once
@@ -42,7 +43,7 @@ class SpeechEncoder(WaveformEncoder):
         """
         self.name, self.dim, self.steps = name, dim, steps
         self._device = choose_device(device)
-        self.batch = _GPU_BATCH if self._device.type == "cuda" else 1
+        self.batch = 1 if self._device.type == "cpu" else _GPU_BATCH
         self._network = place(
             network,
             self._device,
@@ -53,8 +54,9 @@ class SpeechEncoder(WaveformEncoder):
 
     def embed(self, windows: np.ndarray) -> np.ndarray:
         """Features [b, F, D] float32 of windows [b, n] float32."""
-        with exactly():
-            return self._network(torch.from_numpy(windows).to(self._device)).cpu().numpy()
+        with inferring():
+            sound = to_device(torch.from_numpy(windows), self._device)
+            return self._network(sound).cpu().numpy()
 
 
 def sample_sound() -> torch.Tensor:

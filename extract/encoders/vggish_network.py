@@ -9,15 +9,17 @@ import torch
 
 from ...cache.timeline import Timeline, usable
 from ...device import choose_device
+from ...device_faults import Batches
+from ...numerics import inferring
 from ..media.audio import AudioBlock
 from ..weights.checkpoints import load_network
 from .base import AudioEncoder
-from .precision import exactly, place, resolve_precision, torch_dtype
+from .precision import place, resolve_precision, torch_dtype
 from .sound import rows_with_sound
 from .vggish import DIM, VGGishOptions
 from .vggish_patches import BANDS, LENGTH, SPECTRA, VGGishPatches
 
-_CPU_BATCH = 32  # patches per call of the network
+_CPU_BATCH, _GPU_BATCH = 32, 256  # patches per call of the network
 
 
 class VGGishEncoder(AudioEncoder):
@@ -47,6 +49,8 @@ class VGGishEncoder(AudioEncoder):
         )
         self._pca = load_network(files["pca"]).to(self._device) if options.pca else None
         self._patches = VGGishPatches(self._device)
+        most = _CPU_BATCH if self._device.type == "cpu" else _GPU_BATCH
+        self._batches = Batches(self.name, most, str(self._device))
         self._relu = options.relu
         self._before = LENGTH // 2 if options.placement == "centre" else 0
 
@@ -65,10 +69,9 @@ class VGGishEncoder(AudioEncoder):
             yield features, rows.codes
 
     def _embed(self, samples: np.ndarray, starts: np.ndarray) -> np.ndarray:
-        batch = len(starts) if self._device.type == "cuda" else _CPU_BATCH
-        with exactly():
+        with inferring():
             patches = self._patches(samples, starts)[:, None].to(self._dtype)  # [n, 1, 96, 64]
-            parts = [self._network(part).float() for part in patches.split(batch)]
+            parts = self._batches.map(lambda part: self._network(part).float(), patches)
             embedding = torch.cat(parts)
             embedding = embedding.relu() if self._relu else embedding
             embedding = self._pca(embedding) if self._pca is not None else embedding

@@ -14,7 +14,9 @@ from torch import nn
 from ...cache.labels import later
 from ...cache.store import FeatureStore
 from ...cache.windows import Window
+from ...device_faults import device_errors
 from ...errors import ConfigError
+from ...numerics import inferring
 from ..config import TARGETS
 from ..data.loader import BatchLoader
 from ..data.plan import make_windows
@@ -149,7 +151,7 @@ def _predict(
     values: list[np.ndarray] = []
     kept: list[np.ndarray] = []
     groups: list[GateGroup] | None = None if gated else []
-    with torch.inference_mode():
+    with device_errors(str(loader.device)), inferring():
         for tensors in loader.batches(windows):
             given = (tensors.streams, tensors.valid, tensors.mask)
             found: dict[str, dict[str, torch.Tensor]] = {}

@@ -13,7 +13,9 @@ import torch
 
 from ...cache.store import FeatureStore
 from ...device import choose_device, describe_device
+from ...device_faults import device_errors
 from ...errors import RunError, Stopped
+from ...numerics import reproducibly
 from ..acting import require_acting
 from ..config import FitConfig
 from ..data.loader import BatchLoader
@@ -98,7 +100,7 @@ def fit(
     if config.init_from:  # refuses weights that mean something else by now
         read_config(Path(config.init_from))
     folder = start_run(run_dir, plan, store, device)
-    with _stopping_named(folder):
+    with _training(folder, device):
         return _fit(plan, store, device, folder, FitState(), None, progress, tensorboard)
 
 
@@ -136,7 +138,7 @@ def resume(
     state, saved = FitState(), None
     if (run_dir / CHECKPOINT).exists():  # else it was interrupted in the first epoch
         state, saved = read_checkpoint(run_dir)
-    with _stopping_named(run_dir):
+    with _training(run_dir, device):
         return _fit(plan, store, device, run_dir, state, saved, progress, tensorboard)
 
 
@@ -153,9 +155,10 @@ def _remark_size(parameters: int, store: FeatureStore, plan: Plan) -> list[str]:
 
 
 @contextmanager
-def _stopping_named(folder: Path) -> Iterator[None]:
+def _training(folder: Path, device: torch.device) -> Iterator[None]:
     try:
-        yield
+        with device_errors(str(device)), reproducibly(device):
+            yield
     except KeyboardInterrupt as interrupt:
         raise Stopped(folder) from interrupt
 

@@ -166,11 +166,13 @@ class Trainer:
             self.optimizer.zero_grad()
             loss.backward()
             norm = nn.utils.clip_grad_norm_(self.network.parameters(), self.largest_norm)
-            if not math.isfinite(loss.item() + norm.item()):
-                raise self._diverged(epoch, step, loss.item(), tensors)
+            # One look at the device per step, for both.
+            lost, length = torch.stack([loss.detach().float(), norm.float()]).tolist()
+            if not math.isfinite(lost + length):
+                raise self._diverged(epoch, step, lost, tensors)
             self.optimizer.step()
-            total += loss.item() * len(tensors.windows)
-            norms.append(norm.item())
+            total += lost * len(tensors.windows)
+            norms.append(length)
         return total / len(self.windows), norms
 
     def _diverged(

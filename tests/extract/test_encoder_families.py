@@ -71,19 +71,21 @@ def test_auto_precision_is_what_the_hardware_does_fast():
 
 
 class Delicate(torch.nn.Module):
-    """Loses its values in bfloat16."""
+    """Loses its values in less than float32."""
 
     def forward(self, x):
-        return (x + 1000) - 1000
+        return (x + 10000) - 10000
 
 
-def test_a_network_that_bfloat16_breaks_is_refused():
+@pytest.mark.parametrize("precision", ["bfloat16", "float16"])
+def test_a_network_that_less_precision_breaks_is_refused(precision):
     options = {"sample": torch.randn(1, 9), "encoder": "mine"}
     place(Delicate(), torch.device("cpu"), "float32", **options)
     with pytest.raises(
-        ConfigError, match=r"`mine`: its .* in bfloat16 than in float32 here \(cosi"
+        ConfigError,
+        match=rf"`mine`: its .* in {precision} on cpu than in float32 on the CPU \(cosi",
     ):
-        place(Delicate(), torch.device("cpu"), "bfloat16", **options)
+        place(Delicate(), torch.device("cpu"), precision, **options)
 
 
 def test_steps_of_wav2vec():

@@ -146,7 +146,11 @@ def test_weights_of_another_network_are_refused(resnet):
         ("resnet50", {"size": 16}, "`resnet50`: size must be .* in 32..1024, got 16"),
         ("resnet50", {"size": 99.5}, "size must be a whole number of pixels .* got 99.5"),
         ("ir50", {"size": 40, "centre": 48}, r"centre \(48\) must not exceed size \(40\)"),
-        ("facenet", {"precision": "float16"}, "`float16` is none of float32, bfloat16, auto"),
+        (
+            "facenet",
+            {"precision": "float8"},
+            "`float8` is none of float32, bfloat16, float16, auto",
+        ),
         (
             "facenet",
             {"device": "cuda:99"},
