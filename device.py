@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from contextlib import suppress
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,6 +14,7 @@ if TYPE_CHECKING:
     import torch
 
 _FAST_BFLOAT16 = (8, 0)  # compute capability of the first NVIDIA GPUs with bfloat16 units
+_DRIVER = Path("/proc/driver/nvidia/version")
 _NAMES = re.compile(r"auto|cpu|cuda(:\d+)?")
 
 
@@ -87,6 +90,29 @@ def describe_device(device: torch.device) -> str:
     if device.type == "cuda":
         return f"cuda ({torch.cuda.get_device_name(device)})"
     return f"cpu ({torch.get_num_threads()} threads)"
+
+
+@cache
+def describe_versions(device: str) -> dict[str, str]:
+    """What of a GPU and its software decides values: device, cuda, cudnn, driver; {} for CPUs.
+
+    To be asked for in the process that computes there: asking opens the device. It stands in the
+    provenance of every shard, beside the versions of libraries (`extract.video`).
+    """
+    import torch
+
+    if not device.startswith("cuda"):
+        return {}
+    driver = "unknown"
+    with suppress(OSError):  # none under WSL
+        found = re.search(r"Module.*?\s(\d+\.[\d.]+)", _DRIVER.read_text())
+        driver = found[1] if found else driver
+    return {
+        "device": torch.cuda.get_device_name(device),
+        "cuda": str(torch.version.cuda),
+        "cudnn": str(torch.backends.cudnn.version()),
+        "driver": driver,
+    }
 
 
 def bfloat16_is_fast(device: torch.device) -> bool:

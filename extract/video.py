@@ -19,6 +19,7 @@ from ..cache.durable import digest_file
 from ..cache.layout import write_features, write_timeline
 from ..cache.shard import ShardWriter
 from ..cache.timeline import Valid, usable
+from ..device import describe_versions
 from ..errors import FileChangedError, PrecisionError
 from .dataset import Subject
 from .encoders import AudioEncoder, Encoder, VisualEncoder
@@ -230,7 +231,7 @@ class _Rows:
                 source={name: value for name, value in source.items() if name != "modified_ns"},
                 config=spec.to_json(),
                 dtype=spec.dtype,
-                versions=_versions(),
+                versions={**_versions(), **describe_versions(settings.device)},
             )
         )
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from vapipe.cache import ConfigError
-from vapipe.device import check_device_name, choose_device, describe_device
+from vapipe.device import check_device_name, choose_device, describe_device, describe_versions
 
 
 @pytest.fixture
@@ -58,3 +58,28 @@ def test_other_names_are_refused_before_torch_is_asked(name):
 
 def test_the_cpu_is_described_with_its_threads():
     assert describe_device(torch.device("cpu")) == f"cpu ({torch.get_num_threads()} threads)"
+
+
+@pytest.mark.parametrize(
+    ("module", "driver"),
+    [
+        ("NVRM version: NVIDIA UNIX x86_64 Kernel Module  470.82.01  Wed Oct 27", "470.82.01"),
+        ("NVRM version: NVIDIA UNIX Open Kernel Module for x86_64  580.95.05  Rel", "580.95.05"),
+        (None, "unknown"),
+    ],
+)
+def test_a_shard_tells_which_device_and_software_computed(monkeypatch, tmp_path, module, driver):
+    if module:
+        (tmp_path / "version").write_text(f"{module}\nGCC version: gcc version 12.2.0\n")
+    monkeypatch.setattr("vapipe.device._DRIVER", tmp_path / "version")
+    monkeypatch.setattr("torch.cuda.get_device_name", lambda device: f"Tesla T4 ({device})")
+    describe_versions.cache_clear()
+    found = describe_versions("cuda:1")
+    describe_versions.cache_clear()
+    assert found == {
+        "device": "Tesla T4 (cuda:1)",
+        "cuda": str(torch.version.cuda),
+        "cudnn": str(torch.backends.cudnn.version()),
+        "driver": driver,
+    }
+    assert describe_versions("cpu") == {}

@@ -3,10 +3,15 @@
 import multiprocessing
 import threading
 import warnings
+from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
+from vapipe.extract.encoders import create_encoder
+from vapipe.extract.run import _attempt
+from vapipe.extract.task import Outcome, Settings
 from vapipe.numerics import _PLACES, exactly, inferring, reproducibly
 
 SETTINGS = [
@@ -101,6 +106,24 @@ def test_flags_are_set_for_all_threads_until_the_last_one_is_done():
     assert exact()  # the other one still computes
     outer.set()
     thread.join()
+    assert flags() == before
+
+
+def test_encoders_and_whole_extractions_are_exact_and_leave_the_flags(monkeypatch):
+    monkeypatch.setattr(torch.backends.cudnn, "benchmark", True)
+    before, seen = flags(), []
+    encoder = create_encoder("onet")
+    for layer in (encoder._network.conv1, encoder._network.dense5):
+        layer.register_forward_hook(lambda *_: seen.append(exact()))
+    encoder.encode(np.zeros((1, 48, 48, 3), np.uint8))
+
+    def extract(*_):
+        seen.append(exact())
+        return Outcome("v", "extracted")
+
+    monkeypatch.setattr("vapipe.extract.run.extract_video", extract)
+    _attempt(Settings(Path("cache"), ()), None)
+    assert seen == [True, True, True]
     assert flags() == before
 
 

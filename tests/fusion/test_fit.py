@@ -57,6 +57,23 @@ def test_the_random_state_of_the_caller_is_left_alone(planted, small, tmp_path):
     assert torch.equal(torch.rand(3), expected)
 
 
+def test_a_fit_computes_in_float32_whatever_the_caller_set_and_leaves_that(
+    planted, small, tmp_path
+):
+    def precision():
+        return torch._C._get_fp32_precision_getter("cuda", "rnn"), torch.backends.cudnn.benchmark
+
+    before, seen = precision(), []
+    fit(
+        planted,
+        quick(small),
+        tmp_path / "run",
+        progress=lambda epoch: seen.append(precision()),
+    )
+    assert (set(seen), precision()) == ({("ieee", False)}, before)
+    assert before[0] == "tf32"  # torch's default
+
+
 def test_one_network_per_target_trains_each_on_its_own(planted, small, tmp_path):
     both = fit(planted, quick(small, targets="per_target"), tmp_path / "two")
     assert [(e.network, e.epoch) for e in both.epochs] == [
