@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
@@ -155,9 +155,15 @@ class Batches:
             )
 
 
-def take_notes() -> list[str]:
-    """What this process has to say of its devices since the last call."""
+def take_notes() -> dict[str, str]:
+    """What this process has to say since the last call of what computes on its devices."""
     with _lock:
-        notes = list(_notes.values())
+        notes = dict(_notes)
         _notes.clear()
     return notes
+
+
+def add_notes(notes: Mapping[str, str]) -> None:
+    """Take over what another process has to say."""
+    with _lock:
+        _notes.update(notes)

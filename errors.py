@@ -108,6 +108,10 @@ class DeviceError(VapipeError):
     """The device that computes failed, or its memory is too small; no input is at fault."""
 
 
+class DeviceLostError(DeviceError):
+    """The process that computes on a device has ended, mostly by what others asked of it."""
+
+
 class StoppedError(VapipeError):
     """Failures end an extraction before its end; the message says why and what to do."""
 

@@ -254,6 +254,64 @@ def _run_in_processes(
         threads.shutdown()
 
 
+class Beside:
+    """A function that runs beside the tasks in a process of its own, begun again when that ends.
+
+    Attributes:
+        given_up: how it ended the last time, where it is not begun again; else None.
+    """
+
+    def __init__(
+        self, function: Callable[[Any], Any], task: Any, *, tries: int, ready: Callable[[], bool]
+    ) -> None:
+        """Start nothing yet.
+
+        Args:
+            function: of a task; runs until it is interrupted.
+            task: its argument.
+            tries: so often in a row it may end before it is ready.
+            ready: asked here whether it has got so far.
+        """
+        self.given_up: TaskFailed | None = None
+        self._parcel = _Parcel.pack(function, Limits(), task)
+        self._tries, self._ready = tries, ready
+        self._stop, self._begun = threading.Event(), threading.Event()
+        self._thread = threading.Thread(target=self._keep, daemon=True)
+
+    def start(self) -> TaskFailed | None:
+        """Wait until it is ready; how it ended where it does not become so."""
+        self._thread.start()
+        self._begun.wait()
+        return self.given_up
+
+    def stop(self) -> None:
+        """End it."""
+        self._stop.set()
+        self._thread.join()
+
+    def _keep(self) -> None:
+        left = self._tries
+        while True:
+            process, ready = IsolatedProcess(), False
+
+            def wanted() -> bool:
+                nonlocal ready
+                ready = ready or self._ready()
+                if ready:
+                    self._begun.set()
+                return not self._stop.is_set()
+
+            answer = _unpack(self._parcel.run(process, wanted))
+            process.close()
+            left = self._tries if ready else left - 1
+            if self._stop.is_set():
+                return
+            if not left or not self._begun.is_set():
+                self.given_up = answer
+                self._begun.set()
+                return
+
+
 # -- a cluster -------------------------------------------------------------------------------------
 
 

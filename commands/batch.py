@@ -84,10 +84,15 @@ def source_options(command: Callable[..., Any]) -> Callable[..., Any]:
         ),
         device_option,
         click.option(
+            "--devices",
+            metavar="cuda:0,cuda:1",
+            help="Several in place of one: each computes for its share of the processes.",
+        ),
+        click.option(
             "--jobs",
             type=click.IntRange(1),
-            help="Processes; 1 stays in this one, on a CPU [default: by the length of the videos, "
-            "up to the cores].",
+            help="Processes; on the CPU, 1 stays in this one [default: by the length of the "
+            "videos, up to what cores and memory allow].",
         ),
         click.option(
             "--retry-failed",
@@ -127,7 +132,8 @@ def show_job(job: Job, videos: Path | None = None, faces: str = "detect") -> Non
         from ..executor import describe_scheduler
 
         with_what = f"with the workers of {job.scheduler}: {describe_scheduler(job.scheduler)}"
-    click.echo(f"faces: {faces}; computing on {settings.device} {with_what}")
+    where = ", ".join(job.devices) or settings.device
+    click.echo(f"faces: {faces}; computing on {where} {with_what}")
     click.echo(f"streams: {', '.join(spec.stream for spec in settings.specs)} ({job.reason})")
 
 

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 @source_options
 @failure_options
 @part_option
+@click.option("--verbose", is_flag=True, help="Say where the time went.")
 @click.option(
     "--scheduler", metavar="ADDRESS", help="Of Dask, whose workers extract: tcp://node1:8786."
 )
@@ -32,6 +33,7 @@ def extract(
     memory_limit: float | None,
     max_failures: int | None,
     retry_failed: bool,
+    verbose: bool,
     **chosen: Any,
 ) -> None:
     """Compute frame-aligned features of videos, once, into the cache.
@@ -65,6 +67,8 @@ def extract(
             **chosen,
         )
         view.summarise()
+        if verbose:
+            view.show_times()
     if view.found and not done.usable:
         click.echo("error: no video could be extracted", err=True)
         sys.exit(ERROR)

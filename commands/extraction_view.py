@@ -105,6 +105,13 @@ class ExtractionView(ExitStack):
             for line in describe_labels(done.labels, self._job.dataset):
                 click.echo(line)
 
+    def show_times(self) -> None:
+        """Say where the processes' time went, and how busy the devices were."""
+        times = self.extraction.times
+        for stage, seconds in sorted(times.items(), key=lambda pair: -pair[1]):
+            per_frame = 1000 * seconds / max(1, self.extraction.rows)
+            click.echo(f"  {stage:24s} {seconds:9.2f} s {per_frame:9.3f} ms per frame")
+
     @property
     def found(self) -> int:
         """Number of videos of the present job."""

@@ -18,7 +18,8 @@ from .batch import failure_options, part_option, show_job, source_options
 from .console import cache_option
 from .labels import take_reading
 
-_TASK_JOBS = 4  # processes of an array task, where the user does not say
+# Processes of an array task, where the user does not say: beside a GPU they decode and crop.
+_TASK_JOBS, _TASK_JOBS_GPU = 4, 12
 _LISTED = 5  # ids shown of those that are stale for one reason
 
 json_option = click.option("--json", "as_json", is_flag=True, help="As JSON.")
@@ -138,15 +139,16 @@ def slurm(context: click.Context, file: Path, tasks: int, **chosen: Any) -> None
     find_dataset(
         chosen["videos"], labels=chosen["labels"], split=chosen["split"], ids=chosen["ids"]
     )
-    gpu = chosen["device"].startswith("cuda")
-    jobs = chosen["jobs"] or (1 if gpu else _TASK_JOBS)
+    devices = (chosen["devices"] or chosen["device"]).split(",")
+    gpus = sum(device.startswith("cuda") for device in devices)
+    jobs = chosen["jobs"] or gpus * _TASK_JOBS_GPU or _TASK_JOBS
     plugins = [word for path, _ in named_plugins() for word in ("--plugin", path)]
     words = ["vapipe", *plugins, "extract", *_repeated(context)]
     if chosen["jobs"] is None:
         words += ["--jobs", str(jobs)]
     if chosen["precision"] == "auto":
-        words += ["--precision", fast_precision("cuda" if gpu else "cpu")]
-    text = slurm_script(words, count=tasks, jobs=jobs, gpu=gpu, folder=Path.cwd())
+        words += ["--precision", fast_precision("cuda" if gpus else "cpu")]
+    text = slurm_script(words, count=tasks, jobs=jobs, gpus=gpus, folder=Path.cwd())
     write_bytes(file, text.encode())
     click.echo(f"{file}: {tasks} tasks of {jobs} process(es); look at it, then: sbatch {file}")
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from ..cache.catalog import Catalog
 from ..errors import (
     DeviceError,
+    DeviceLostError,
     DiskFullError,
     FileChangedError,
     MediaError,
@@ -121,6 +122,7 @@ class Attempts:
             seconds=round(outcome.seconds, 3),
             frames_per_s=round(speed, 1),
             peak_bytes=outcome.peak,
+            stages={name: round(spent, 3) for name, spent in outcome.stages.items()},
             problems=list(outcome.problems),
         )
         if isinstance(answer, TaskFailed) and isinstance(answer.error, DiskFullError):
@@ -128,7 +130,8 @@ class Attempts:
         if outcome.status == "extracted":
             self._succeeded, self._device_faults = True, 0
         elif outcome.fault == "device":
-            self._check_device(outcome)
+            if not isinstance(answer.error, DeviceLostError):  # one fault is felt by many
+                self._check_device(outcome)
         elif attempt == 1 and outcome.status == "failed":
             self._failed += 1
             if outcome.fault not in ("media", "changed"):

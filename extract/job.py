@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from os import PathLike
@@ -10,6 +11,8 @@ from typing import TYPE_CHECKING, Literal
 
 from ..cache.index import open_catalog
 from ..cache.layout import MARKER
+from ..device import find_device
+from ..errors import ConfigError
 from .annotate import find_disappeared, readings_before
 from .annotations.reading import Reading
 from .dataset import Dataset, find_dataset
@@ -33,6 +36,7 @@ class Extraction:
         shards: shards written.
         problems: outcomes of videos that could not be used, wholly or in part.
         labels: what the cache holds of the annotation of each item so far.
+        times: stage -> seconds, of all processes together, see `stages`.
     """
 
     videos: int = 0
@@ -42,6 +46,7 @@ class Extraction:
     shards: int = 0
     problems: list[Outcome] = field(default_factory=list)
     labels: list[ItemLabels] = field(default_factory=list)
+    times: Counter[str] = field(default_factory=Counter)
 
     @property
     def usable(self) -> int:
@@ -52,6 +57,7 @@ class Extraction:
         """Count one more video."""
         self.videos += 1
         self.labels += outcome.labels
+        self.times.update(outcome.stages)
         self.complete += outcome.status == "complete"
         if outcome.status == "extracted":
             self.extracted += 1
@@ -73,6 +79,7 @@ class Job:
         part: which part of a larger data set it is.
         found: number of videos of the whole data set.
         scheduler: address of a Dask scheduler whose workers extract, in place of `jobs`.
+        devices: those that compute for the processes; empty where each process computes itself.
         disappeared: what the cache holds of videos and annotations that are gone, for people.
     """
 
@@ -83,6 +90,7 @@ class Job:
     part: Part | None = None
     found: int = 0
     scheduler: str | None = None
+    devices: tuple[str, ...] = ()
     disappeared: tuple[str, ...] = ()
 
     def run(
@@ -110,6 +118,7 @@ class Job:
             policy=policy or DEFAULT,
             part=self.part,
             scheduler=self.scheduler,
+            devices=self.devices,
             warn=warn,
         ):
             extraction.add(outcome)
@@ -135,6 +144,8 @@ class JobOptions:
         dtype: stored precision of all streams; None leaves the file's, or float16.
         precision: of computing: "float32", "bfloat16", "float16" or "auto".
         device: "auto", "cpu", "cuda" or "cuda:N".
+        devices: several of them in place of one, also as one string with commas; each computes, in
+            one process, for its share of `jobs`.
         jobs: processes; None takes as many as the length of the videos is worth.
         partition: "I/N" takes part I of N.
         scheduler: address of a Dask scheduler whose workers extract.
@@ -152,6 +163,7 @@ class JobOptions:
     dtype: str | None = None
     precision: str = "auto"
     device: str = "auto"
+    devices: str | Iterable[str] | None = None
     jobs: int | None = None
     partition: str | None = None
     scheduler: str | None = None
@@ -165,6 +177,7 @@ def make_job(videos: Path, cache: Path, asked: JobOptions) -> Job:
         MediaError: there is no such folder or video.
         WeightsError: weights are missing or wrong.
     """
+    devices = _devices(asked)
     part = Part.parse(asked.partition) if asked.partition else None
     streams = asked.streams
     names = streams if streams is None or isinstance(streams, str) else ",".join(streams)
@@ -188,15 +201,44 @@ def make_job(videos: Path, cache: Path, asked: JobOptions) -> Job:
         cache,
         options,
         faces=str(asked.faces),
-        device=asked.device,
+        device=devices[0] if devices else asked.device,
         precision=asked.precision,
         elsewhere=asked.scheduler is not None,
         video_stream=asked.video_stream,
         audio_stream=asked.audio_stream,
     )
     jobs = 1 if asked.scheduler is not None else asked.jobs
-    jobs = jobs or sensible_jobs(dataset.videos, settings.device, settings.specs)
-    return Job(dataset, settings, jobs, options.reason, part, found, asked.scheduler, disappeared)
+    beside = "cuda" if devices else settings.device
+    jobs = jobs or max(len(devices), sensible_jobs(dataset.videos, beside, settings.specs))
+    if not devices and settings.device != "cpu" and asked.scheduler is None:
+        devices = (settings.device,)
+    return Job(
+        dataset,
+        settings,
+        jobs,
+        options.reason,
+        part,
+        found,
+        asked.scheduler,
+        devices,
+        disappeared,
+    )
+
+
+def _devices(asked: JobOptions) -> tuple[str, ...]:
+    """The devices asked for, if there are several or one by that name.
+
+    Raises:
+        ConfigError: no such device, or options at odds.
+    """
+    if asked.devices is None:
+        return ()
+    names = asked.devices
+    names = tuple(names.split(",")) if isinstance(names, str) else tuple(names)
+    if asked.device != "auto" or asked.scheduler is not None:
+        other = "--device" if asked.device != "auto" else "--scheduler"
+        raise ConfigError(f"--devices and {other} are at odds; leave one of them out")
+    return tuple(find_device(name) for name in names)
 
 
 def _path(path: str | PathLike[str] | None) -> Path | None:

@@ -24,7 +24,14 @@ from .task import Settings, Stale, Task
 # load networks, and one process alone keeps more than one core busy (`prefetch.py`).
 _WORTH_A_PROCESS_S = 180.0  # with these streams alone ...
 _LIGHT = ("onet", "logmel")
+_PROCESS_BYTES = 1_500_000_000  # what a process takes at most with large networks and 1080p
 _WORTH_A_PROCESS_LARGE_S = 12.0  # ... and with a large network, which takes ten times as long
+
+
+def available_memory() -> int:
+    """Bytes that programs can still take on this machine, without swapping."""
+    facts = Path("/proc/meminfo").read_text()
+    return int(facts.partition("MemAvailable:")[2].split()[0]) * 1024
 
 
 @dataclass(frozen=True)
@@ -229,11 +236,12 @@ def unchanged(path: Path, source: dict) -> bool:
 
 
 def sensible_jobs(videos: Sequence[Video], device: str, streams: Sequence[EncoderSpec]) -> int:
-    """How many processes are worth starting: one for a GPU, few for little work."""
-    if device != "cpu":
-        return 1
-    cores = len(os.sched_getaffinity(0))
-    light = all(stream.encoder in _LIGHT for stream in streams)
+    """How many processes are worth starting: few for little work, or where memory is short.
+
+    Those beside a GPU compute no networks, and all of them can hardly keep it busy.
+    """
+    cores = min(len(os.sched_getaffinity(0)), max(1, available_memory() // _PROCESS_BYTES))
+    light = device != "cpu" or all(stream.encoder in _LIGHT for stream in streams)
     worth = _WORTH_A_PROCESS_S if light else _WORTH_A_PROCESS_LARGE_S
     seconds = 0.0
     for video in videos:

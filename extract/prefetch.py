@@ -9,6 +9,8 @@ from typing import Any, TypeVar
 
 import torch
 
+from .stages import waiting
+
 T = TypeVar("T")
 _DONE = object()
 
@@ -19,16 +21,17 @@ def prefetch(source: Iterator[T], depth: int = 2) -> Iterator[T]:
     An error of the source is raised here in its turn. When the consumer stops early, the thread
     stops before its next item.
     """
-    waiting: queue.Queue[Any] = queue.Queue(maxsize=depth)
+    ready: queue.Queue[Any] = queue.Queue(maxsize=depth)
     stopped = threading.Event()
 
     def put(item: Any) -> bool:
-        while not stopped.is_set():
-            try:
-                waiting.put(item, timeout=0.1)
-            except queue.Full:
-                continue
-            return True
+        with waiting("wait for encoders"):
+            while not stopped.is_set():
+                try:
+                    ready.put(item, timeout=0.1)
+                except queue.Full:
+                    continue
+                return True
         return False
 
     def run() -> None:
@@ -45,7 +48,8 @@ def prefetch(source: Iterator[T], depth: int = 2) -> Iterator[T]:
     thread.start()
     try:
         while True:
-            item, error = waiting.get()
+            with waiting("wait for rows"):
+                item, error = ready.get()
             if error is not None:
                 raise error
             if item is _DONE:

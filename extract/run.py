@@ -39,6 +39,8 @@ from .attempts import (
     outcome_of,
 )
 from .dataset import Dataset
+from .device_client import RemoteDetector, choose_address, remote_encoders
+from .device_server import DeviceServer, serve_devices
 from .failures import (
     Circumstances,
     Failure,
@@ -50,6 +52,7 @@ from .failures import (
 )
 from .plan import Part, length_of, plan
 from .runlog import open_log
+from .stages import take_times
 from .spec import find_duplicate_streams
 from .task import Outcome, Settings, Task
 from .video import Stream, extract_video
@@ -63,6 +66,7 @@ def run_extraction(
     policy: Policy = DEFAULT,
     part: Part | None = None,
     scheduler: str | None = None,
+    devices: Sequence[str] = (),
     warn: Callable[[str], None] = lambda message: None,
 ) -> Iterator[Outcome]:
     """Extract what is missing of every video; one outcome per video, as they finish.
@@ -77,6 +81,8 @@ def run_extraction(
         policy: how failures are met.
         part: which part of a larger data set this is; listing the cache is left to a run over all.
         scheduler: address of a Dask scheduler whose workers extract, in place of `jobs`.
+        devices: each computes for its share of the `jobs`, in a process of its own; none for that
+            of the settings, which is the CPU of each of them, or a GPU for all.
         warn: told what is odd about the streams before the first video.
 
     Raises:
@@ -86,7 +92,7 @@ def run_extraction(
             way.
     """
     try:
-        yield from _run(dataset, settings, jobs, policy, part, scheduler, warn)
+        yield from _run(dataset, settings, jobs, policy, part, scheduler, devices, warn)
     except DiskFullError as error:
         raise StoppedError.by(error) from error
 
@@ -98,6 +104,7 @@ def _run(
     policy: Policy,
     part: Part | None,
     scheduler: str | None,
+    devices: Sequence[str],
     warn: Callable[[str], None],
 ) -> Iterator[Outcome]:
     create_cache(settings.cache)
@@ -106,8 +113,9 @@ def _run(
         for leftover in dead_partials(settings.cache):
             leftover.unlink(missing_ok=True)
         catalog = open_catalog(settings.cache)
-        # A fault of CUDA stays in its process.
-        apart = jobs > 1 or settings.device != "cpu"
+        if not devices and settings.device != "cpu" and scheduler is None:
+            devices = [settings.device]  # a fault of CUDA stays in its process
+        apart = bool(devices) or jobs > 1
         apart |= policy.time_limit is not None or policy.memory_limit is not None
         execute = partial(
             run_tasks,
@@ -144,7 +152,10 @@ def _run(
                 todo.append(task)
         if jobs > 1 or scheduler is not None:  # a long video begun last would be waited for alone
             todo.sort(key=lambda task: -length_of(task, catalog)[0])
-        if todo and scheduler is None and apart:
+        servers: list[DeviceServer] = []
+        if todo and devices:
+            servers = scope.enter_context(serve_devices(settings, devices))
+        elif todo and scheduler is None and apart:
             _try_loading(settings, execute)
         elif todo and scheduler is None:
             _load(settings)
@@ -154,6 +165,7 @@ def _run(
                 open_log(
                     settings.cache,
                     jobs=jobs,
+                    devices=list(devices),
                     scheduler=scheduler,
                     part=str(part) if part else None,
                     streams=keys,
@@ -162,12 +174,19 @@ def _run(
                 )
             )
             attempts = Attempts(policy, log)
-            tried = execute(partial(_attempt, settings), todo, on_attempt=attempts.note)
+            addresses = tuple(server.address for server in servers)
+            work = partial(_attempt, settings, addresses)
+            tried = execute(work, todo, on_attempt=attempts.note)
             for task, answer in scope.enter_context(closing(tried)):
                 outcome = outcome_of(task, answer)
                 _note(task, outcome, settings, failures)
                 yield take_labels(outcome, task.video, dataset, settings.cache, catalog)
                 attempts.check_number()
+                for server in servers:
+                    server.check()
+            for server in servers:
+                busy, seconds = server.busy()
+                log("device", device=server.device, busy_s=round(busy, 3), s=round(seconds, 3))
     if part is None:
         _pack(settings.cache, warn)
 
@@ -266,7 +285,7 @@ def _load(settings: Settings) -> None:
         load_streams(settings)
 
 
-def _attempt(settings: Settings, task: Task) -> Outcome:
+def _attempt(settings: Settings, addresses: tuple[str, ...], task: Task) -> Outcome:
     """Extract one video.
 
     One thread computes: sums split over threads round differently, and the stored bytes must not
@@ -274,15 +293,20 @@ def _attempt(settings: Settings, task: Task) -> Outcome:
     """
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
-    take_notes()  # of a try before
+    take_notes(), take_times()  # of a try before
     try:
         with device_errors(settings.device), exactly():
-            outcome = extract_video(task, settings, load_streams(settings))
+            if addresses:
+                streams, make_detector = _connect(settings, addresses)
+                outcome = extract_video(task, settings, streams, make_detector)
+            else:
+                outcome = extract_video(task, settings, load_streams(settings))
     finally:
         torch.set_num_threads(threads)
     return replace(
         outcome,
-        notes=(*outcome.notes, *take_notes()),
+        notes=(*outcome.notes, *take_notes().values()),
+        stages=take_times(),
         peak=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
     )
 
@@ -291,3 +315,14 @@ def _attempt(settings: Settings, task: Task) -> Outcome:
 def load_streams(settings: Settings) -> tuple[Stream, ...]:
     """Load the encoders once per process; each must be the one specified."""
     return tuple(Stream(spec, spec.load(settings.device)) for spec in settings.specs)
+
+
+@lru_cache(maxsize=1)
+def _connect(
+    settings: Settings, addresses: tuple[str, ...]
+) -> tuple[tuple[Stream, ...], Callable[..., Any]]:
+    """Encoders and face detector of one of the devices, once per process."""
+    address = choose_address(addresses)
+    encoders = remote_encoders(address)
+    streams = tuple(Stream(spec, encoders[spec.stream]) for spec in settings.specs)
+    return streams, partial(RemoteDetector, address)

@@ -24,21 +24,21 @@ exec srun {command} --partition "$SLURM_ARRAY_TASK_ID/{count}"
 """
 
 
-def slurm_script(command: Sequence[str], *, count: int, jobs: int, gpu: bool, folder: Path) -> str:
+def slurm_script(command: Sequence[str], *, count: int, jobs: int, gpus: int, folder: Path) -> str:
     """The text of a batch file.
 
     Args:
         command: `vapipe extract` with its options, without `--partition`.
         count: array tasks, one part of the videos each.
         jobs: processes of a task.
-        gpu: whether a task computes on a GPU.
+        gpus: GPUs of a task; each has a process of its own beside the others.
         folder: where the command is run, so that its relative paths hold.
     """
     return _SCRIPT.format(
         count=count,
-        cpus=max(jobs, 2) if gpu else jobs,
-        memory=4 * max(jobs, 2),
-        gpu="#SBATCH --gres=gpu:1\n" if gpu else "",
+        cpus=jobs + gpus,
+        memory=4 * max(jobs, 2) if not gpus else 8 * gpus + 2 * jobs,
+        gpu=f"#SBATCH --gres=gpu:{gpus}\n" if gpus else "",
         folder=shlex.quote(str(folder)),
         command=shlex.join(command),
     )

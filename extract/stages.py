@@ -5,21 +5,40 @@ from __future__ import annotations
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from typing import TypeVar
+
+T = TypeVar("T")
 
 _lock = threading.Lock()
 _spent: Counter[str] = Counter()  # of the video on which this process works
+_inner = threading.local()  # of a thread: seconds that stages inside the present one have taken
 
 
 @contextmanager
 def timed(stage: str) -> Iterator[None]:
-    """Add the calling thread's processor time to a stage; stages do not nest."""
+    """Add the calling thread's processor time to a stage; that of stages inside is theirs."""
+    outer, _inner.seconds = getattr(_inner, "seconds", 0.0), 0.0
     began = time.thread_time()
     try:
         yield
     finally:
-        _add(stage, time.thread_time() - began)
+        seconds = time.thread_time() - began
+        _add(stage, seconds - _inner.seconds)
+        _inner.seconds = outer + seconds
+
+
+def timed_items(stage: str, items: Iterable[T]) -> Iterator[T]:
+    """The same items; making them is the stage."""
+    iterator = iter(items)
+    while True:
+        with timed(stage):
+            try:
+                item = next(iterator)
+            except StopIteration:
+                return
+        yield item
 
 
 @contextmanager

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -116,6 +116,7 @@ class Outcome:
         units: shards written.
         seconds: wall time.
         peak: resident bytes of the process at most so far.
+        stages: where its seconds went, see `stages`.
         labels: of each subject, what the cache holds of its annotation now.
     """
 
@@ -130,4 +131,5 @@ class Outcome:
     units: int = 0
     seconds: float = 0.0
     peak: int = 0
+    stages: Mapping[str, float] = field(default_factory=dict)
     labels: tuple[ItemLabels, ...] = ()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import cache
@@ -25,11 +25,13 @@ from .dataset import Subject
 from .encoders import AudioEncoder, Encoder, VisualEncoder
 from .faces.crop_config import CropConfig
 from .faces.crops import BATCH, GPU_BATCH, describe_crop_files, read_crops
+from .faces.detector import FaceDetector
 from .faces.official import quick_digest
 from .media.audio import read_audio
 from .media.probe import MediaInfo, probe
 from .prefetch import prefetch
 from .spec import EncoderSpec
+from .stages import timed, timed_items
 from .task import Outcome, Settings, Task
 from .views import View
 
@@ -51,8 +53,19 @@ class Stream:
     encoder: Encoder
 
 
-def extract_video(task: Task, settings: Settings, streams: Sequence[Stream]) -> Outcome:
+def extract_video(
+    task: Task,
+    settings: Settings,
+    streams: Sequence[Stream],
+    make_detector: Callable[..., FaceDetector] = FaceDetector,
+) -> Outcome:
     """Write the missing timeline and features of one video.
+
+    Args:
+        task: the video, and what of it is missing.
+        settings: of the run.
+        streams: those of the settings, ready.
+        make_detector: of the face detector.
 
     Raises:
         MediaError: the file cannot be used.
@@ -62,7 +75,8 @@ def extract_video(task: Task, settings: Settings, streams: Sequence[Stream]) -> 
     began = time.perf_counter()
     path = task.video.path
     watch = _Watch(path)
-    info = probe(path, video_stream=settings.video_stream, audio_stream=settings.audio_stream)
+    with timed("probe"):
+        info = probe(path, video_stream=settings.video_stream, audio_stream=settings.audio_stream)
     source = {**watch.source, "video_stream": str(info.index)}
     watch.check()
     if task.timeline or source["sha256"] != task.sha256:  # of a file that hides its change
@@ -86,7 +100,7 @@ def extract_video(task: Task, settings: Settings, streams: Sequence[Stream]) -> 
             subjects = _subjects(task, group)
             owners, surplus = _seen(info, crops, subjects, settings.crops_dir)
             notes += surplus
-            blocks = watch.all_of(_visual_blocks(task, settings, group, crops, info))
+            blocks = watch.all_of(_visual_blocks(task, settings, group, crops, info, make_detector))
             if settings.crops_dir is not None:
                 blocks = _checked_crops(blocks, settings.crops_dir, owners)
         said, lost = _write(task, settings, group, info, source, owners, blocks)
@@ -123,7 +137,8 @@ class _Watch:
     def __init__(self, path: Path) -> None:
         """Read the file once."""
         self._path, self._before, self._began_ns = path, _state(path), time.time_ns()
-        self.source = describe_source(path)
+        with timed("digest"):
+            self.source = describe_source(path)
 
     def all_of(self, blocks: Iterator[_Block]) -> Iterator[_Block]:
         """Pass the blocks that are made of the file; at the end it must be as it was."""
@@ -195,7 +210,8 @@ def _write(
             for owner in task.streams[stream.spec.stream]
         }
         for name, owner, features, codes in blocks:
-            units[name, owner].append(features, codes)
+            with timed("write"):
+                units[name, owner].append(features, codes)
     return (
         [note for unit in units.values() for note in unit.notes()],
         [unit.problem for unit in units.values() if unit.problem],
@@ -276,7 +292,12 @@ def _seen(
 
 
 def _visual_blocks(
-    task: Task, settings: Settings, streams: Sequence[Stream], crops: CropConfig, info: MediaInfo
+    task: Task,
+    settings: Settings,
+    streams: Sequence[Stream],
+    crops: CropConfig,
+    info: MediaInfo,
+    make_detector: Callable[..., FaceDetector],
 ) -> Iterator[_Block]:
     """Decode once, crop once per subject, feed every visual stream that lacks the subject."""
     encoders = [
@@ -286,7 +307,15 @@ def _visual_blocks(
     ]
     subjects = _subjects(task, streams)
     rows = BATCH if settings.device == "cpu" else GPU_BATCH
-    batches = read_crops(info, crops, subjects, settings.crops_dir, settings.device, rows=rows)
+    batches = read_crops(
+        info,
+        crops,
+        subjects,
+        settings.crops_dir,
+        settings.device,
+        rows=rows,
+        make_detector=make_detector,
+    )
     for batch in prefetch(batches):
         for name, view, encoder in encoders:
             for owner in task.streams[name]:
@@ -295,9 +324,10 @@ def _visual_blocks(
                 features = np.zeros((len(codes), encoder.dim), np.float32)
                 if use.any():
                     seen = view.apply(batch.crops[owner][use], owner)
-                    features[use] = encoder.encode_fitting(
-                        seen, margin=view.margin(crops.face_margin)
-                    )
+                    with timed(f"encode {name}"):
+                        features[use] = encoder.encode_fitting(
+                            seen, margin=view.margin(crops.face_margin)
+                        )
                 yield name, owner, features, codes
 
 
@@ -310,7 +340,7 @@ def _subjects(task: Task, streams: Sequence[Stream]) -> list[Subject]:
 def _audio_blocks(task: Task, streams: Sequence[Stream], info: MediaInfo) -> Iterator[_Block]:
     """Decode the audio once for all streams; its rows belong to the video, not to a subject."""
     encoders = {s.spec.stream: s.encoder for s in streams if isinstance(s.encoder, AudioEncoder)}
-    copies = tee(read_audio(info), len(encoders))
+    copies = tee(timed_items("decode audio", read_audio(info)), len(encoders))
     running = {
         name: encoder.encode(blocks, info.timeline)
         for (name, encoder), blocks in zip(encoders.items(), copies, strict=True)
@@ -318,7 +348,8 @@ def _audio_blocks(task: Task, streams: Sequence[Stream], info: MediaInfo) -> Ite
     rows = dict.fromkeys(running, 0)
     while rows:
         name = min(rows, key=rows.__getitem__)  # farthest behind, so that few blocks wait for it
-        part = next(running[name], None)
+        with timed(f"encode {name}"):
+            part = next(running[name], None)
         if part is None:
             del rows[name]
             continue

@@ -5,7 +5,7 @@ What decides the pixels is in `CropConfig`; one call serves all visual streams o
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -54,6 +54,7 @@ def read_crops(
     device: torch.device | str = "cpu",
     *,
     rows: int = BATCH,
+    make_detector: Callable[..., FaceDetector] = FaceDetector,
 ) -> Iterator[CropBatch]:
     """Crop every row of a video once for each subject.
 
@@ -66,6 +67,7 @@ def read_crops(
         crops_dir: for source "crops": holds one folder per item; else unused.
         device: torch device of the face detector.
         rows: per batch.
+        make_detector: in place of one in this process.
 
     Yields:
         Batches of `rows` rows (the last may be shorter), T rows in all.
@@ -79,7 +81,7 @@ def read_crops(
         return _batches(_read_files(info, config, items, crops_dir), items, rows)
     if config.source == "frame":
         return _batches(_read_whole(info, config, items), items, rows)
-    return _batches(_read_faces(info, config, subjects, device), items, rows)
+    return _batches(_read_faces(info, config, subjects, device, make_detector), items, rows)
 
 
 def describe_crop_files(
@@ -161,9 +163,13 @@ def _read_whole(info: MediaInfo, config: CropConfig, items: Sequence[str]) -> It
 
 
 def _read_faces(
-    info: MediaInfo, config: CropConfig, subjects: Sequence[Subject], device: torch.device | str
+    info: MediaInfo,
+    config: CropConfig,
+    subjects: Sequence[Subject],
+    device: torch.device | str,
+    make_detector: Callable[..., FaceDetector],
 ) -> Iterator[_Crop]:
-    detector = FaceDetector(min_face=config.min_face, thresholds=config.thresholds, device=device)
+    detector = make_detector(min_face=config.min_face, thresholds=config.thresholds, device=device)
     finder = FaceFinder(
         detector,
         every=config.every,
