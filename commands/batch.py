@@ -174,13 +174,18 @@ def failure_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 @contextmanager
-def stoppable() -> Iterator[None]:
-    """Hear a request to end (SIGTERM) as Ctrl-C; after the first of them a second ends at once."""
+def stoppable() -> Iterator[Callable[[], bool]]:
+    """Hear a request to end (SIGTERM) as Ctrl-C; after the first of them a second ends at once.
+
+    Yields whether one was heard: libraries lose what is raised while they call back.
+    """
+    heard = threading.Event()
     if threading.current_thread() is not threading.main_thread():
-        yield  # only the main thread may say what signals do
+        yield heard.is_set  # only the main thread may say what signals do
         return
 
     def stop(number: int, frame: object) -> None:
+        heard.set()
         for each in stops:
             signal.signal(each, signal.SIG_DFL)
         raise KeyboardInterrupt
@@ -190,7 +195,7 @@ def stoppable() -> Iterator[None]:
         if before is not signal.SIG_IGN:  # a shell's background jobs do not hear Ctrl-C
             signal.signal(each, stop)
     try:
-        yield
+        yield heard.is_set
     finally:
         for each, before in stops.items():
             signal.signal(each, before)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -32,7 +32,7 @@ def extraction_view(
 
     view = ExtractionView(videos, faces, temporary)
     try:
-        with stoppable(), view:
+        with stoppable() as view.stopped, view:
             yield view
     except StoppedError as error:
         view.summarise()
@@ -48,9 +48,11 @@ class ExtractionView(ExitStack):
 
     Attributes:
         extraction: how the present job goes.
+        stopped: whether a request to end was heard.
     """
 
     extraction: Extraction
+    stopped: Callable[[], bool]
 
     def __init__(self, videos: Path | None, faces: str, temporary: bool) -> None:
         super().__init__()
@@ -71,11 +73,17 @@ class ExtractionView(ExitStack):
         click.echo(f"warning: {message}", err=True)
 
     def step(self, outcome: Outcome) -> None:
-        """Show a video."""
+        """Show a video; the end where it was asked for.
+
+        Raises:
+            KeyboardInterrupt: a library lost it.
+        """
         self.extraction.add(outcome)
         rate = self.extraction.rows / (time.perf_counter() - self._began)
         state = f"{self.extraction.videos}/{len(self._sizes)} videos, {rate:.0f} frames/s"
         self._step(self._sizes[outcome.video], _outcome_line(outcome), state)
+        if self.stopped():
+            raise KeyboardInterrupt
 
     def run(self, job: Job) -> Extraction:
         """Run a job and show it."""

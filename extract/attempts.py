@@ -130,7 +130,8 @@ class Attempts:
         if outcome.status == "extracted":
             self._succeeded, self._device_faults = True, 0
         elif outcome.fault == "device":
-            if not isinstance(answer.error, DeviceLostError):  # one fault is felt by many
+            # One fault of the device is felt by all who wait for it.
+            if not isinstance(getattr(answer, "error", None), DeviceLostError):
                 self._check_device(outcome)
         elif attempt == 1 and outcome.status == "failed":
             self._failed += 1

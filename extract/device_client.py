@@ -39,17 +39,18 @@ def choose_address(addresses: Sequence[str]) -> str:
     raise AssertionError
 
 
-def remote_encoders(address: str) -> dict[str, Encoder]:
-    """Stream -> encoder on the device.
+def remote_encoders(address: str) -> tuple[dict[str, Encoder], dict[str, str]]:
+    """Stream -> encoder on the device, and that device's versions.
 
     Raises:
         DeviceLostError: its process does not answer.
     """
-    found = _Link(address).ask("streams")
-    return {
+    found, versions = _Link(address).ask("streams")
+    encoders = {
         stream: (_Visual if facts["modality"] == "visual" else _Audio)(address, stream, facts)
         for stream, facts in found.items()
     }
+    return encoders, versions
 
 
 class RemoteDetector:

@@ -23,10 +23,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
+from ..device import describe_versions
 from ..device_faults import device_errors, take_notes
 from ..errors import ConfigError, DeviceError, StoppedError, VapipeError
 from ..executor import Beside
-from .encoders import Encoder
+from ..numerics import exactly
 from .faces.detector import FaceDetector
 from .task import Settings
 from .wire import connect, receive, send
@@ -139,25 +140,26 @@ def _serve(address: str, settings: Settings) -> None:
     from .run import load_streams
 
     torch.set_num_threads(1)
-    with device_errors(settings.device):
+    with device_errors(settings.device), exactly():
         desk = _Desk(settings.device, {s.spec.stream: s.encoder for s in load_streams(settings)})
     Path(address).unlink(missing_ok=True)  # of a process that died
     with socket.socket(socket.AF_UNIX) as door:
         door.bind(address)
         door.listen(128)
         door.settimeout(_LOOK_S)
-        while desk.failure is None:
-            with suppress(TimeoutError):
-                link, _ = door.accept()
-                link.settimeout(None)
-                threading.Thread(target=desk.attend, args=[link], daemon=True).start()
+        with exactly():
+            while desk.failure is None:
+                with suppress(TimeoutError):
+                    link, _ = door.accept()
+                    link.settimeout(None)
+                    threading.Thread(target=desk.attend, args=[link], daemon=True).start()
     raise desk.failure
 
 
 class _Desk:
     """Answers what is asked; each network computes for one at a time, different ones overlap."""
 
-    def __init__(self, device: str, encoders: Mapping[str, Encoder]) -> None:
+    def __init__(self, device: str, encoders: Mapping[str, Any]) -> None:
         self.failure: DeviceError | None = None
         self._device = torch.device(device)
         self._encoders = encoders
@@ -200,12 +202,13 @@ class _Desk:
         with self._turns[network], self._clock:
             yield
 
-    def _streams(self, link: socket.socket) -> dict[str, dict[str, Any]]:
+    def _streams(self, link: socket.socket) -> tuple[dict[str, dict[str, Any]], dict[str, str]]:
         names = ("modality", "name", "dim", "input_size")
-        return {
+        found = {
             stream: {name: getattr(encoder, name, None) for name in names}
             for stream, encoder in self._encoders.items()
         }
+        return found, describe_versions(str(self._device))
 
     def _busy(self, link: socket.socket) -> tuple[float, float]:
         return self._clock.seconds, time.monotonic() - self._began

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Literal
 from ..cache.index import open_catalog
 from ..cache.layout import MARKER
 from ..device import find_device
-from ..errors import ConfigError
+from ..errors import ArgumentsError
 from .annotate import find_disappeared, readings_before
 from .annotations.reading import Reading
 from .dataset import Dataset, find_dataset
@@ -229,7 +229,8 @@ def _devices(asked: JobOptions) -> tuple[str, ...]:
     """The devices asked for, if there are several or one by that name.
 
     Raises:
-        ConfigError: no such device, or options at odds.
+        ArgumentsError: options at odds.
+        ConfigError: no such device.
     """
     if asked.devices is None:
         return ()
@@ -237,7 +238,7 @@ def _devices(asked: JobOptions) -> tuple[str, ...]:
     names = tuple(names.split(",")) if isinstance(names, str) else tuple(names)
     if asked.device != "auto" or asked.scheduler is not None:
         other = "--device" if asked.device != "auto" else "--scheduler"
-        raise ConfigError(f"--devices and {other} are at odds; leave one of them out")
+        raise ArgumentsError(f"--devices and {other} are at odds; leave one of them out")
     return tuple(find_device(name) for name in names)
 
 

@@ -25,6 +25,7 @@ from ..cache.locks import writing
 from ..cache.pack import LOOSE, pack_cache
 from ..cache.rows import RowReader
 from ..cache.timeline import Timeline
+from ..device import describe_versions
 from ..device_faults import device_errors, take_notes
 from ..errors import CacheBusyError, CacheError, ConfigError, DiskFullError, StoppedError
 from ..executor import Limits, TaskFailed, crashed, run_tasks
@@ -52,8 +53,8 @@ from .failures import (
 )
 from .plan import Part, length_of, plan
 from .runlog import open_log
-from .stages import take_times
 from .spec import find_duplicate_streams
+from .stages import take_times
 from .task import Outcome, Settings, Task
 from .video import Stream, extract_video
 
@@ -314,7 +315,8 @@ def _attempt(settings: Settings, addresses: tuple[str, ...], task: Task) -> Outc
 @lru_cache(maxsize=1)
 def load_streams(settings: Settings) -> tuple[Stream, ...]:
     """Load the encoders once per process; each must be the one specified."""
-    return tuple(Stream(spec, spec.load(settings.device)) for spec in settings.specs)
+    versions = describe_versions(settings.device)
+    return tuple(Stream(spec, spec.load(settings.device), versions) for spec in settings.specs)
 
 
 @lru_cache(maxsize=1)
@@ -323,6 +325,6 @@ def _connect(
 ) -> tuple[tuple[Stream, ...], Callable[..., Any]]:
     """Encoders and face detector of one of the devices, once per process."""
     address = choose_address(addresses)
-    encoders = remote_encoders(address)
-    streams = tuple(Stream(spec, encoders[spec.stream]) for spec in settings.specs)
+    encoders, versions = remote_encoders(address)
+    streams = tuple(Stream(spec, encoders[spec.stream], versions) for spec in settings.specs)
     return streams, partial(RemoteDetector, address)

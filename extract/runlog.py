@@ -72,6 +72,7 @@ class LoggedRun:
             stands after the earlier one.
         end: how it ended, None where the log does not say.
         last: time of the last line, seconds since 1970 by the host's clock.
+        devices: of each device with a process of its own, how long that computed.
     """
 
     path: Path
@@ -79,6 +80,7 @@ class LoggedRun:
     units: tuple[Mapping[str, Any], ...]
     end: str | None
     last: float
+    devices: tuple[Mapping[str, Any], ...] = ()
 
     def final(self) -> dict[str, Mapping[str, Any]]:
         """Video -> line of its last try."""
@@ -106,9 +108,9 @@ def read_logs(root: Path) -> list[LoggedRun]:
         if records and records[0]["event"] == "start":
             ends = [record["how"] for record in records if record["event"] == "end"]
             units = tuple(record for record in records if record["event"] == "unit")
-            runs.append(
-                LoggedRun(path, records[0], units, ends[-1] if ends else None, records[-1]["time"])
-            )
+            devices = tuple(record for record in records if record["event"] == "device")
+            end, last = ends[-1] if ends else None, records[-1]["time"]
+            runs.append(LoggedRun(path, records[0], units, end, last, devices))
     return runs
 
 

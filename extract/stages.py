@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import TypeVar
@@ -12,7 +12,7 @@ from typing import TypeVar
 T = TypeVar("T")
 
 _lock = threading.Lock()
-_spent: Counter[str] = Counter()  # of the video on which this process works
+_spent: dict[str, float] = defaultdict(float)  # of the video on which this process works
 _inner = threading.local()  # of a thread: seconds that stages inside the present one have taken
 
 

@@ -7,7 +7,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from itertools import tee
 from pathlib import Path
@@ -19,7 +19,6 @@ from ..cache.durable import digest_file
 from ..cache.layout import write_features, write_timeline
 from ..cache.shard import ShardWriter
 from ..cache.timeline import Valid, usable
-from ..device import describe_versions
 from ..errors import FileChangedError, PrecisionError
 from .dataset import Subject
 from .encoders import AudioEncoder, Encoder, VisualEncoder
@@ -47,10 +46,17 @@ _VERSIONED = ("vapipe", "torch", "torchaudio", "torchvision", "facenet-pytorch",
 
 @dataclass(frozen=True)
 class Stream:
-    """A stream ready to run: what it is, and its network."""
+    """A stream ready to run.
+
+    Attributes:
+        spec: what it is.
+        encoder: its network, here or in the process of a device.
+        versions: of that device, see `describe_versions`.
+    """
 
     spec: EncoderSpec
     encoder: Encoder
+    versions: Mapping[str, str] = field(default_factory=dict)
 
 
 def extract_video(
@@ -247,7 +253,7 @@ class _Rows:
                 source={name: value for name, value in source.items() if name != "modified_ns"},
                 config=spec.to_json(),
                 dtype=spec.dtype,
-                versions={**_versions(), **describe_versions(settings.device)},
+                versions={**_versions(), **stream.versions},
             )
         )
 

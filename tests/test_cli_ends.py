@@ -66,3 +66,21 @@ def test_work_goes_on_when_nobody_reads_any_more(tmp_path):
     ended = subprocess.run(["bash", "-c", command, "bash", *MAIN], cwd=tmp_path, check=False)
     assert ended.returncode == 0
     assert len(list((tmp_path / "videos").iterdir())) == 1
+
+
+_LOST = """
+import os, signal
+from vapipe.commands.batch import stoppable
+with stoppable() as stopped:
+    class Lost:
+        def __del__(self):
+            os.kill(os.getpid(), signal.SIGTERM)
+    Lost()
+    print(stopped())
+"""
+
+
+def test_a_request_to_end_that_a_callback_swallows_is_known():
+    done = subprocess.run([sys.executable, "-c", _LOST], capture_output=True, text=True)
+    assert done.stdout.strip() == "True", done.stderr
+    assert "Exception ignored in" in done.stderr

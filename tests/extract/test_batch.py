@@ -335,9 +335,19 @@ def test_the_batch_file_extracts_all_parts_as_one_run_would(videos, tmp_path, re
     assert tree(cache) == reference
 
 
+def test_the_batch_file_asks_for_as_many_gpus_as_compute(videos, tmp_path):
+    script = tmp_path / "job.sh"
+    command("slurm", videos, tmp_path / "c", script, "--devices", "cuda:0,cuda:1")
+    text = script.read_text()
+    assert "#SBATCH --gres=gpu:2\n" in text
+    assert "#SBATCH --cpus-per-task=26\n" in text
+    assert "--devices cuda:0,cuda:1 --jobs 24 --precision bfloat16" in text
+
+
 def test_the_batch_file_asks_for_a_gpu_where_one_computes(videos, tmp_path):
     script = tmp_path / "job.sh"
     command("slurm", videos, tmp_path / "c", script, "--device", "cuda", "--retry-failed")
     text = script.read_text()
     assert "#SBATCH --gres=gpu:1" in text
-    assert "--device cuda --retry-failed --jobs 1 --precision bfloat16 --partition" in text
+    assert "#SBATCH --cpus-per-task=13\n" in text
+    assert "--device cuda --retry-failed --jobs 12 --precision bfloat16 --partition" in text

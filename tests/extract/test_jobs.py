@@ -9,6 +9,8 @@ from vapipe.extract.dataset import Video
 from vapipe.extract.plan import sensible_jobs
 from vapipe.extract.spec import EncoderSpec
 
+GIB = 1 << 30
+
 
 @pytest.mark.parametrize(
     ("seconds", "encoder", "cores", "jobs"),
@@ -23,13 +25,21 @@ from vapipe.extract.spec import EncoderSpec
 )
 def test_as_many_processes_as_the_work_is_worth(monkeypatch, seconds, encoder, cores, jobs):
     monkeypatch.setattr(plan_module.os, "sched_getaffinity", lambda _: set(range(cores)))
+    monkeypatch.setattr(plan_module, "available_memory", lambda: 64 * GIB)
     monkeypatch.setattr(
         plan_module, "container_duration", lambda path: (seconds[int(path.name)], 0)
     )
     videos = [Video(str(n), Path(str(n)), ()) for n in range(len(seconds))]
     streams = [EncoderSpec("sound", "logmel", "audio"), EncoderSpec("another", encoder, "visual")]
     assert sensible_jobs(videos, "cpu", streams) == jobs
-    assert sensible_jobs(videos, "cuda:0", streams) == 1
+    beside_a_gpu = sensible_jobs(videos, "cuda:0", streams)  # whose networks are not theirs
+    assert beside_a_gpu == min(jobs, max(1, int(sum(seconds) / 180)))
+    monkeypatch.setattr(plan_module, "available_memory", lambda: 3 * GIB)
+    assert sensible_jobs(videos, "cpu", streams) == min(jobs, 2)
+
+
+def test_the_memory_that_is_left_is_known():
+    assert 0 < plan_module.available_memory() < 1 << 50
 
 
 def test_videos_that_cannot_be_opened_are_worth_no_process(tmp_path):

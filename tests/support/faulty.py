@@ -2,12 +2,13 @@
 
 `faulty` sees pictures, `faulty-sound` hears. The file `plan` in the
 folder says `WHEN KIND`: WHEN is never, always, once (the first call of all), from:N (the N-th call
-of a process, and all later ones) or above:N (batches of more than N).
+of a process, and all later ones) or above:N (batches of more than N). The KIND `kill` kills.
 """
 
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -59,6 +60,8 @@ def _fail(folder: Path, size: int) -> None:
         "from": _calls >= int(number or 0),
         "above": size > int(number or 0),
     }[when]:
+        if kind == "kill":
+            os.kill(os.getpid(), signal.SIGKILL)
         raise type(KINDS[kind])(*KINDS[kind].args)
 
 
