@@ -46,7 +46,7 @@ def remote_encoders(address: str) -> tuple[dict[str, Encoder], dict[str, str]]:
         DeviceLostError: its process does not answer.
     """
     found, versions = _Link(address).ask("streams")
-    encoders = {
+    encoders: dict[str, Encoder] = {
         stream: (_Visual if facts["modality"] == "visual" else _Audio)(address, stream, facts)
         for stream, facts in found.items()
     }
