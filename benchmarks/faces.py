@@ -66,7 +66,10 @@ def main() -> None:
     for path in sorted(p for p in folder.iterdir() if p.suffix in (".mp4", ".mov")):
         info = probe(path)
         reference = look(info)
-        frames = list(read_frames(info, lines=16, reduced_lines=CropConfig().detection_lines))
+        frames = [
+            Frame(frame.row, None, frame.reduced)
+            for frame in read_frames(info, reduced_lines=CropConfig().detection_lines)
+        ]
         _, searched_speed, _ = follow(info, frames, CropConfig(every=1))
         plain, _, _ = follow(info, frames, CropConfig(every=1, smooth=0))
         tracked, speed, share = follow(info, frames, CropConfig(every=every))

@@ -128,7 +128,7 @@ def follow(info: MediaInfo, config: CropConfig) -> list[FaceRow]:
         acquire=config.acquire,
         smooth=config.smooth,
     )
-    frames = read_frames(info, lines=16, reduced_lines=config.detection_lines)
+    frames = read_frames(info, reduced_lines=config.detection_lines)
     places = [place for frame in frames for _, place in tracks.push(frame)]
     return places + [place for _, place in tracks.finish()]
 
@@ -141,7 +141,7 @@ def cut_head(path: Path) -> Image.Image:
     """The largest face of a clip's eleventh frame with what is around it."""
     image = next(f.image for f in read_frames(probe(path), lines=360) if f.row == 10)
     assert image is not None
-    boxes = detector(CropConfig()).detect(image).boxes[:, :4] * len(image)
+    boxes = detector(CropConfig()).detect([image])[0].boxes[:, :4] * len(image)
     box = max(boxes, key=lambda b: float(np.prod(b[2:] - b[:2])))
     (x, y), reach = (box[:2] + box[2:]) / 2, 0.9 * float((box[2:] - box[:2]).max())
     return Image.fromarray(image).crop(

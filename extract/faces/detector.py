@@ -1,4 +1,4 @@
-"""Finds faces in single images with facenet-pytorch's MTCNN. Knows nothing of time."""
+"""Finds faces in single images, many at a time, with MTCNN. Knows nothing of time."""
 
 from __future__ import annotations
 
@@ -7,11 +7,17 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from torch.nn import functional
 
-NETWORKS = ("pnet.pt", "rnet.pt", "onet.pt")  # the detector's weights
+from ...numerics import inferring
+from .area_means import area_sums
+from .boxes import area
+from .mtcnn import Cascade, inside
+
 FACE = 14  # numbers per face: the box's 4, then x, y of eyes, nose and corners of the mouth
-_FIELD = 48  # side of the third network's input
+_SEARCHED = 8  # pictures on the device at a time, and their pixels
+_PIXELS = 1 << 20
+_REFINED = 64  # boxes whose surroundings are there at a time
+_SAME = 0.7  # part of the smaller box that two boxes of one face share
 # The third network is given squares this much smaller than its own boxes: among 0.88 to 1.1, boxes
 # then agree best with those of all three networks, and faces are lost least.
 _TIGHT = 0.94
@@ -35,7 +41,7 @@ NO_FACES = Faces(np.zeros((0, FACE)), np.zeros(0))
 
 
 class FaceDetector:
-    """MTCNN on images of any size (Zhang et al. 2016; facenet-pytorch's weights)."""
+    """MTCNN on images of any size; float32 on every device."""
 
     def __init__(
         self,
@@ -44,40 +50,37 @@ class FaceDetector:
         thresholds: tuple[float, float, float],
         device: torch.device | str,
     ) -> None:
-        """Load the three networks.
+        """Load the networks.
 
         Args:
             min_face: smallest face side looked for, in pixels of the images given.
             thresholds: scores that a face needs in the three stages.
             device: torch device.
         """
-        from facenet_pytorch import MTCNN  # takes seconds, which listing and planning need not
-
         self._min_face = min_face
+        self._sure = thresholds[2]
         self._device = torch.device(device)
-        self._mtcnn = MTCNN(
-            min_face_size=min_face,
-            thresholds=list(thresholds),
-            keep_all=True,
-            device=self._device,
-        ).eval()
-        # Its max-pooling takes most of the time in the default layout, little in this one.
-        for network in (self._mtcnn.pnet, self._mtcnn.rnet, self._mtcnn.onet):
-            network.to(memory_format=torch.channels_last)
+        self._cascade = Cascade(min_face=min_face, thresholds=thresholds, device=self._device)
 
-    def detect(self, image: np.ndarray) -> Faces:
-        """Find the faces of an image [h, w, 3] uint8 RGB."""
-        height, width = image.shape[:2]
-        if min(height, width) < self._min_face:  # no face fits in, and MTCNN would fail
-            return NO_FACES
-        boxes, scores, points = self._mtcnn.detect(image, landmarks=True)
-        if boxes is None:
-            return NO_FACES
-        faces = np.concatenate([boxes, points.reshape(len(boxes), -1)], axis=1).astype(np.float64)
-        proper = (faces[:, 2:4] > faces[:, :2]).all(axis=1)
-        return Faces(faces[proper] / height, np.asarray(scores, np.float64)[proper])
+    def detect(self, images: Sequence[np.ndarray]) -> list[Faces]:
+        """Find the faces of images [h, w, 3] uint8 RGB of one shape, the largest first."""
+        if not len(images) or min(images[0].shape[:2]) < self._min_face:  # no face fits in
+            return [NO_FACES] * len(images)
+        height, width = images[0].shape[:2]
+        count = max(1, min(_SEARCHED, _PIXELS // (height * width)))
+        found: list[Faces] = []
+        for start in range(0, len(images), count):
+            batch = images[start : start + count]
+            with inferring():
+                pixels = torch.from_numpy(np.stack(batch)).to(self._device)
+                rows = self._cascade.find(pixels).cpu().numpy()
+            faces, scores = _faces(rows[:, 1:5], rows[:, 5:])
+            for picture in range(len(batch)):
+                mine = np.flatnonzero((rows[:, 0] == picture) & (scores > self._sure))
+                mine = mine[_distinct(faces[mine], scores[mine])]
+                found.append(Faces(faces[mine] / len(batch[picture]), scores[mine]))
+        return found
 
-    @torch.inference_mode()
     def refine(self, images: Sequence[np.ndarray], boxes: Sequence[np.ndarray]) -> Faces:
         """Look again where faces are expected: only the third network, a twentieth of the cost.
 
@@ -88,34 +91,56 @@ class FaceDetector:
         Returns:
             One face per box; those that are none have low scores.
         """
-        squares = [_square(box[:4] * len(im)) for im, box in zip(images, boxes, strict=True)]
-        crops = [self._crop(im, square) for im, square in zip(images, squares, strict=True)]
-        x = (torch.cat(crops) - 127.5) * 0.0078125  # [n, 3, 48, 48]
-        shift, points, chance = (
-            out.cpu().numpy().astype(np.float64) for out in self._mtcnn.onet(x)
-        )  # [n, 4], [n, 10] all x before all y, [n, 2]
-        low = np.stack(squares)[:, :2]
-        sides = np.stack(squares)[:, 2:] - low + 1
-        # The same arithmetic as behind the detector's own third stage.
-        refined = np.stack(squares) + shift * np.tile(sides, 2)
-        marks = points.reshape(-1, 2, 5).transpose(0, 2, 1) * sides[:, None] + low[:, None] - 1
-        faces = np.concatenate([refined, marks.reshape(-1, 10)], axis=1)
         heights = np.array([len(image) for image in images], np.float64)
-        proper = (faces[:, 2:4] > faces[:, :2]).all(axis=1)
-        return Faces(faces / heights[:, None], np.where(proper, chance[:, 1], 0.0))
+        squares = _squares(np.stack([box[:4] for box in boxes]) * heights[:, None])
+        limits = torch.tensor([[image.shape[1], image.shape[0]] for image in images]).int()
+        pixels = inside(torch.from_numpy(squares), limits)
+        looks = []
+        for start in range(0, len(images), _REFINED):
+            part = slice(start, start + _REFINED)
+            looks.append(self._look(images[part], pixels[part]))
+        faces, scores = _faces(squares, np.concatenate(looks))
+        return Faces(faces / heights[:, None], scores)
 
-    def _crop(self, image: np.ndarray, square: np.ndarray) -> torch.Tensor:
-        """A square of an image as [1, 3, 48, 48] in 0..255; what lies outside is left out."""
-        height, width = image.shape[:2]
-        x0, y0, x1, y1 = np.trunc(square).astype(int)
-        left, top = min(max(x0, 1), width) - 1, min(max(y0, 1), height) - 1
-        right, bottom = max(min(x1, width), left + 1), max(min(y1, height), top + 1)
-        pixels = torch.from_numpy(image[top:bottom, left:right]).to(self._device)
-        pixels = pixels.permute(2, 0, 1)[None].float()
-        return functional.interpolate(pixels, size=(_FIELD, _FIELD), mode="area")
+    def _look(self, images: Sequence[np.ndarray], pixels: torch.Tensor) -> np.ndarray:
+        """What the third network says [n, 15] of pixels [n, 4], one square per image."""
+        sides = pixels[:, 2:] - pixels[:, :2]
+        width, height = sides.amax(dim=0).tolist()
+        squares = np.zeros((len(images), height, width, 3), np.uint8)  # only these are uploaded
+        for square, image, (x0, y0, x1, y1) in zip(squares, images, pixels.tolist(), strict=True):
+            square[: y1 - y0, : x1 - x0] = image[y0:y1, x0:x1]
+        with inferring():
+            sums = area_sums(torch.from_numpy(squares).to(self._device))
+            places = torch.cat([torch.zeros_like(sides), sides], dim=1).to(self._device)
+            picture = torch.arange(len(images), device=self._device)
+            return self._cascade.look(sums, picture, places).cpu().numpy()
 
 
-def _square(box: np.ndarray) -> np.ndarray:
-    """The square around the centre of a box [4] that the third network is to be given."""
-    centre, half = (box[:2] + box[2:]) / 2, (box[2:] - box[:2]).max() / 2 * _TIGHT
-    return np.concatenate([centre - half, centre + half])
+def _squares(boxes: np.ndarray) -> np.ndarray:
+    """The squares [n, 4] around the centres of boxes that the third network is to be given."""
+    centre = (boxes[:, :2] + boxes[:, 2:]) / 2
+    half = (boxes[:, 2:] - boxes[:, :2]).max(axis=1, keepdims=True) / 2 * _TIGHT
+    return np.concatenate([centre - half, centre + half], axis=1)
+
+
+def _faces(squares: np.ndarray, looks: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Faces [n, 14] in pixels and scores [n] from what the third network says of squares."""
+    looks = looks.astype(np.float64)
+    low, side = squares[:, :2], squares[:, 2:] - squares[:, :2] + 1
+    boxes = squares + looks[:, :4] * np.tile(side, 2)
+    points = looks[:, 4:14] * np.tile(side, 5) + np.tile(low, 5) - 1
+    proper = (boxes[:, 2:] > boxes[:, :2]).all(axis=1)
+    return np.concatenate([boxes, points], axis=1), np.where(proper, looks[:, 14], 0.0)
+
+
+def _distinct(boxes: np.ndarray, scores: np.ndarray) -> np.ndarray:
+    """Indices of the surest of boxes that share most of the smaller one; the largest first."""
+    kept: list[int] = []
+    sizes = np.prod(boxes[:, 2:4] - boxes[:, :2] + 1, axis=1)
+    for index in np.argsort(-scores, kind="stable"):
+        low = np.maximum(boxes[index, :2], boxes[kept, :2])
+        high = np.minimum(boxes[index, 2:4], boxes[kept, 2:4])
+        shared = np.prod(np.clip(high - low + 1, 0, None), axis=1)
+        if (shared <= _SAME * np.minimum(sizes[index], sizes[kept])).all():
+            kept.append(index)
+    return np.array(sorted(kept, key=lambda index: -area(boxes[index])), np.int64)

@@ -5,6 +5,7 @@ Knows pictures and faces, but not whom to follow.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -12,13 +13,16 @@ import numpy as np
 from PIL import Image
 
 from ..media.frames import Frame
-from .boxes import area, overlap, pair_up
+from ..stages import timed
 from .detector import NO_FACES, FaceDetector, Faces
+from .gap import Gap
 
 _CUT = 20.0  # mean grey difference (of 255) between successive small images that means a cut
 _CUT_BLOCK = 8  # pixels of the detection image averaged into one of the small image
-_NEAR = 0.5  # overlap with the place expected that a tracked face must keep
-_IMPORTANT = 0.5  # faces of at least this part of the largest one's area must not get lost
+_SEARCHED = 8  # pictures searched together
+_AHEAD = 80  # rows that wait for it at most, and the bytes of their pictures
+_AHEAD_BYTES = 1 << 26
+_LOOKS = 4  # times a face is looked for from the places where it was found so far
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,6 +54,7 @@ class _View:
     time: float
     image: np.ndarray | None
     shot: int
+    due: bool = False
     faces: Faces | None = None
     detected: bool = False
 
@@ -62,16 +67,20 @@ class _View:
 class FaceFinder:
     """Gives the faces of every frame.
 
-    Every k-th picture is searched as a whole. Between two of them a face that is in both is
-    expected on the straight line from place to place, and the detector's last network, run there
-    alone, gives its true place and a score. Where that does not hold (a face is missing at one
-    end, a low score, a place far from the line, a cut) a picture between is searched and the two
-    shorter gaps are treated alike, in the end picture by picture. Results do not depend on how
-    frames are grouped when they come in.
+    Every k-th picture is searched as a whole. Between two of them a face is looked for by the
+    detector's last network alone, first on the straight line from place to place, then from where
+    it was found. Where that fails (a face is lost, a low score, a place far from that expected) the
+    picture in question is searched and the shorter gaps are treated alike. Both sides of a cut are
+    searched. Many gaps are treated at once. Results do not depend on how frames come in.
     """
 
     def __init__(
-        self, detector: FaceDetector, *, every: int, track_score: float, acquire: float
+        self,
+        detector: FaceDetector,
+        *,
+        every: int,
+        track_score: float,
+        acquire: float,
     ) -> None:
         """Start before the first frame.
 
@@ -95,26 +104,30 @@ class FaceFinder:
     def push(self, frame: Frame, time: float) -> list[Seen]:
         """Add the next row; return what becomes known by it, in order of rows."""
         image = frame.reduced
-        if image is not None:
-            self._shot += self._cut_before(image)
-            self._pictures += 1
-        self._waiting.append(_View(frame.row, time, image, self._shot))
-        due = image is not None and (self._pictures - 1) % self._every == 0
-        return self.finish() if due else []
+        if image is None:
+            self._waiting.append(_View(frame.row, time, None, self._shot))
+            return []
+        self._shot += self._cut_before(image)
+        due = self._pictures % self._every == 0
+        self._pictures += 1
+        self._waiting.append(_View(frame.row, time, image, self._shot, due))
+        return self.finish() if due and self._is_enough(image) else []
 
     def finish(self) -> list[Seen]:
         """Decide all rows that still wait; their last picture is searched."""
         pictures = [view for view in self._waiting if view.image is not None]
         if pictures:
-            last = pictures[-1]
-            self._search(last)
-            if self._known is None:  # frames before the first search: there are none
-                assert len(pictures) == 1
-            else:
-                self._fill(self._known, pictures[:-1], last)
-            self._known = last
+            pictures[-1].due = True
+            self._search([view for view in pictures if view.due])
+            self._fill(_between([self._known, *pictures] if self._known else pictures))
+            self._known = pictures[-1]
         waiting, self._waiting = self._waiting, []
         return [view.seen() for view in waiting]
+
+    def _is_enough(self, image: np.ndarray) -> bool:
+        """Whether as many pictures wait for a search as go together."""
+        ahead = min(_AHEAD, _AHEAD_BYTES // image.nbytes)
+        return sum(view.due for view in self._waiting) >= min(_SEARCHED, ahead // self._every)
 
     def _cut_before(self, image: np.ndarray) -> bool:
         """Whether a picture [h, w, 3] differs too much from the one before to continue it."""
@@ -124,63 +137,76 @@ class FaceFinder:
             return before is not None
         return float(np.abs(before - self._small).mean()) > _CUT
 
-    def _search(self, view: _View) -> None:
-        assert view.image is not None
-        view.faces, view.detected = self._detector.detect(view.image), True
-        self.searches += 1
+    def _search(self, views: Sequence[_View]) -> None:
+        """Search pictures as a whole, those of one shape together."""
+        shapes = dict.fromkeys(view.image.shape for view in views if view.image is not None)
+        with timed("search"):
+            for shape in shapes:
+                alike = [v for v in views if v.image is not None and v.image.shape == shape]
+                images = [view.image for view in alike if view.image is not None]
+                for view, faces in zip(alike, self._detector.detect(images), strict=True):
+                    view.faces, view.detected = faces, True
+        self.searches += len(views)
 
-    def _fill(self, first: _View, between: Sequence[_View], last: _View) -> None:
-        """Find the faces between two pictures whose faces are known."""
-        if not between:
-            return
-        for index, view in enumerate(between):
-            if view.shot > (between[index - 1] if index else first).shot:
-                self._split(first, between, last, index)  # the first picture of a new shot
-                return
-        if last.shot > first.shot:
-            self._split(first, between, last, len(between) - 1)  # the last one of a shot
-            return
-        doubtful = self._track(first, between, last)
-        if doubtful:
-            middle = (len(between) - 1) / 2
-            self._split(first, between, last, min(doubtful, key=lambda i: (abs(i - middle), i)))
+    def _fill(self, spans: list[list[_View]]) -> None:
+        """Find the faces between pictures whose faces are known: the ends of each span."""
+        while spans:
+            due = [view for span in spans for view in _beside_cuts(span)]
+            due += self._track([span for span in spans if span[0].shot == span[-1].shot])
+            if due:
+                self._search(due)
+            spans = [part for span in spans for part in _between(span)]
 
-    def _split(self, first: _View, between: Sequence[_View], last: _View, index: int) -> None:
-        middle = between[index]
-        self._search(middle)
-        self._fill(first, between[:index], middle)
-        self._fill(middle, between[index + 1 :], last)
+    def _track(self, spans: Sequence[Sequence[_View]]) -> list[_View]:
+        """Set the faces between the ends of spans; the pictures where that failed."""
+        gaps = [self._gap(span) for span in spans]
+        for _ in range(_LOOKS):
+            looks = [gap.expected() for gap in gaps]
+            images = [
+                image
+                for span, mine in zip(spans, looks, strict=True)
+                for _, picture, _ in mine
+                if (image := span[picture].image) is not None
+            ]
+            if not images:
+                break
+            with timed("track"):
+                found = self._detector.refine(images, [box for mine in looks for _, _, box in mine])
+            start = 0
+            for gap, mine in zip(gaps, looks, strict=True):
+                part = slice(start, start + len(mine))
+                gap.see(mine, Faces(found.boxes[part], found.scores[part]))
+                start += len(mine)
+        doubtful = []
+        for span, gap in zip(spans, gaps, strict=True):
+            if (lost := gap.doubtful()) is not None:
+                doubtful.append(span[lost])
+                continue
+            for picture, view in enumerate(span[1:-1], start=1):
+                view.faces = gap.faces(picture)
+        return doubtful
 
-    def _track(self, first: _View, between: Sequence[_View], last: _View) -> list[int]:
-        """Set the faces between; the indices of the pictures where that failed."""
-        assert first.faces is not None
-        assert last.faces is not None
-        pairs = pair_up(list(first.faces.boxes), list(last.faces.boxes))
-        ends = self._important(first.faces), self._important(last.faces)
-        if not ends[0] <= pairs.keys() or not ends[1] <= set(pairs.values()):
-            return list(range(len(between)))
-        if not pairs:
-            for view in between:
-                view.faces = NO_FACES
-            return []
-        lines = [(first.faces.boxes[i], last.faces.boxes[j]) for i, j in pairs.items()]
-        needed = np.array([i in ends[0] or j in ends[1] for i, j in pairs.items()])
-        shares = [(view.time - first.time) / max(last.time - first.time, 1e-9) for view in between]
-        expected = [a + share * (b - a) for share in shares for a, b in lines]
-        images = [view.image for view in between for _ in lines if view.image is not None]
-        found = self._detector.refine(images, expected)
-        near = [overlap(*boxes) >= _NEAR for boxes in zip(found.boxes, expected, strict=True)]
-        sound = (np.array(near) & (found.scores >= self._track_score)).reshape(-1, len(lines))
-        boxes, scores = (v.reshape(*sound.shape, -1) for v in (found.boxes, found.scores))
-        for view, good, places, sure in zip(between, sound, boxes, scores, strict=True):
-            view.faces = Faces(places[good], sure[good, 0])
-        return np.flatnonzero((~sound & needed).any(axis=1)).tolist()
+    def _gap(self, span: Sequence[_View]) -> Gap:
+        first, last = span[0].faces, span[-1].faces
+        assert first is not None
+        assert last is not None
+        return Gap(
+            (first, last),
+            [view.time for view in span],
+            track_score=self._track_score,
+            acquire=self._acquire,
+        )
 
-    def _important(self, faces: Faces) -> set[int]:
-        sizes = {
-            index: area(box)
-            for index, box in enumerate(faces.boxes)
-            if faces.scores[index] >= self._acquire
-        }
-        largest = max(sizes.values(), default=0.0)
-        return {index for index, size in sizes.items() if size >= _IMPORTANT * largest}
+
+def _between(views: Sequence[_View]) -> list[list[_View]]:
+    """The stretches of pictures whose faces are not known yet, with the known ones around them."""
+    known = [index for index, view in enumerate(views) if view.faces is not None]
+    return [
+        list(views[begin : end + 1]) for begin, end in itertools.pairwise(known) if end > begin + 1
+    ]
+
+
+def _beside_cuts(span: Sequence[_View]) -> list[_View]:
+    """The pictures on both sides of cuts that are not searched yet."""
+    cuts = [(a, b) for a, b in itertools.pairwise(span) if b.shot > a.shot]
+    return [view for pair in cuts for view in pair if view.faces is None]

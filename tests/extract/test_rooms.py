@@ -12,11 +12,11 @@ ROOT = Path(vapipe.__file__).parent
 STAGE = ROOT / "extract"
 MAY_IMPORT = {
     "annotations": set(),
-    "media": set(),
+    "media": {"stages"},
     "networks": set(),
     "weights": {"networks"},
     "encoders": {"media", "networks", "weights"},
-    "faces": {"dataset", "media"},
+    "faces": {"dataset", "media", "stages"},
 }
 
 
