@@ -192,8 +192,7 @@ def _resize(planes: Sequence[np.ndarray], box: np.ndarray, size: int) -> Image.I
         if first >= 0 and last <= length:
             planes = [p[first:last] if axis == 0 else p[:, first:last] for p in planes]
         else:
-            near = np.clip(np.arange(first, last), 0, length - 1)
-            planes = [p.take(near, axis=axis) for p in planes]
+            planes = [p.take(np.arange(first, last), axis, mode="clip") for p in planes]
         starts.append(first)
     left, top, right, bottom = (box - [starts[1], starts[0]] * 2).tolist()
     patches = [Image.fromarray(np.ascontiguousarray(p)) for p in planes]
