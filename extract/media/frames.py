@@ -10,7 +10,7 @@ import av
 import numpy as np
 from av.video.reformatter import VideoReformatter
 
-from ..stages import timed
+from ..stages import timed, timed_items
 from .orientation import Orientation
 from .packets import decode_video, packet_of
 from .picture import Picture
@@ -60,12 +60,7 @@ def read_frames(
     rows, convert = info.rows, _Converter(info, lines, reduced_lines)
     waiting: dict[int, Frame] = {}
     tally, due, given = _Tally(), 0, 0
-    decoding = decode_video(info.path, info.index)
-    while True:
-        with timed("decode"):
-            decoded = next(decoding, None)
-        if decoded is None:
-            break
+    for decoded in timed_items("decode", decode_video(info.path, info.index)):
         tally.refused += decoded.refused
         for frame in decoded.frames:
             row = rows.row_of(given if rows.by_order else packet_of(frame))
