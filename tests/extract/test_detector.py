@@ -8,6 +8,7 @@ from PIL import Image
 from torch.nn.functional import interpolate
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from vapipe.extract.faces import mtcnn
 from vapipe.extract.faces.area_means import area_lookups, area_means, area_sums
 from vapipe.extract.faces.boxes import overlap
 from vapipe.extract.faces.detector import FaceDetector
@@ -126,21 +127,18 @@ class Calls(TorchDispatchMode):
 
 
 def test_a_search_waits_five_times_and_calls_few_operators_for_any_number_of_pictures(
-    detector, pictures
+    detector, pictures, monkeypatch
 ):
-    few = []
+    monkeypatch.setattr(mtcnn, "_AT_ONCE", {})  # as on a GPU, where parts need not fit into a cache
     for count in (1, 6, 8):
         batch = np.concatenate([pictures, pictures])[:count]
         detector.detect(batch)  # what is made once
         with Calls() as calls:
             detector.detect(batch)
         assert calls.waiting == 5  # and the copy of what is found
-        few.append(calls.all)
-    # A CPU is given boxes in smaller parts: what its cache holds.
-    assert few[0] <= 400
-    assert few[2] <= 2 * few[0]
+        assert calls.all <= 400
     boxes = [np.array([0.2, 0.2, 0.8, 0.8])] * 8
     with Calls() as calls:
         detector.refine(list(pictures[[0] * 8]), boxes)
     assert calls.waiting == 0  # but for the copy
-    assert calls.all <= 90
+    assert calls.all <= 140
