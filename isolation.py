@@ -8,23 +8,31 @@ from __future__ import annotations
 
 import ctypes
 import faulthandler
+import io
 import math
 import multiprocessing.resource_tracker
 import os
+import pickle
 import re
+import resource
 import signal
 import time
+import traceback
 from collections.abc import Callable
 from concurrent.futures import Future, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
+import cloudpickle
 from joblib.externals.loky import process_executor
 from joblib.externals.loky.backend import resource_tracker
+
+from .errors import DeviceError
+from .plugins import name_plugins, named_plugins
 
 _FAREWELL_S = 5.0  # a process told to stop has so long to tidy up
 _WATCH_S = 0.2  # how often it is looked at
@@ -226,6 +234,76 @@ def _read(file: int) -> bytes:
     with open(file, "rb", closefd=False) as stream:
         stream.seek(0)
         return stream.read()
+
+
+# -- what travels ----------------------------------------------------------------------------------
+
+
+def describe_error(error: Exception) -> TaskFailed:
+    """What comes of a task whose function raised."""
+    return TaskFailed(
+        Cause.ERROR,
+        f"{type(error).__name__}: {error}",
+        "".join(traceback.format_exception(error)),
+        error,
+        peak=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+    )
+
+
+@dataclass(frozen=True)
+class Parcel:
+    """A task on its way to the process that works on it.
+
+    Only that process opens it: Dask's scheduler and workers do not load what the function needs.
+    """
+
+    content: bytes  # function and task
+    seconds: float
+    memory: int | None
+    plugins: tuple[tuple[str, str], ...]  # as here; the files lie at the same paths everywhere
+
+    @staticmethod
+    def pack(
+        function: Callable[[Any], Any],
+        task: Any,
+        seconds: float = math.inf,
+        memory: int | None = None,
+    ) -> Parcel:
+        """A task with what it may take, see `IsolatedProcess.run`."""
+        content = cloudpickle.dumps((function, task))
+        return Parcel(content, seconds, memory, named_plugins())
+
+    def run(self, process: IsolatedProcess, wanted: Callable[[], bool]) -> bytes | TaskFailed:
+        """Have it done in a process; see `IsolatedProcess.run`, and `unpack` for the answer."""
+        work = pickle.dumps(self.plugins) + self.content
+        return process.run(_open_and_call, work, self.seconds, self.memory, wanted)
+
+
+def _open_and_call(work: bytes) -> bytes:
+    """In the process: the pickled result or `TaskFailed`."""
+
+    file = io.BytesIO(work)
+    try:
+        plugins = pickle.load(file)
+        if plugins:
+            name_plugins(path for path, _ in plugins)
+        function, task = pickle.load(file)
+        return cloudpickle.dumps(function(task))
+    except Exception as error:
+        failure = describe_error(error)
+        if isinstance(error, DeviceError):
+            retire()
+    try:
+        content = cloudpickle.dumps(failure)
+        pickle.loads(content)
+    except Exception:  # of the error itself, which may hold anything; its words and trace remain
+        content = pickle.dumps(replace(failure, error=None))
+    return content
+
+
+def unpack(answer: bytes | TaskFailed) -> Any:
+    """The result, or how the task failed."""
+    return answer if isinstance(answer, TaskFailed) else pickle.loads(answer)
 
 
 # -- in the process --------------------------------------------------------------------------------

@@ -129,7 +129,7 @@ def show_job(job: Job, videos: Path | None = None, faces: str = "detect") -> Non
         click.echo(f"  {name}: {problem}")
     with_what = f"with {job.jobs} process(es)"
     if job.scheduler:
-        from ..executor import describe_scheduler
+        from ..cluster import describe_scheduler
 
         with_what = f"with the workers of {job.scheduler}: {describe_scheduler(job.scheduler)}"
     where = ", ".join(job.devices) or settings.device

@@ -15,10 +15,11 @@ import deeds
 import joblib
 import psutil
 import pytest
-from cluster import dask_cluster
 
+from cluster import dask_cluster
 from vapipe import errors
-from vapipe.executor import Cause, Limits, TaskFailed, describe_scheduler, run_tasks
+from vapipe.cluster import describe_scheduler
+from vapipe.executor import Cause, Limits, TaskFailed, run_tasks
 from vapipe.isolation import IsolatedProcess
 
 SEGFAULT, KILL = signal.SIGSEGV, signal.SIGKILL
@@ -364,7 +365,7 @@ def test_a_scheduler_that_is_killed_ends_the_run_with_a_message(tmp_path):
 
 def test_no_scheduler_is_one_message(monkeypatch):
     pytest.importorskip("distributed")
-    monkeypatch.setattr("vapipe.executor._SCHEDULER_ANSWER_S", 0.5)
+    monkeypatch.setattr("vapipe.cluster._SCHEDULER_ANSWER_S", 0.5)
     for address in ("tcp://127.0.0.1:9", "nonsense://x"):
         with pytest.raises(errors.SchedulerLostError, match="no Dask scheduler answers"):
             answers(deeds.double, [1], scheduler=address)

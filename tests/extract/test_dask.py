@@ -14,8 +14,8 @@ from unruly import Deeds, tries
 
 from vapipe.cache.verify import verify_cache
 from vapipe.cli import main
+from vapipe.cluster import describe_scheduler
 from vapipe.errors import ConfigError
-from vapipe.executor import describe_scheduler
 from vapipe.extract.attempts import Policy, StoppedError
 from vapipe.extract.dataset import find_dataset
 from vapipe.extract.failures import read_failures
