@@ -15,7 +15,7 @@ import click
 
 from . import __version__
 from .commands.cache import cache
-from .commands.console import ERROR, STOPPED, USAGE
+from .commands.console import ERROR, STOPPED, USAGE, HelpFormatter, say
 from .commands.demo import demo
 from .commands.evaluate import evaluate
 from .commands.extract import extract, streams
@@ -63,7 +63,7 @@ class _Outlet(io.RawIOBase):
 class _Program(click.Group):
     """Prints an expected error as one message; a closed pipe is none."""
 
-    def main(self, *words: Any, **settings: Any) -> Any:
+    def main(self, *words: Any, standalone_mode: bool = True, **settings: Any) -> Any:
         for name in ("stdout", "stderr"):
             stream = getattr(sys, name)
             if stream is not None and stream is getattr(sys, f"__{name}__"):
@@ -75,16 +75,38 @@ class _Program(click.Group):
                     line_buffering=stream.line_buffering,
                 )
                 setattr(sys, name, outlet)
-        return super().main(*words, **settings)
+        if not standalone_mode:
+            return super().main(*words, standalone_mode=False, **settings)
+        sys.exit(self._run(*words, **settings))
+
+    def _run(self, *words: Any, **settings: Any) -> int:
+        """Run, and print every error in one form; the exit code."""
+        try:
+            return int(super().main(*words, standalone_mode=False, **settings) or 0)
+        except click.exceptions.NoArgsIsHelpError as error:
+            click.echo(error.format_message(), err=True)
+            return error.exit_code
+        except click.UsageError as error:
+            if error.ctx is not None:
+                say(error.ctx.get_usage(), err=True)
+                say(f"`{error.ctx.command_path} --help` lists what there is", err=True)
+            say(f"error: {error.format_message()}", err=True)
+            return error.exit_code
+        except click.ClickException as error:
+            say(f"error: {error.format_message()}", err=True)
+            return error.exit_code
+        except click.Abort:
+            say("stopped; nothing was done", err=True)
+            return ERROR
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
             return super().invoke(ctx)
         except VapipeError as error:
-            click.echo(f"error: {error}", err=True)
+            say(f"error: {error}", err=True)
             ctx.exit(USAGE if isinstance(error, ArgumentsError) else ERROR)
         except KeyboardInterrupt:
-            click.echo("stopped", err=True)
+            say("stopped", err=True)
             ctx.exit(STOPPED)
 
     def list_commands(self, ctx: click.Context) -> list[str]:
@@ -137,3 +159,13 @@ for command in (
     cache,
 ):
     main.add_command(command)
+
+
+class _Context(click.Context):
+    formatter_class = HelpFormatter
+
+
+commands: list[click.Command] = [main]
+for command in commands:
+    command.context_class = _Context
+    commands += getattr(command, "commands", {}).values()

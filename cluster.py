@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-from .errors import ConfigError, SchedulerLostError
+from .errors import ConfigError, SchedulerLostError, counted
 from .isolation import Cause, IsolatedProcess, Parcel, TaskFailed, unpack
 
 if TYPE_CHECKING:
@@ -57,7 +57,8 @@ def describe_scheduler(address: str) -> str:
     with connect(address) as client:
         workers = client.scheduler_info(n_workers=-1)["workers"]
         threads = sum(worker["nthreads"] for worker in workers.values())
-        return f"{len(workers)} worker(s), {threads} task(s) at once; {client.dashboard_link}"
+        held = f"{counted(len(workers), 'worker')}, {counted(threads, 'task')} at once"
+        return f"{held}; {client.dashboard_link}"
 
 
 def run_on_cluster(

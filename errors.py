@@ -5,6 +5,7 @@ The message is complete: what is wrong, where, with which values, and what to do
 """
 
 import copyreg
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,12 @@ def some(names: Sequence[str], most: int = 5) -> str:
     """The first names of a list, and how many more there are, for a message."""
     more = f" and {len(names) - most} more" if len(names) > most else ""
     return ", ".join(names[:most]) + more
+
+
+def counted(number: int, noun: str) -> str:
+    """`1 video`, `2,000 videos`, `3 entries`: a number of things, for a message."""
+    plural = re.sub("(?<=s)$", "e", re.sub("y$", "ie", noun)) + "s"
+    return f"{number:,} {noun if number == 1 else plural}"
 
 
 class CacheError(VapipeError):

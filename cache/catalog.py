@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from ..errors import CacheError, DamagedShardError, FileGoneError
+from ..errors import CacheError, DamagedShardError, FileGoneError, counted
 from .header import Header, Item, read_header
 from .layout import PACK_PREFIX, feature_folder
 from .source import Source, is_plain, timeline_source
@@ -41,7 +41,9 @@ class RowRange(NamedTuple):
         source = Source.parse(self.facts)
         reason = source.stale_reason(timeline_source(timeline.facts, owner))
         if reason is None and self.rows != timeline.rows:
-            return f"{self.rows} rows for a timeline of {timeline.rows} frames"
+            return (
+                f"{counted(self.rows, 'row')} for a timeline of {counted(timeline.rows, 'frame')}"
+            )
         if reason is None and not source.video_stream and not is_plain(timeline.facts):
             return "made by an earlier vapipe, which did not note what of the file it read"
         return reason

@@ -9,7 +9,7 @@ from pathlib import Path, PurePosixPath
 import h5py
 import numpy as np
 
-from ..errors import CacheError, ConfigError
+from ..errors import CacheError, ConfigError, counted
 from .durable import atomic_file, canonical_json, digest_file, wrap_io_errors
 from .labels import composed
 from .layout import write_features
@@ -143,7 +143,7 @@ def import_stream(
     strangers = sorted(files.keys() - known)
     if strangers:
         raise ConfigError(
-            f"{folder}: {len(strangers)} file(s) belong to no video in {store.root}: "
+            f"{folder}: {counted(len(strangers), 'file')} of no video in {store.root}: "
             f"{', '.join(strangers[:5])}; extract the videos first, so that timelines are there"
         )
     dims = {item: _check_import(store, item, path) for item, path in files.items()}
@@ -194,8 +194,8 @@ def _check_import(store: FeatureStore, item: str, path: Path) -> int:
         raise CacheError(f"{path}: {values.dtype} {list(values.shape)}; expected numbers [T, D]")
     if len(values) != rows:
         raise CacheError(
-            f"{path}: {len(values)} rows for a timeline of {rows} frames; nothing was imported. "
-            "One row per frame of the video is needed"
+            f"{path}: {counted(len(values), 'row')} for a timeline of {counted(rows, 'frame')}; "
+            "nothing was imported. One row per frame of the video is needed"
         )
     _import_codes(path, rows)
     return values.shape[1]
@@ -208,7 +208,9 @@ def _import_codes(path: Path, rows: int) -> np.ndarray:
         return np.full(rows, Valid.IMPORTED, np.uint8)
     codes = _load(beside)
     if codes.shape != (rows,):
-        raise CacheError(f"{beside}: shape {list(codes.shape)} beside {rows} rows of features")
+        raise CacheError(
+            f"{beside}: shape {list(codes.shape)} beside {counted(rows, 'row')} of features"
+        )
     if codes.dtype != np.uint8:
         raise CacheError(f"{beside}: {codes.dtype}; validity codes are uint8")
     return codes

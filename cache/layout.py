@@ -25,7 +25,7 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import CacheError
+from ..errors import CacheError, counted
 from .durable import PARTIAL_SUFFIX, safe_name, slug, wrap_io_errors, write_json
 from .header import Item
 from .judge import PARTITIONS, TARGETS
@@ -54,7 +54,7 @@ def create_cache(root: Path) -> None:
         foreign = sorted(name for name in found if not name.endswith(PARTIAL_SUFFIX))
         if foreign and not (root / MARKER).exists():  # another process may just have made it
             raise CacheError(
-                f"{root} is not a vapipe cache but holds {len(foreign)} other entries "
+                f"{root} is not a vapipe cache but holds {counted(len(foreign), 'other entry')} "
                 f"({', '.join(foreign[:3])} ...); give --cache a new or empty folder"
             )
         write_json(root / MARKER, {"format": "vapipe-cache", "version": FORMAT})

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..errors import CacheError
+from ..errors import CacheError, counted
 from .catalog import Catalog, Folder, Group, RowRange
 from .durable import safe_name
 from .index import open_catalog
@@ -265,7 +265,14 @@ def _labels(catalog: Catalog, reading: _Reading) -> Iterator[tuple[str, tuple[in
     for item, place in catalog.labels.items():
         rows = lengths.get(item)
         if rows is not None and place.rows != rows:
-            yield item, (None, f"{place.rows} label rows for {rows} frames; extract again")
+            yield (
+                item,
+                (
+                    None,
+                    f"{counted(place.rows, 'label row')} for {counted(rows, 'frame')}; extract "
+                    "again",
+                ),
+            )
         elif rows is not None:
             fitting[item] = place
     for item, _, values in reading.rows(fitting, lambda each: each.labels, "labels"):

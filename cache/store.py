@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..errors import CacheError
+from ..errors import CacheError, counted
 from .catalog import Catalog, Folder, RowRange
 from .index import open_catalog
 from .judge import TARGETS
@@ -191,8 +191,8 @@ class FeatureStore:
             return np.full((rows, len(wanted)), np.nan, np.float32)
         if place.rows != rows:
             raise CacheError(
-                f"{video}: {place.rows} label rows for a timeline of {rows} frames; "
-                "run `vapipe extract` again, it takes the labels in anew"
+                f"{video}: {counted(place.rows, 'label row')} for a timeline of "
+                f"{counted(rows, 'frame')}; run `vapipe extract` again, it takes the labels in anew"
             )
         if delay:
             return self._delayed(video, wanted, delay)
@@ -219,7 +219,7 @@ class FeatureStore:
         video = self._subjects.get(item, item)
         if video not in self._catalog.timelines:
             raise CacheError(
-                f"no video `{item}` in {self.root} ({len(self._subjects)} items; "
+                f"no video `{item}` in {self.root} ({counted(len(self._subjects), 'item')}; "
                 "`FeatureStore.videos()` lists them)"
             )
         return video

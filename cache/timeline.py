@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..errors import CacheError
+from ..errors import CacheError, counted
 
 
 class Valid(enum.IntEnum):
@@ -80,7 +80,9 @@ class Timeline:
         if span > 0:
             return cls(pts, (len(pts) - 1) / span)
         if nominal_fps is None:
-            raise CacheError(f"timeline: {len(pts)} frame(s) span no time and no rate is known")
+            raise CacheError(
+                f"timeline: {counted(len(pts), 'frame')} without duration, and no rate is known"
+            )
         return cls(pts, float(nominal_fps))
 
     def __len__(self) -> int:

@@ -6,6 +6,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ..errors import counted
+
 KINDS = (
     "times are no numbers",
     "times go back",
@@ -75,7 +77,9 @@ def _order(pts: np.ndarray, steps: np.ndarray) -> list[TimestampIssue]:
         found.append(TimestampIssue("times go back", text))
     if equal := int((steps == 0).sum()):
         found.append(
-            TimestampIssue("equal times", f"{equal} frame(s) at the time of the one before")
+            TimestampIssue(
+                "equal times", f"{counted(equal, 'frame')} at the time of the one before"
+            )
         )
     return found
 

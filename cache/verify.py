@@ -7,7 +7,7 @@ from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..errors import CacheError
+from ..errors import CacheError, counted
 from .catalog import Catalog, list_folder, shard_folders
 from .durable import wrap_io_errors
 from .header import Header, read_header
@@ -96,7 +96,8 @@ def _misfit(header: Header, catalog: Catalog, videos: dict[str, str]) -> str | N
         if timeline is None:
             return f"no timeline for `{item.id}`"
         if item.rows != timeline.rows:
-            return f"{item.rows} rows of `{item.id}` for a timeline of {timeline.rows} frames"
+            held = f"{counted(item.rows, 'row')} of `{item.id}`"
+            return f"{held} for a timeline of {counted(timeline.rows, 'frame')}"
     return None
 
 

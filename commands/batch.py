@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from .console import cache_option, device_option
+from ..errors import counted
+from .console import cache_option, device_option, say
 from .labels import reading_options
 
 if TYPE_CHECKING:
@@ -118,23 +119,23 @@ def show_job(job: Job, videos: Path | None = None, faces: str = "detect") -> Non
     """Say what was found and chosen; `videos` as the user named them."""
     dataset, settings = job.dataset, job.settings
     if videos is not None:
-        click.echo(f"{job.found} video(s) in {videos}; {dataset.layout}")
+        say(f"{counted(job.found, 'video')} in {videos}; {dataset.layout}")
         if others := dataset.describe_others():
-            click.echo(others)
+            say(others)
     for line in job.disappeared:
-        click.echo(f"  {line}")
+        say(f"  {line}")
     if job.part:
-        click.echo(f"part {job.part}: {len(dataset.videos)} of them")
+        say(f"part {job.part}: {len(dataset.videos)} of them")
     for name, problem in dataset.problems:
-        click.echo(f"  {name}: {problem}")
-    with_what = f"with {job.jobs} process(es)"
+        say(f"  {name}: {problem}")
+    with_what = f"with {counted(job.jobs, 'process')}"
     if job.scheduler:
         from ..cluster import describe_scheduler
 
         with_what = f"with the workers of {job.scheduler}: {describe_scheduler(job.scheduler)}"
     where = ", ".join(job.devices) or settings.device
-    click.echo(f"faces: {faces}; computing on {where} {with_what}")
-    click.echo(f"streams: {', '.join(spec.stream for spec in settings.specs)} ({job.reason})")
+    say(f"faces: {faces}; computing on {where} {with_what}")
+    say(f"streams: {', '.join(spec.stream for spec in settings.specs)} ({job.reason})")
 
 
 def failure_options(command: Callable[..., Any]) -> Callable[..., Any]:

@@ -10,8 +10,8 @@ from pathlib import Path
 import click
 from click.core import ParameterSource
 
-from ..errors import ConfigError
-from .console import PARTLY, cache_option, progress_lines, size
+from ..errors import ConfigError, counted
+from .console import PARTLY, cache_option, progress_lines, say, size
 
 
 @click.group()
@@ -32,26 +32,27 @@ def status(cache: Path, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps({**asdict(found), "failed": failed}, indent=2))
         return
-    click.echo(
-        f"{found.path}: {found.videos} video(s), {found.items} item(s), {found.frames:,} frames, "
+    say(
+        f"{found.path}: {counted(found.videos, 'video')}, {counted(found.items, 'item')}, "
+        f"{counted(found.frames, 'frame')}, "
         f"{found.seconds / 60:.1f} min, {size(found.nbytes)}"
     )
     parts = ", ".join(f"{count} {name}" for name, count in sorted(found.partitions.items()))
-    click.echo(f"labels: {parts or 'none'}")
-    click.echo(f"{'stream':24s} {'dim':>5s} {'present':>8s} {'missing':>8s} {'stale':>6s} size")
+    say(f"labels: {parts or 'none'}")
+    say(f"{'stream':24s} {'dim':>5s} {'present':>8s} {'missing':>8s} {'stale':>6s} size")
     for stream in found.streams:
         name = f"{stream.stream}@{stream.key[:8]}"
         note = "" if stream.current else "  (not of the last extraction)"
-        click.echo(
+        say(
             f"{name:24s} {stream.dim:5d} {stream.present:8d} {stream.missing:8d} "
-            f"{stream.stale:6d} {size(stream.nbytes)} in {stream.shards} shard(s){note}"
+            f"{stream.stale:6d} {size(stream.nbytes)} in {counted(stream.shards, 'shard')}{note}"
         )
     for path, reason in found.damaged.items():
-        click.echo(f"damaged: {path}: {reason}")
+        say(f"damaged: {path}: {reason}")
     for video, reason in failed.items():
-        click.echo(f"failed: {video}: {reason}")
+        say(f"failed: {video}: {reason}")
     if found.quarantine:
-        click.echo(f"{len(found.quarantine)} shard(s) in quarantine")
+        say(f"{counted(len(found.quarantine), 'shard')} in quarantine")
 
 
 @cache.command()
@@ -71,10 +72,10 @@ def verify(cache: Path, repair: bool) -> None:
             moved = f"; moved to {finding.moved_to}" if finding.moved_to else ""
             if finding.saved_to:
                 moved += f", its undamaged items copied to {finding.saved_to.name}"
-            click.echo(f"{finding.path}: {finding.problem}{moved}")
-    click.echo(f"{count} shard(s) checked, {bad} with problems")
+            say(f"{finding.path}: {finding.problem}{moved}")
+    say(f"{counted(count, 'shard')} checked, {bad} with problems")
     if bad:
-        click.echo(
+        say(
             "next: vapipe extract"
             if repair
             else "next: vapipe cache verify --repair, then vapipe extract"
@@ -97,11 +98,12 @@ def pack(cache: Path, max_size: int, compress: bool) -> None:
     packs = 0
     for packed in pack_cache(cache, max_bytes=max_size << 20, compress=compress):
         packs += 1
-        click.echo(
-            f"{packed.path}: {packed.items} item(s) from {packed.replaced} shard(s), "
+        say(
+            f"{packed.path}: {counted(packed.items, 'item')} from "
+            f"{counted(packed.replaced, 'shard')}, "
             f"{size(packed.nbytes)}"
         )
-    click.echo(f"{packs} pack(s) written" if packs else "nothing to pack")
+    say(f"{counted(packs, 'pack')} written" if packs else "nothing to pack")
 
 
 @cache.command()
@@ -142,21 +144,21 @@ def gc(
             "folder that holds your runs"
         )
     for folder in missing:
-        click.echo(f"no runs in {folder}; --runs DIR keeps the features of those elsewhere")
+        say(f"no runs in {folder}; --runs DIR keeps the features of those elsewhere")
 
     def used() -> set[tuple[str, str]]:
         return {unit for folder in runs for unit in used_keys(folder)}
 
     garbage = find_garbage(cache, used(), quarantine=quarantine)
     for entry in garbage:
-        click.echo(f"{entry.path}: {entry.reason} ({size(entry.nbytes)})")
+        say(f"{entry.path}: {entry.reason} ({size(entry.nbytes)})")
     total = sum(entry.nbytes for entry in garbage)
-    click.echo(f"{len(garbage)} entries, {size(total)}")
+    say(f"{counted(len(garbage), 'entry')}, {size(total)}")
     if dry_run or not garbage:
         return
     if not yes:
         click.confirm("remove them?", abort=True)
-    click.echo(f"{size(remove(cache, garbage, used()))} freed")
+    say(f"{size(remove(cache, garbage, used()))} freed")
 
 
 @cache.command("remove")
@@ -170,9 +172,9 @@ def remove_(videos: tuple[str, ...], cache: Path, yes: bool) -> None:
 
     check_cache(cache)
     if not yes:
-        click.confirm(f"remove {len(videos)} video(s) from {cache}?", abort=True)
+        click.confirm(f"remove {counted(len(videos), 'video')} from {cache}?", abort=True)
     remove_videos(cache, videos)
-    click.echo(f"{len(videos)} video(s) removed")
+    say(f"{counted(len(videos), 'video')} removed")
 
 
 @cache.command("export")
@@ -193,7 +195,7 @@ def export_(stream: str, target: Path, form: str, videos: tuple[str, ...], cache
     from ..cache.store import FeatureStore
 
     paths = export_stream(FeatureStore.open(cache), stream, target, form=form, videos=videos)
-    click.echo(f"{len(paths)} file(s) written to {target}")
+    say(f"{counted(len(paths), 'file')} written to {target}")
 
 
 @cache.command("import")
@@ -208,7 +210,7 @@ def import_(stream: str, folder: Path, modality: str, dtype: str, cache: Path) -
     from ..cache.store import FeatureStore
 
     items = import_stream(FeatureStore.open(cache), stream, folder, modality=modality, dtype=dtype)
-    click.echo(f"{len(items)} video(s) imported as {stream}")
+    say(f"{counted(len(items), 'video')} imported as {stream}")
 
 
 @cache.command("report")
@@ -245,10 +247,11 @@ def report(cache: Path, videos: Path | None, out: Path, sheets: int) -> None:
 
     with progress_lines(1, "reading the cache") as step:
         made = write_cache_report(cache, out, videos=videos, sheets=sheets, progress=step)
-    click.echo(
-        f"{out}: {made.items} item(s), {made.streams} stream(s), {made.sheets} contact sheet(s)"
+    say(
+        f"{out}: {counted(made.items, 'item')}, {counted(made.streams, 'stream')}, "
+        f"{counted(made.sheets, 'contact sheet')}"
         f"{'' if made.faces or not made.sheets else ' without faces'}, {size(made.nbytes)}; "
         "open it in a browser"
     )
     if made.sheets and not made.faces and not videos:
-        click.echo("next: --videos DIR puts faces on the sheets")
+        say("next: --videos DIR puts faces on the sheets")

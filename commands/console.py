@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import re
+import shutil
 import sys
+import textwrap
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,6 +17,7 @@ from ..api import CACHE
 
 ERROR, USAGE, PARTLY, STOPPED = 1, 2, 3, 130  # exit codes besides 0 (all done)
 _LABEL, _CELL = 15, 22  # columns of text
+_HYPHEN = "\u2011"  # one that no line breaks at
 
 
 def cache_option(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -112,6 +116,59 @@ def smooth_option(command: Callable[..., Any]) -> Callable[..., Any]:
     )(command)
 
 
+def say(text: str, *, err: bool = False) -> None:
+    """Print lines; a terminal gets those that are too long for it broken between words."""
+    if (sys.stderr if err else sys.stdout).isatty():
+        columns = shutil.get_terminal_size().columns
+        text = "\n".join(break_line(line, columns) for line in text.split("\n"))
+    click.echo(text, err=err)
+
+
+def break_line(line: str, columns: int) -> str:
+    """A line broken between words; a command (in backticks, or after `next:`) stays one to paste.
+
+    Words that are longer than a line are left to the terminal.
+    """
+    start = re.match(" *", line)[0]  # type: ignore[index]  # matches always
+    lines, current, command = [], start, False
+    for token in re.findall(r"\s*\S+", line[len(start) :]):
+        if current.strip() and len(current + token) > columns - 2:
+            lines.append(f"{current} \\" if command else current)
+            current = f"{start}  {token.lstrip()}"
+        else:
+            current += token
+        command = (command != (token.count("`") % 2 == 1)) or current == f"{start}next:"
+    return "\n".join([*lines, current])
+
+
+def fold(text: str, indent: str = "", hang: str = "") -> str:
+    """Prose of at most 79 columns, or those of the terminal, broken between words."""
+    return textwrap.fill(
+        text,
+        min(79, shutil.get_terminal_size().columns),
+        initial_indent=indent,
+        subsequent_indent=hang,
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
+
+
+class HelpFormatter(click.HelpFormatter):
+    """click's, which leaves words with hyphens whole."""
+
+    def write_text(self, text: str) -> None:
+        """Write a paragraph."""
+        super().write_text(text.replace("-", _HYPHEN))
+
+    def write_dl(self, rows: Any, *args: Any, **options: Any) -> None:
+        """Write a table of terms and their descriptions."""
+        super().write_dl([(t, text.replace("-", _HYPHEN)) for t, text in rows], *args, **options)
+
+    def getvalue(self) -> str:
+        """What was written."""
+        return super().getvalue().replace(_HYPHEN, "-")
+
+
 def name_caches(runs: Sequence[Path], named: Path | None) -> str:
     """`cache: DIR` for the caches that runs are used with, each by itself; errors as `cache_of`."""
     from ..fusion.runs.recorded import cache_of
@@ -129,9 +186,9 @@ def show_shares(shares: Mapping[str, Mapping[str, float]]) -> None:
 def show_row(label: str, cells: Sequence[str]) -> None:
     """A line of a table; a label that is too long for its column has a line of its own."""
     if len(label) >= _LABEL:
-        click.echo(label)
+        say(label)
         label = ""
-    click.echo((f"{label:<{_LABEL}}" + "".join(f"{c:<{_CELL}}" for c in cells)).rstrip())
+    say((f"{label:<{_LABEL}}" + "".join(f"{c:<{_CELL}}" for c in cells)).rstrip())
 
 
 def unless_default(cache: Path) -> str:

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import click
 
-from .console import device_option, progress_lines
+from ..errors import counted
+from .console import device_option, progress_lines, say
 
 
 @click.command()
@@ -34,7 +35,7 @@ def demo(context: click.Context, folder: Path, head: str, seed: int, device: str
 
     began = time.perf_counter()
     videos, program = folder / "videos", context.find_root().command
-    click.echo(DESCRIPTION)
+    say(DESCRIPTION)
     with progress_lines(1, "writing clips") as step:
         done = 0.0
 
@@ -44,13 +45,13 @@ def demo(context: click.Context, folder: Path, head: str, seed: int, device: str
             done = number / total
 
         paths = write_demo_set(videos, seed=seed, progress=show)
-    click.echo(f"{len(paths)} clips written to {videos}")
+    say(f"{counted(len(paths), 'clip')} written to {videos}")
     for words in plan_steps(folder, head=head, seed=seed, device=device):
-        click.echo(f"\n$ vapipe {shlex.join(words)}")
+        say(f"\n$ vapipe {shlex.join(words)}")
         if code := program.main(words, "vapipe", standalone_mode=False):
             sys.exit(code)
     fit = f"vapipe fit --head concat --config {folder / 'fit.json'} --cache {folder / 'cache'}"
-    click.echo(
+    say(
         f"\nthe demo took {time.perf_counter() - began:.0f} s; the data is synthetic\n"
         "next: open the report in a browser; then one modality alone, for comparison\n"
         f"  {fit} --stream audio=logmel\n"

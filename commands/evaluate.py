@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from ..errors import counted
 from .console import (
     device_option,
     ensemble_option,
     partition_option,
     run_cache_option,
+    say,
     show_row,
     show_shares,
     smooth_option,
@@ -105,9 +107,9 @@ def evaluate(
     if per_video:
         for name, result in results.items():
             if len(results) > 1:
-                click.echo(f"\n{name}")
+                say(f"\n{name}")
             _show_videos(result)
-    click.echo(f"cache: {cache}")
+    say(f"cache: {cache}")
 
 
 def show_evaluations(results: Mapping[str, Evaluation]) -> None:
@@ -149,7 +151,7 @@ def _show_curves(curves: Iterable[Curve], cache: Path, as_json: bool) -> None:
         if not first:
             _show_head(next(iter(curve[0][1].values())))
         kind, first = curve[0][0].kind, curve[0][1]
-        click.echo(f"\n{kind}: {KINDS[kind][1]} (seed {curve[0][0].seed}); CCC")
+        say(f"\n{kind}: {KINDS[kind][1]} (seed {curve[0][0].seed}); CCC")
         for name in first:
             show_row(name, list(first[name].ccc))
             for corruption, results in curve:
@@ -158,7 +160,7 @@ def _show_curves(curves: Iterable[Curve], cache: Path, as_json: bool) -> None:
         click.echo(json.dumps({"cache": str(cache), "curves": document}, indent=2))
     else:
         _show_conditions(list(first.values()))
-        click.echo(f"cache: {cache}")
+        say(f"cache: {cache}")
 
 
 def _measures(evaluation: Evaluation) -> dict[str, list[str]]:
@@ -177,8 +179,9 @@ def _measures(evaluation: Evaluation) -> dict[str, list[str]]:
 
 def _show_head(evaluation: Evaluation) -> None:
     frames = max(evaluation.frames.values())
-    click.echo(
-        f"{evaluation.partition}: {len(evaluation.predictions)} videos, {frames:,} annotated frames"
+    say(
+        f"{evaluation.partition}: {counted(len(evaluation.predictions), 'video')}, "
+        f"{counted(frames, 'annotated frame')}"
     )
 
 
@@ -190,14 +193,14 @@ def _show_conditions(results: Sequence[Evaluation]) -> None:
     if results[0].intervals:
         videos = len(results[0].moments)
         few = f"; {videos} are few (below {FEW_VIDEOS}): rough" if videos < FEW_VIDEOS else ""
-        click.echo(f"[a, b]: 95 % interval over videos{few}")
+        say(f"[a, b]: 95 % interval over videos{few}")
     else:
-        click.echo("no intervals: they need two videos or more")
+        say("no intervals: they need two videos or more")
     smoothing = conditions[0].get("smoothing")
     if smoothing:
-        click.echo(f"smoothed: {smoothing['method']} over {smoothing['seconds']:g} s")
+        say(f"smoothed: {smoothing['method']} over {smoothing['seconds']:g} s")
     for note in dict.fromkeys(note for entry in conditions for note in entry.get("notes", [])):
-        click.echo(click.wrap_text(f"note: {note}", _WIDTH, subsequent_indent="  "))
+        say(click.wrap_text(f"note: {note}", _WIDTH, subsequent_indent="  "))
 
 
 def _show_videos(evaluation: Evaluation) -> None:
@@ -205,4 +208,4 @@ def _show_videos(evaluation: Evaluation) -> None:
         evaluation.per_video.items(), key=lambda entry: sum(c or 0 for c in entry[1].values())
     ):
         words = (f"{t} {'not annotated' if c is None else f'{c:.3f}'}" for t, c in scores.items())
-        click.echo(f"  {video}: {'  '.join(words)}")
+        say(f"  {video}: {'  '.join(words)}")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from .batch import failure_options, part_option, source_options
-from .console import ERROR, PARTLY, unless_default
+from .console import ERROR, PARTLY, say, unless_default
 from .extraction_view import extraction_view
 
 if TYPE_CHECKING:
@@ -70,9 +70,9 @@ def extract(
         if verbose:
             view.show_times()
     if view.found and not done.usable:
-        click.echo("error: no video could be extracted", err=True)
+        say("error: no video could be extracted", err=True)
         sys.exit(ERROR)
-    click.echo(f"next: {_next_step(view.extraction.labels, videos, cache)}")
+    say(f"next: {_next_step(view.extraction.labels, videos, cache)}")
     if view.problems:
         sys.exit(PARTLY)
 
@@ -94,4 +94,4 @@ def streams() -> None:
     for name in (*list_encoders(), *list_families()):
         modality, summary = summarise_encoder(name)
         shown = f"{name}:NAME" if name in list_families() else name
-        click.echo(f"{shown:10s} {modality:7s} {summary}")
+        say(f"{shown:10s} {modality:7s} {summary}")

@@ -9,10 +9,9 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import click
-
+from ..errors import counted
 from .batch import show_job, stoppable
-from .console import ERROR, PARTLY, STOPPED, progress_lines
+from .console import ERROR, PARTLY, STOPPED, progress_lines, say
 
 if TYPE_CHECKING:
     from ..extract.job import Extraction, Job
@@ -36,10 +35,10 @@ def extraction_view(
             yield view
     except StoppedError as error:
         view.summarise()
-        click.echo(f"error: {error}", err=True)
+        say(f"error: {error}", err=True)
         sys.exit(PARTLY if view.extraction.usable else ERROR)
     except KeyboardInterrupt:
-        click.echo(f"stopped: {view.left()}", err=True)
+        say(f"stopped: {view.left()}", err=True)
         sys.exit(STOPPED)
 
 
@@ -70,7 +69,7 @@ class ExtractionView(ExitStack):
 
     def warn(self, message: str) -> None:
         """Show a warning."""
-        click.echo(f"warning: {message}", err=True)
+        say(f"warning: {message}", err=True)
 
     def step(self, outcome: Outcome) -> None:
         """Show a video; the end where it was asked for.
@@ -99,19 +98,20 @@ class ExtractionView(ExitStack):
         self.close()  # the bar
         done = self.extraction
         cache = "temporary" if self._temporary else self._job.settings.cache
-        click.echo(
-            f"{done.extracted} video(s) extracted ({done.rows:,} frames, {done.shards} shards), "
+        say(
+            f"{counted(done.extracted, 'video')} extracted ({counted(done.rows, 'frame')}, "
+            f"{counted(done.shards, 'shard')}), "
             f"{done.complete} complete before, {len(done.problems)} with problems, "
             f"in {time.perf_counter() - self._began:.1f} s; cache: {cache}"
         )
         for outcome in done.problems:
             for problem in outcome.problems:
-                click.echo(f"  {outcome.video}: {problem}", err=True)
+                say(f"  {outcome.video}: {problem}", err=True)
             if outcome.trace:
-                click.echo(outcome.trace, err=True)
+                say(outcome.trace, err=True)
         if not self._temporary:
             for line in describe_labels(done.labels, self._job.dataset):
-                click.echo(line)
+                say(line)
 
     def show_times(self) -> None:
         """Say where the processes' time went, and how busy the devices were."""
@@ -138,7 +138,7 @@ class ExtractionView(ExitStack):
         )
         if self._temporary:
             kept = "were done and are lost with the temporary cache; --cache DIR keeps them"
-        return f"{self.extraction.videos} of {len(self._sizes)} video(s) {kept}"
+        return f"{self.extraction.videos} of {counted(len(self._sizes), 'video')} {kept}"
 
 
 def _size(path: Path) -> int:
@@ -153,5 +153,5 @@ def _outcome_line(outcome: Outcome) -> str:
     line = f"  {outcome.video}: {outcome.status}"
     if outcome.status == "extracted":
         speed = outcome.rows / outcome.seconds
-        line += f", {outcome.rows} frames in {outcome.seconds:.1f} s ({speed:.0f}/s)"
+        line += f", {counted(outcome.rows, 'frame')} in {outcome.seconds:.1f} s ({speed:.0f}/s)"
     return "\n    ".join([line, *outcome.notes])

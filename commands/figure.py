@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from .console import name_caches, partition_option, run_cache_option
+from .console import name_caches, partition_option, run_cache_option, say
 
 _DRAWINGS = ("trajectories", "gates", "gate-histograms", "plane", "robustness")
 
@@ -86,9 +86,9 @@ def figure(
         cache=cache,
     )
     for note in drawn.notes:
-        click.echo(f"note: {note}")
+        say(f"note: {note}")
     wide, high = drawn.inches
     what = ", ".join(drawn.drawings)
     of = f" of {', '.join(drawn.videos)}" if {"trajectories", "gates"} & set(drawn.drawings) else ""
-    click.echo(f"{drawn.path}: {what}{of}; {wide:.2f} x {high:.2f} inches")
-    click.echo(named)
+    say(f"{drawn.path}: {what}{of}; {wide:.2f} x {high:.2f} inches")
+    say(named)

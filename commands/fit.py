@@ -9,7 +9,8 @@ from typing import Any
 import click
 
 from ..api import CACHE
-from .console import configuration_options, name_caches, pairs, run_cache_option
+from ..errors import counted
+from .console import configuration_options, name_caches, pairs, run_cache_option, say
 from .evaluate import show_evaluations
 from .training import training_view
 
@@ -100,7 +101,7 @@ def fit(
     from ..cache.layout import check_cache
 
     if resume:
-        click.echo(f"going on with {resume}; {name_caches([resume], cache)}")
+        say(f"going on with {resume}; {name_caches([resume], cache)}")
     else:
         check_cache(cache or Path(CACHE))
     from .. import fit as train
@@ -116,12 +117,10 @@ def fit(
             tensorboard=tensorboard,
             **changes,
         )
-    click.echo(f"{result.parameters:,} parameters; computed on {result.device}")
+    say(f"{counted(result.parameters, 'parameter')}; computed on {result.device}")
     show_evaluations({"": result.evaluation})
-    click.echo(f"run: {result.run_dir} ({result.seconds:.1f} s)")
-    click.echo(
-        f"next: vapipe report {result.run_dir}  or  vapipe predict {result.run_dir} CLIP --overlay"
-    )
+    say(f"run: {result.run_dir} ({result.seconds:.1f} s)")
+    say(f"next: vapipe report {result.run_dir}  or  vapipe predict {result.run_dir} CLIP --overlay")
 
 
 def _changes(

@@ -7,6 +7,9 @@ from pathlib import Path
 
 import click
 
+from ..errors import counted
+from .console import say
+
 
 @click.command()
 @click.argument("folder", type=click.Path(path_type=Path, exists=True, file_okay=False))
@@ -32,7 +35,7 @@ def frames(folder: Path, rate: str, out: Path) -> None:
         raise click.UsageError(f"--rate {rate}: pictures per second, as 25 or 30000/1001")
     count = 0
     for path, pictures in write_videos(folder, out, value):
-        click.echo(f"  {path}: {pictures} pictures, {float(pictures / value):.1f} s")
+        say(f"  {path}: {counted(pictures, 'picture')}, {float(pictures / value):.1f} s")
         count += 1
-    click.echo(f"{count} video(s) in {out}")
-    click.echo(f"next: vapipe extract --videos {out} --labels {folder}")
+    say(f"{counted(count, 'video')} in {out}")
+    say(f"next: vapipe extract --videos {out} --labels {folder}")

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from .console import fold, say
+
 if TYPE_CHECKING:
     from ..fusion.heads import HeadInfo
     from ..fusion.recipes import Stated
@@ -24,10 +26,10 @@ def heads(name: str | None) -> None:
     if name is not None:
         _explain(describe_head(name))
         return
-    click.echo(f"{'head':12}{'streams':8}{'parameters':>11}")
+    say(f"{'head':12}{'streams':8}{'parameters':>11}")
     for each in list_heads():
         info = describe_head(each)
-        click.echo(f"{each:12}{_streams(info):8}{_parameters(info):>11}")
+        say(f"{each:12}{_streams(info):8}{_parameters(info):>11}")
         details = []
         if len(info.variants) > 1:
             details.append(f"variants {', '.join(info.variants)}")
@@ -36,9 +38,9 @@ def heads(name: str | None) -> None:
         if info.options:
             details.append(f"options {', '.join(info.options)}")
         for line in filter(None, (info.summary, f"source: {info.source}", "; ".join(details))):
-            click.echo(click.wrap_text(line, 79, " " * 4, " " * 4))
+            say(fold(line, " " * 4, " " * 4))
     widths = " + ".join(str(_WIDTHS[role]) for role in ("video", "audio"))
-    click.echo(
+    say(
         f"\nParameters of the head alone: streams {widths} wide (a third one "
         f"{_WIDTHS['audio2']}),\nwindows of {_LENGTH} frames. `vapipe heads NAME` shows equations "
         "and defaults,\n`vapipe fit --head NAME` trains."
@@ -46,22 +48,20 @@ def heads(name: str | None) -> None:
 
 
 def _explain(info: HeadInfo) -> None:
-    click.echo(info.equations)
-    click.echo(f"\nsource: {info.source}")
-    click.echo(f"variants: {', '.join(info.variants)} (default: {info.variants[0]})")
-    click.echo(f"streams: {_streams(info)}; parameters as listed: {_parameters(info)}")
+    say(info.equations)
+    say(f"\nsource: {info.source}")
+    say(f"variants: {', '.join(info.variants)} (default: {info.variants[0]})")
+    say(f"streams: {_streams(info)}; parameters as listed: {_parameters(info)}")
     if info.recursions is not None:
-        click.echo(f"recursions: {info.recursions} (--recursions)")
+        say(f"recursions: {info.recursions} (--recursions)")
     for option, default in info.options.items():
-        click.echo(f"option {option} = {default!r}")
+        say(f"option {option} = {default!r}")
     for preset, options in info.presets.items():
         twins = [p for p, own in info.presets.items() if p != preset and own == options]
         same = f" (the same model as {', '.join(twins)})" if twins else ""
-        click.echo(f"preset {preset}: {', '.join(f'{k}={v!r}' for k, v in options.items())}{same}")
+        say(f"preset {preset}: {', '.join(f'{k}={v!r}' for k, v in options.items())}{same}")
     if info.options:
-        click.echo(
-            "Set options with --set head_options.NAME=VALUE, or in a file under [head_options]."
-        )
+        say("Set options with --set head_options.NAME=VALUE, or in a file under [head_options].")
     _show_recipes(info)
 
 
@@ -79,16 +79,16 @@ def _show_recipes(info: HeadInfo) -> None:
             sources.append(stated.source)
         return f"{_words(stated.value)} [{sources.index(stated.source) + 1}]"
 
-    click.echo("\nbuilt, by either recipe")
+    say("\nbuilt, by either recipe")
     for option in filter(default.__contains__, STRUCTURE):
         lines = f"{option:18}{cell(default[option])}"
-        click.echo(click.wrap_text(lines, 79, subsequent_indent=" " * 18))
-    click.echo(f"\n{'trained, --recipe':18}{'default':18}published")
+        say(fold(lines, hang=" " * 18))
+    say(f"\n{'trained, --recipe':18}{'default':18}published")
     for option in (each for each in default if each not in STRUCTURE):
-        click.echo(f"{option:18}{cell(default[option]):18}{cell(info.published.get(option))}")
-    click.echo("\n-: not published; the default stands")
+        say(f"{option:18}{cell(default[option]):18}{cell(info.published.get(option))}")
+    say("\n-: not published; the default stands")
     for number, source in enumerate(sources, start=1):
-        click.echo(click.wrap_text(f"[{number}] {source}", 79, subsequent_indent=" " * 4))
+        say(fold(f"[{number}] {source}", hang=" " * 4))
 
 
 def _words(value: Any) -> str:

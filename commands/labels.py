@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
-from .console import ERROR, PARTLY, cache_option, unless_default
+from ..errors import counted
+from .console import ERROR, PARTLY, cache_option, say, unless_default
 
 if TYPE_CHECKING:
     from ..extract.annotations.reading import Reading
@@ -17,7 +18,12 @@ if TYPE_CHECKING:
 _READING = (
     ("columns", str, "NAMES", "What the columns are, in order; - for one that is not used."),
     ("rate", float, "HZ", "Rows per second, of annotations without a column of times."),
-    ("scale", str, "LOW..HIGH", "Of the values, e.g. -10..10, or arousal=0..1,valence=-1..1."),
+    (
+        "scale",
+        str,
+        "LOW..HIGH",
+        "Of the values, e.g. -10..10; each its own: valence=0..1,arousal=0..5.",
+    ),
     ("delay", float, "SECONDS", "By which the annotation lags behind the picture."),
     ("annotators", str, "mean|ewe", "How several annotators become one; ewe weights them."),
     ("interpolation", str, "linear|nearest", "Between annotated times [default: linear]."),
@@ -78,19 +84,19 @@ def import_(
     )
     for outcome in outcomes:
         for note in outcome.notes:
-            click.echo(f"  {note}")
+            say(f"  {note}")
     for name, problem in dataset.problems:
-        click.echo(f"  {name}: {problem}", err=True)
+        say(f"  {name}: {problem}", err=True)
     for outcome in outcomes:
         for problem in outcome.problems:
-            click.echo(f"  {outcome.video}: {problem}", err=True)
+            say(f"  {outcome.video}: {problem}", err=True)
     states = [each for outcome in outcomes for each in outcome.labels]
     for line in describe_labels(states, dataset):
-        click.echo(line)
+        say(line)
     if not any(each.annotated for each in states):
-        click.echo("error: no annotation could be taken in", err=True)
+        say("error: no annotation could be taken in", err=True)
         sys.exit(ERROR)
-    click.echo(f"next: vapipe fit --head grjca{unless_default(cache)}")
+    say(f"next: vapipe fit --head grjca{unless_default(cache)}")
     if dataset.problems or any(outcome.problems for outcome in outcomes):
         sys.exit(PARTLY)
 
@@ -108,7 +114,7 @@ def show(cache: Path) -> None:
         source = store.label_source(item)
         known = np.isfinite(store.labels(item)).any(axis=1)
         files = ", ".join(each["name"] for each in source.get("files", ())) or "-"
-        click.echo(
+        say(
             f"{item}: {store.partition(item) or 'no partition'}, {known.mean():.1%} of "
-            f"{len(known):,} frames, {files}"
+            f"{counted(len(known), 'frame')}, {files}"
         )

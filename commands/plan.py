@@ -14,8 +14,9 @@ from typing import Any
 import click
 
 from ..device import fast_precision
+from ..errors import counted
 from .batch import failure_options, part_option, show_job, source_options
-from .console import cache_option
+from .console import cache_option, say
 from .labels import take_reading
 
 # Processes of an array task, where the user does not say: beside a GPU they decode and crop.
@@ -48,26 +49,27 @@ def plan(videos: Path, cache: Path, retry_failed: bool, as_json: bool, **chosen:
         click.echo(json.dumps(dataclasses.asdict(found), indent=2))
         return
     for each in found.streams:
-        click.echo(
+        say(
             f"  {each.stream}@{each.key[:8]}: {each.complete} complete, {each.missing} missing, "
             f"{each.stale} stale, {each.quarantined} quarantined"
         )
         for reason, owners in each.reasons.items():
             shown = ", ".join(owners[:_LISTED]) + (" ..." if len(owners) > _LISTED else "")
-            click.echo(f"    stale: {reason}: {len(owners)} ({shown})")
+            say(f"    stale: {reason}: {len(owners)} ({shown})")
     for video, reason in found.failures.items():
-        click.echo(f"  {video}: quarantined: {reason}")
+        say(f"  {video}: quarantined: {reason}")
     for item, reason in found.refused.items():
-        click.echo(f"  {item}: {reason}")
+        say(f"  {item}: {reason}")
     for line in describe_labels(found.labels, dataset):
-        click.echo(line)
+        say(line)
     if found.seconds is None:
         time = "no estimate of the time, since no run of these streams is logged here yet"
     else:
-        time = f"about {_duration(found.seconds / jobs)} with {jobs} process(es), as logged before"
-    click.echo(
-        f"to do: {found.videos} of {len(dataset.videos)} video(s), {_duration(found.duration)}; "
-        f"about {found.nbytes / 1e6:,.1f} MB; {time}"
+        took = _duration(found.seconds / jobs)
+        time = f"about {took} with {counted(jobs, 'process')}, as logged before"
+    say(
+        f"to do: {found.videos} of {counted(len(dataset.videos), 'video')}, "
+        f"{_duration(found.duration)}; about {found.nbytes / 1e6:,.1f} MB; {time}"
     )
 
 
@@ -99,20 +101,20 @@ def status(cache: Path, as_json: bool) -> None:
         rest = f", {run.left} left"
         if run.left and run.left_s is not None and run.state in ("running", "open"):
             rest += f" (about {_duration(run.left_s)})"
-        click.echo(
+        say(
             f"{start['host']} {start['pid']}{part}: {run.state}; {run.extracted} extracted, "
             f"{run.failed} failed{rest}; {run.frames_per_s:.0f} frames/s per process, at most "
             f"{run.peak / 1e9:.1f} GB each; last line {_clock(run.run.last)}"
         )
     if not runs:
-        click.echo("no runs logged")
+        say("no runs logged")
     for stream in streams:
-        click.echo(
+        say(
             f"{stream.stream}@{stream.key[:8]}: {stream.present} present, {stream.missing} missing "
             f"and {stream.stale} stale of the videos begun"
         )
     for failure in failures.values():
-        click.echo(f"failed: {failure.video}: {failure.reason}")
+        say(f"failed: {failure.video}: {failure.reason}")
 
 
 @click.command()
@@ -150,7 +152,10 @@ def slurm(context: click.Context, file: Path, tasks: int, **chosen: Any) -> None
         words += ["--precision", fast_precision("cuda" if gpus else "cpu")]
     text = slurm_script(words, count=tasks, jobs=jobs, gpus=gpus, folder=Path.cwd())
     write_bytes(file, text.encode())
-    click.echo(f"{file}: {tasks} tasks of {jobs} process(es); look at it, then: sbatch {file}")
+    say(
+        f"{file}: {counted(tasks, 'task')} of {counted(jobs, 'process')}; look at it, then: "
+        f"sbatch {file}"
+    )
 
 
 def _repeated(context: click.Context) -> Iterator[str]:

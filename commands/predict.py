@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from ..errors import counted
 from .console import (
     PARTLY,
     Partition,
@@ -16,6 +17,7 @@ from .console import (
     ensemble_option,
     progress_lines,
     run_cache_option,
+    say,
     show_shares,
     smooth_option,
 )
@@ -122,11 +124,11 @@ def predict(
     if len(found.shares) > 1:
         show_shares(found.shares)
     for item, names in found.lacking.items():
-        click.echo(f"  {item} lacks {', '.join(names)}; not predicted", err=True)
+        say(f"  {item} lacks {', '.join(names)}; not predicted", err=True)
     for item, prediction in found.items.items():
         _show(item, prediction)
     if not inputs:
-        click.echo(f"cache: {cache}")
+        say(f"cache: {cache}")
     if overlay:
         _overlay(found, out, video_stream)
     if found.problems or found.lacking:
@@ -139,11 +141,11 @@ def _show(item: str, prediction: Prediction) -> None:
     if lacking:
         rest = [kind for kind in seen if kind not in lacking]
         said = f"its predictions rest on {rest[0]} alone" if rest else "its predictions say nothing"
-        click.echo(f"warning: {item}: no {' and no '.join(lacking)} in any frame; {said}", err=True)
+        say(f"warning: {item}: no {' and no '.join(lacking)} in any frame; {said}", err=True)
     means = zip(prediction.targets, prediction.values.mean(axis=0), strict=True)
     shown = ", ".join(f"{target} {mean:+.2f}" for target, mean in means)
     shares = ", ".join(f"{kind} in {share(rows)} %" for kind, rows in seen.items())
-    click.echo(f"{prediction.file}: {len(prediction.values)} frames, mean {shown}; {shares}")
+    say(f"{prediction.file}: {counted(len(prediction.values), 'frame')}, mean {shown}; {shares}")
 
 
 def share(rows: np.ndarray) -> str:

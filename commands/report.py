@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from .console import name_caches, partition_option, run_cache_option
+from ..errors import counted
+from .console import name_caches, partition_option, run_cache_option, say
 
 if TYPE_CHECKING:
     from ..reports.run_report import WrittenReport
@@ -44,14 +45,14 @@ def report(
 
     named = name_caches(runs, cache)
     show_report(write_report(runs, out, partition=partition, media=media, cache=cache))
-    click.echo(named)
+    say(named)
 
 
 def show_report(written: WrittenReport) -> None:
     """Say what is in a report, and what is missing from it."""
     for note in written.notes:
-        click.echo(f"note: {note}")
-    click.echo(
-        f"{written.path}: {written.videos} videos, {written.frames:,} frames, "
+        say(f"note: {note}")
+    say(
+        f"{written.path}: {counted(written.videos, 'video')}, {counted(written.frames, 'frame')}, "
         f"{written.size / 1e6:.1f} MB"
     )

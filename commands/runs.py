@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from .console import say
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -45,13 +47,13 @@ def _show(summaries: Sequence[RunSummary]) -> None:
     """A line of scores and a line of what it is, per run."""
     for run in summaries:
         if run.streams is None:
-            click.echo(f"{run.path}: {run.state}")
+            say(f"{run.path}: {run.state}")
             continue
         scores = "  ".join(f"{target} {value:.3f}" for target, value in (run.ccc or {}).items())
         score = f"CCC {scores}" if scores and run.state == "finished" else run.state
         streams = ", ".join(f"{role}={name}" for role, name in run.streams.items())
-        click.echo(f"{run.path}: {score}")
-        click.echo(
+        say(f"{run.path}: {score}")
+        say(
             f"  {run.head} ({run.variant}, {run.targets}) on {streams}; "
             f"split {run.split}; seed {run.seed}; {run.started}"
         )
@@ -59,14 +61,14 @@ def _show(summaries: Sequence[RunSummary]) -> None:
 
 def _show_differences(names: Sequence[str], options: dict) -> None:
     if not options:
-        click.echo("no option differs")
+        say("no option differs")
         return
     rows = [["option", *names]]
     rows += [[name, *(_word(value) for value in values)] for name, values in options.items()]
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     for row in rows:
         cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
-        click.echo("  ".join(cells).rstrip())
+        say("  ".join(cells).rstrip())
 
 
 def _word(value: object) -> str:

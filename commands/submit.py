@@ -6,10 +6,12 @@ from pathlib import Path
 
 import click
 
+from ..errors import counted
 from .console import (
     device_option,
     ensemble_option,
     run_cache_option,
+    say,
     show_shares,
     smooth_option,
 )
@@ -77,17 +79,20 @@ def submit(
     for video, fit in done.fits.items():
         surplus = fit.last - fit.rows
         if surplus > 0:
-            click.echo(f"  {video}: {surplus} row(s) after frame {fit.rows} hold its prediction")
+            say(
+                f"  {video}: {counted(surplus, 'row')} after frame {fit.rows}: its prediction again"
+            )
         elif surplus < 0:
-            click.echo(f"  {video}: the last {-surplus} of {fit.rows} frames are left out")
+            say(f"  {video}: left out: the last {-surplus} of {counted(fit.rows, 'frame')}")
         if fit.left_out:
-            click.echo(f"  {video}: the sample skips {fit.left_out} frame(s)")
+            say(f"  {video}: the sample skips {counted(fit.left_out, 'frame')}")
     if len(done.shares) > 1:
         show_shares(done.shares)
-    click.echo(
-        f"{', '.join(map(str, done.files))}: {done.rows:,} rows of {len(done.fits)} videos, "
-        f"{done.clipped:,} value(s) clipped to [-1, 1]"
+    say(
+        f"{', '.join(map(str, done.files))}: {counted(done.rows, 'row')} of "
+        f"{counted(len(done.fits), 'video')}, "
+        f"{counted(done.clipped, 'value')} clipped to [-1, 1]"
     )
     if done.others:
-        click.echo(f"{done.others} other item(s) of {cache} are not in the sample file")
-    click.echo(f"cache: {cache}")
+        say(f"not in the sample file: {counted(done.others, 'other item')} of {cache}")
+    say(f"cache: {cache}")

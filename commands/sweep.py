@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from ..errors import counted
 from .console import (
     PARTLY,
     STOPPED,
@@ -16,6 +17,7 @@ from .console import (
     configuration_options,
     pairs,
     progress_lines,
+    say,
 )
 
 if TYPE_CHECKING:
@@ -30,7 +32,7 @@ if TYPE_CHECKING:
 @click.option(
     "--heads",
     metavar="NAME[:VARIANT-OR-PRESET],...",
-    help="Heads to compare, e.g. grjca,grjca:paper,transformer:ctyunai.",
+    help="Heads to compare, e.g. grjca,grjca:paper; transformer:ctyunai is a preset.",
 )
 @click.option("--folds", metavar="0-2 or 0,3", help="Folds of the split [default: one].")
 @click.option(
@@ -112,9 +114,9 @@ def sweep(
     if dry_run:
         _show_plan(planned)
         return
-    click.echo(f"{len(planned.tasks)} fits in {planned.out}, {planned.jobs} at once")
+    say(f"{counted(len(planned.tasks), 'fit')} in {planned.out}, {planned.jobs} at once")
     if planned.remark:
-        click.echo(planned.remark)
+        say(planned.remark)
     done: list[Result] = []
     told: set[str] = set()
     try:
@@ -125,25 +127,25 @@ def sweep(
                 step(1, _line(result), f"{len(done)}/{len(planned.tasks)} fits")
 
             results = planned.run(show)
-        for table, rows in planned.tabulate(results, click.echo):
+        for table, rows in planned.tabulate(results, say):
             _show_table(table.title, rows, told)
     except KeyboardInterrupt:
-        click.echo(
-            f"stopped: {len(done)} of {len(planned.tasks)} fits are done and stay in "
+        say(
+            f"stopped: {len(done)} of {counted(len(planned.tasks), 'fit')} are done and stay in "
             f"{planned.out}; the same command goes on",
             err=True,
         )
         sys.exit(STOPPED)
     names = ", ".join(table.name for table in planned.tables)
-    click.echo(
+    say(
         f"tables: {names} (.csv, .md, .tex) in {planned.out}; every run is a folder in "
         f"{planned.runs}"
     )
     failed = [result for result in results if result.ccc is None]
     for result in failed:
-        click.echo(f"  {result.task.folder.name}: {result.problem}", err=True)
+        say(f"  {result.task.folder.name}: {result.problem}", err=True)
         if result.trace:
-            click.echo(result.trace, err=True)
+            say(result.trace, err=True)
     if failed:
         sys.exit(PARTLY)
 
@@ -154,18 +156,21 @@ def _show_plan(planned: Sweep) -> None:
     for table in tables:
         rows = list(dict.fromkeys(task.label for task in table.tasks))
         damages = f" under {len(table.damages)} damages" if table.damages else ""
-        click.echo(f"{table.name}: {len(rows)} rows of {len(table.tasks)} fits{damages}")
+        say(
+            f"{table.name}: {counted(len(rows), 'row')} of "
+            f"{counted(len(table.tasks), 'fit')}{damages}"
+        )
     shared = len({task.folder for table in tables for task in table.tasks})
     together = sum(len(table.tasks) for table in tables if not table.damages)
-    click.echo(
-        f"{shared} fits ({together - shared} more stand in several tables and are trained once)"
+    say(
+        f"{counted(shared, 'fit')} ({together - shared} more in several tables, trained once)"
         if together > shared
-        else f"{shared} fits"
+        else f"{counted(shared, 'fit')}"
     )
-    click.echo("timing a training step of each kind of fit that no finished run tells of ...")
+    say("timing a training step of each kind of fit that no finished run tells of ...")
     left = planned.estimate()
     if not left.fits:
-        click.echo("all are finished")
+        say("all are finished")
         return
     how = []
     if left.measured:
@@ -175,7 +180,7 @@ def _show_plan(planned: Sweep) -> None:
             f"{left.timed} by one timed training step of each kind x batches x all epochs, which "
             "early stopping mostly cuts short"
         )
-    click.echo(
+    say(
         click.wrap_text(
             f"{left.finished} finished, {left.fits} to fit: at most about "
             f"{_duration(left.seconds)} one after the other, {_duration(left.seconds / jobs)} with "
@@ -222,16 +227,16 @@ def _show_table(title: str, rows: Sequence[Summary], told: set[str]) -> None:
     from ..fusion.papers.table import cells, headings, notes
 
     if title:
-        click.echo(f"\n{title}\n")
+        say(f"\n{title}\n")
     columns = list(zip(headings(rows), *map(cells, rows), strict=True))
     known = [column for column in columns[1:] if any(column[1:])]
     room = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
     for lines in lay_out([columns[0], *known], room):
-        click.echo("\n".join(lines) + "\n")
+        say("\n".join(lines) + "\n")
     for note in notes(rows):
         if note not in told:
             told.add(note)
-            click.echo(click.wrap_text(note, min(79, shutil.get_terminal_size().columns)))
+            say(click.wrap_text(note, min(79, shutil.get_terminal_size().columns)))
 
 
 def lay_out(columns: Sequence[Sequence[str]], room: int | None) -> list[list[str]]:

@@ -7,10 +7,8 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
 
-import click
-
-from ..errors import Stopped
-from .console import STOPPED
+from ..errors import Stopped, counted
+from .console import STOPPED, say
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -26,7 +24,7 @@ def training_view() -> Iterator[TrainingView]:
         with TrainingView() as view:
             yield view
     except Stopped as stopped:
-        click.echo(
+        say(
             f"stopped; `vapipe fit --resume {stopped.folder}` goes on from its last whole epoch",
             err=True,
         )
@@ -45,22 +43,23 @@ class TrainingView(ExitStack):
         """Say what will be trained, on what."""
         self._config = config = plan.config
         roles = ", ".join(f"{role}={name}" for role, name in config.streams.items())
-        click.echo(f"fitting {config.head} ({config.variant}, {config.targets}) on {roles}")
-        click.echo(config.describe_recipe())
+        say(f"fitting {config.head} ({config.variant}, {config.targets}) on {roles}")
+        say(config.describe_recipe())
         folds = {
             "aff-wild2": "",
             "k-fold": f" of {config.folds}",
             "leave-one-subject-out": "",
         }
         where = f", fold {config.fold}{folds[config.split]}" if config.split in folds else ""
-        click.echo(
-            f"{len(plan.train)} training videos ({len(plan.windows)} windows), "
-            f"{len(plan.validation)} validation videos (split {config.split}{where}); "
-            f"up to {config.epochs} epochs a network"
+        say(
+            f"{counted(len(plan.train), 'training video')} "
+            f"({counted(len(plan.windows), 'window')}), "
+            f"{counted(len(plan.validation), 'validation video')} (split {config.split}{where}); "
+            f"up to {counted(config.epochs, 'epoch')} a network"
         )
-        click.echo(f"annotated: {plan.annotated}")
+        say(f"annotated: {plan.annotated}")
         for note in plan.notes:
-            click.echo(f"note: {note}")
+            say(f"note: {note}")
         if sys.stdout.isatty():
             from rich.live import Live
 
@@ -69,7 +68,7 @@ class TrainingView(ExitStack):
     def step(self, epoch: Epoch) -> None:
         """Show an epoch."""
         if not sys.stdout.isatty():
-            click.echo(_line(epoch))
+            say(_line(epoch))
             return
         self._last[epoch.network] = epoch
         if epoch.best:

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import click
 
-from .console import PARTLY, progress_lines, size
+from ..errors import counted
+from .console import PARTLY, progress_lines, say, size
 
 
 @click.group()
@@ -34,16 +35,16 @@ def list_(as_json: bool) -> None:
         rows = [asdict(entry) | {"present": here[name]} for name, entry in entries.items()]
         click.echo(json.dumps({"folder": str(folder), "weights": rows}, indent=2))
         return
-    click.echo(f"folder: {folder}")
+    say(f"folder: {folder}")
     for name, entry in entries.items():
         path = folder / entry.file
         nbytes = path.stat().st_size if here[name] else entry.nbytes
         state = "here" if here[name] else "to fetch" if entry.url else "to add"
-        click.echo(
+        say(
             f"{name:22s} {entry.architecture:12s} {state:9s} "
             f"{size(nbytes) if nbytes else '?':>10s}  {entry.source}"
         )
-        click.echo(f"{'':22s} licence: {entry.licence}")
+        say(f"{'':22s} licence: {entry.licence}")
 
 
 @weights.command()
@@ -63,18 +64,18 @@ def fetch(names: tuple[str, ...], everything: bool) -> None:
         try:
             entry = weight_entry(name, weights_folder())
             if entry.url:
-                click.echo(f"{name}: {entry.url}")
-                click.echo(f"{name}: licence: {entry.licence}")
+                say(f"{name}: {entry.url}")
+                say(f"{name}: licence: {entry.licence}")
                 if entry.sha256 is None:
-                    click.echo(f"{name}: no digest is public; pinned as it comes over https")
+                    say(f"{name}: no digest is public; pinned as it comes over https")
             _fetch(name)
         except VapipeError as error:
             if len(wanted) == 1:
                 raise
             failed.append(name)
-            click.echo(f"error: {error}", err=True)
+            say(f"error: {error}", err=True)
     if failed:
-        click.echo(f"{len(wanted) - len(failed)} of {len(wanted)} here; failed: {' '.join(failed)}")
+        say(f"{len(wanted) - len(failed)} of {len(wanted)} here; failed: {' '.join(failed)}")
         sys.exit(PARTLY)
 
 
@@ -94,7 +95,7 @@ def _fetch(name: str) -> None:
             shown = percent
 
         found = fetch_weights(name, progress=progress)
-    click.echo(f"{name}: {found.path} ({size(found.nbytes)}, SHA-256 {found.sha256})")
+    say(f"{name}: {found.path} ({size(found.nbytes)}, SHA-256 {found.sha256})")
 
 
 @weights.command()
@@ -109,11 +110,11 @@ def verify(names: tuple[str, ...]) -> None:
     for name in checked:
         try:
             found = find_weights(name, rehash=True)
-            click.echo(f"{name}: right, SHA-256 {found.sha256}")
+            say(f"{name}: right, SHA-256 {found.sha256}")
         except WeightsError as error:
             bad += 1
-            click.echo(f"{name}: {error}")
-    click.echo(f"{len(checked)} file(s) checked, {bad} with problems")
+            say(f"{name}: {error}")
+    say(f"{counted(len(checked), 'file')} checked, {bad} with problems")
     if bad:
         sys.exit(PARTLY)
 
@@ -132,4 +133,4 @@ def add(name: str, file: Path, architecture: str | None, replaces: bool) -> None
     from ..extract.weights.files import add_weights
 
     found = add_weights(name, file, architecture=architecture, replaces=replaces)
-    click.echo(f"{name}: {found.path} ({size(found.nbytes)}, SHA-256 {found.sha256})")
+    say(f"{name}: {found.path} ({size(found.nbytes)}, SHA-256 {found.sha256})")

@@ -10,7 +10,7 @@ from typing import Literal
 
 from ..cache.durable import digest_file
 from ..cache.labels import composed
-from ..errors import ConfigError
+from ..errors import ConfigError, counted
 from .annotations.find import find_annotations, require_folder
 from .annotations.places import find_folder, narrowed
 from .annotations.reader import Annotation, Reader
@@ -73,7 +73,7 @@ class Dataset:
         rest = sum(count for _, count in ranked[_LISTED:])
         listed += [f"{rest} more"] if rest else []
         total = sum(self.others.values())
-        return f"{total} other file(s) not looked at: {', '.join(listed)}" if total else ""
+        return f"{counted(total, 'other file')} not looked at: {', '.join(listed)}" if total else ""
 
 
 def require_videos(root: Path) -> None:
@@ -145,7 +145,10 @@ def find_dataset(
             ]
             del same[1:]
     problems += [
-        (str(path), f"shares the id `{video}` with {len(same) - 1} other file(s); use --ids path")
+        (
+            str(path),
+            f"shares the id `{video}` with {counted(len(same) - 1, 'other file')}; use --ids path",
+        )
         for video, same in by_id.items()
         if len(same) > 1
         for path in same

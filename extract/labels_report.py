@@ -6,6 +6,7 @@ from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from ..errors import counted
 from .dataset import Dataset
 from .task import ItemLabels
 
@@ -21,14 +22,14 @@ def describe_labels(labels: Sequence[ItemLabels], dataset: Dataset) -> list[str]
     """
     own = {each.item: each for each in labels if each.annotated}
     items = [subject.id for video in dataset.videos for subject in video.subjects]
-    what = "videos" if len(items) == len(dataset.videos) else "items"
-    lines = [f"annotations: {len(own)} of {len(items)} {what}{_where(own, dataset)}"]
+    what = "video" if len(items) == len(dataset.videos) else "item"
+    lines = [f"annotations: {len(own)} of {counted(len(items), what)}{_where(own, dataset)}"]
     if own:
         annotated = sum(each.annotated for each in own.values())
         rows = sum(int(each.facts["rows"]) for each in own.values())
         parts = Counter(each.partition or "no partition" for each in own.values())
         shares = ", ".join(f"{name} {parts[name]}" for name in sorted(parts, key=_in_order))
-        lines.append(f"  {shares}; {annotated / rows:.1%} of {rows:,} frames have a value")
+        lines.append(f"  {shares}; {annotated / rows:.1%} of {counted(rows, 'frame')} annotated")
         lines += _ranges(own.values(), dataset)
         lines += _agreement(own.values())
         early = [i for i, each in own.items() if each.annotated < each.facts["rows"] / 2]
@@ -49,7 +50,7 @@ def describe_labels(labels: Sequence[ItemLabels], dataset: Dataset) -> list[str]
     for name, reason in dataset.unused[:_NAMED]:
         lines.append(f"  not used: {name}: {reason}")
     if len(dataset.unused) > _NAMED:
-        lines.append(f"  not used: {len(dataset.unused) - _NAMED} more file(s)")
+        lines.append(f"  not used: {counted(len(dataset.unused) - _NAMED, 'more file')}")
     return lines
 
 

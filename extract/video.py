@@ -114,7 +114,7 @@ def extract_video(
     return Outcome(
         video=task.video.id,
         status="extracted",
-        notes=tuple(dict.fromkeys([*info.damage, *notes])),
+        notes=tuple(dict.fromkeys([*info.damage, *info.choices, *notes])),
         problems=tuple(problems),
         rows=len(info.timeline),
         duration=len(info.timeline) / info.timeline.fps,

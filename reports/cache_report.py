@@ -16,6 +16,7 @@ from .. import __version__
 from ..cache.report import STATES, CacheReport, Cell, ItemFacts, VideoFacts, scan
 from ..cache.store import FeatureStore
 from ..cache.timeline import Valid
+from ..errors import counted
 from ..executor import Limits
 from ..extract.failures import read_failures
 from .contact_sheets import (
@@ -335,7 +336,8 @@ def _media(video: VideoFacts) -> str:
     if not picture:
         return ""
     heard = (
-        f"{sound.get('codec')} sound of {sound.get('rate')} Hz, {sound.get('channels')} channel(s)"
+        f"{sound.get('codec')} sound of {sound.get('rate')} Hz, "
+        f"{counted(sound.get('channels') or 0, 'channel')}"
         if sound
         else "no sound"
     )

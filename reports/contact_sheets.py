@@ -22,7 +22,7 @@ from PIL import Image
 from ..cache.report import CacheReport, ItemFacts, StoredStream, VideoFacts
 from ..cache.store import FeatureStore
 from ..cache.timeline import Valid, usable
-from ..errors import CacheError, ConfigError, MediaError
+from ..errors import CacheError, ConfigError, MediaError, counted
 from ..executor import Limits, TaskFailed, run_tasks
 from ..extract.dataset import subjects_of
 from ..extract.faces.crop_config import CropConfig
@@ -276,8 +276,8 @@ def _cut_faces(store: FeatureStore, task: _CutTask) -> _Faces:
     info = probe(path, video_stream=facts.media.get("video", {}).get("index"))
     if len(info.timeline) != facts.rows:
         raise MediaError(
-            f"{path}: {len(info.timeline)} frames here, {facts.rows} when it was extracted; "
-            "another version of FFmpeg reads it otherwise. Extract it again"
+            f"{path}: {counted(len(info.timeline), 'frame')} here, {facts.rows} when it was "
+            "extracted; another version of FFmpeg reads it otherwise. Extract it again"
         )
     reach = min(task.reach, facts.rows)
     wanted = sorted({int((place + 0.5) * reach / FACES) for place in range(FACES)})
@@ -311,8 +311,8 @@ def _differing(made: np.ndarray, stored: np.ndarray) -> str:
     if not count:
         return ""
     return (
-        f"{count} of {len(made)} frames have another validity here than in the cache, which may "
-        "come of another device: these crops may be off those of the features"
+        f"{count} of {counted(len(made), 'frame')} have another validity here than in the cache, "
+        "which may come of another device: these crops may be off those of the features"
     )
 
 

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..cache.durable import write_bytes
-from ..errors import ConfigError
+from ..errors import ConfigError, counted
 from . import figure_panels as panels
 from . import measures
 from .measures import density
@@ -188,7 +188,8 @@ def _check(
 def _rename(records: Sequence[RunRecord], labels: Sequence[str]) -> list[RunRecord]:
     if labels and len(labels) != len(records):
         raise ConfigError(
-            f"{len(labels)} label(s) for {len(records)} run(s); give one for each, in their order"
+            f"{counted(len(labels), 'label')} for {counted(len(records), 'run')}; give one for "
+            "each, in their order"
         )
     return [
         dataclasses.replace(record, name=label)
@@ -204,8 +205,8 @@ def _choose(
     unknown = [video for video in videos if video not in known]
     if unknown:
         raise ConfigError(
-            f"{unknown[0]} is none of the {len(known)} videos that the runs were evaluated on: "
-            f"{', '.join(list(known)[:5])}{', ...' if len(known) > 5 else ''}"
+            f"{unknown[0]} is none of the {counted(len(known), 'video')} that the runs were "
+            f"evaluated on: {', '.join(list(known)[:5])}{', ...' if len(known) > 5 else ''}"
         )
     if videos:
         return [known[video] for video in videos]

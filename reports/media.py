@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from urllib.parse import quote
 
-from ..errors import ConfigError
+from ..errors import ConfigError, counted
 from .truth import VideoTruth
 
 
@@ -39,8 +39,8 @@ def find_media(folder: Path, videos: Sequence[VideoTruth]) -> tuple[dict[str, Pa
             notes.append(f"{item.video}: no {name}")
     if not found:
         raise ConfigError(
-            f"--media {folder}: none of the {len(videos)} video files is in it ({notes[0]}); name "
-            "the folder that was extracted (`vapipe extract --videos`)"
+            f"--media {folder}: none of the {counted(len(videos), 'video file')} is in it "
+            f"({notes[0]}); name the folder that was extracted (`vapipe extract --videos`)"
         )
     return found, notes
 

@@ -13,7 +13,7 @@ import numpy as np
 from av.video.reformatter import VideoReformatter
 
 from ..cache.durable import atomic_file
-from ..errors import ConfigError, MediaError
+from ..errors import ConfigError, MediaError, counted
 from ..extract.media.frames import read_frames
 from ..extract.media.packets import open_media, read_packets
 from ..extract.media.probe import MediaInfo, probe
@@ -60,7 +60,8 @@ def write_overlay(
     info = probe(source, video_stream=video_stream)
     if values.shape != (len(info.timeline), 2):
         raise ConfigError(
-            f"{source}: values of shape {values.shape} for a video of {len(info.timeline)} frames; "
+            f"{source}: values of shape {values.shape} for a video of "
+            f"{counted(len(info.timeline), 'frame')}; "
             "an overlay needs a row of two values per frame"
         )
     is_mp4 = info.audio is None or info.audio.codec in _SOUNDS_OF_MP4

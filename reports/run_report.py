@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from ..errors import counted
 from ..fusion.evaluation.corruption import KINDS
 from ..fusion.papers.published import NOTE
 from .measures import BINS, density, difference, planes, summary
@@ -72,7 +73,7 @@ def write_report(
     found, lacking = find_media(media, truth) if media else ({}, [])
     notes = lacking[:_NOTES]
     if len(lacking) > _NOTES:
-        notes.append(f"and {len(lacking) - _NOTES} more videos without their file")
+        notes.append(f"and {counted(len(lacking) - _NOTES, 'more video')} without a file")
     blocks: dict[str, str] = {}
     videos = []
     for number, item in enumerate(truth):

@@ -11,7 +11,7 @@ import numpy as np
 
 from ..cache.store import FeatureStore
 from ..cache.timeline import Valid
-from ..errors import ConfigError
+from ..errors import ConfigError, counted
 from ..fusion.config import FitConfig
 from ..fusion.data.plan import Plan, fingerprint
 from ..fusion.evaluation.evaluate import name_runs
@@ -158,16 +158,16 @@ def _require_videos(record: RunRecord, store: FeatureStore) -> None:
     lacking = sorted(needed - set(store.videos()))
     if lacking:
         raise ConfigError(
-            f"{store.root} lacks {len(lacking)} of the {len(needed)} videos of the run "
+            f"{store.root} lacks {len(lacking)} of the {counted(len(needed), 'video')} of the run "
             f"{record.path} ({', '.join(lacking[:3])}{', ...' if len(lacking) > 3 else ''}); name "
             "the cache that it was trained on with --cache, or extract them again"
         )
     for video, values in record.predictions.items():
         if len(values) != store.rows(video):
             raise ConfigError(
-                f"{video}: {len(values)} rows of predictions in {record.path} for "
-                f"{store.rows(video)} frames in {store.root}; name the cache that the run was "
-                "trained on with --cache, or fit again"
+                f"{video}: {counted(len(values), 'row')} of predictions in {record.path} for "
+                f"{counted(store.rows(video), 'frame')} in {store.root}; name the cache that the "
+                "run was trained on with --cache, or fit again"
             )
 
 

@@ -177,7 +177,8 @@ class _Search:
             "va_set",
             "va_estimation_challenge",
         )
-        self.layout = f"{'Aff-Wild2 ' if aff else ''}annotations in {self.folder}"
+        if self.items or others:
+            self.layout = f"{'Aff-Wild2 ' if aff else ''}annotations in {self.folder}"
 
     def name_tables(self, base: Path, taken: Sequence[Path | None], *, split: bool) -> None:
         """Name tables beside the videos that could be meant and are not taken."""

@@ -83,6 +83,7 @@ class MediaInfo:
         default_audio: index of its default audio stream, None where there is none.
         damage: what is wrong with the file although it can be used; empty for a sound one. Who
             reads pictures or sound adds what shows only then.
+        choices: which of several streams was taken where nobody said which.
     """
 
     path: Path
@@ -101,6 +102,7 @@ class MediaInfo:
     default_video: int
     default_audio: int | None
     damage: list[str] = field(default_factory=list)
+    choices: tuple[str, ...] = ()
 
     @property
     def ticks(self) -> np.ndarray:
@@ -218,6 +220,10 @@ def probe(
             default_video=_choose(path, container, "video", videos, None).index,
             default_audio=None if default is None else default.index,
             damage=[*found.damage, *rows.notes],
+            choices=(
+                *_name_choice("video", videos, video, video_stream),
+                *_name_choice("audio", container.streams.audio, audio, audio_stream),
+            ),
         )
 
 
@@ -374,6 +380,17 @@ def _choose(
         )
     best = container.streams.best(kind)
     return best if best in streams else next(iter(streams), None)
+
+
+def _name_choice(kind: str, streams: Sequence[Any], taken: Any, index: int | None) -> list[str]:
+    """Which stream was taken of several, unless that was asked for."""
+    if index is not None or len(streams) < 2:
+        return []
+    others = ", ".join(f"{s.index} ({_codec(s)})" for s in streams if s.index != taken.index)
+    return [
+        f"{len(streams)} {kind} streams: {taken.index} ({_codec(taken)}) is taken, not {others}; "
+        f"--{kind}-stream takes another"
+    ]
 
 
 def _codec(stream: Any) -> str:

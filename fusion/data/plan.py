@@ -16,7 +16,7 @@ from ...cache.store import FeatureStore
 from ...cache.timeline import usable
 from ...cache.windows import Window, cut_windows
 from ...device import bfloat16_is_fast, choose_device
-from ...errors import ConfigError, StreamError, some
+from ...errors import ConfigError, StreamError, counted, some
 from ..config import FitConfig
 from ..heads import describe_head
 from ..models.network import Model, Statistics
@@ -67,8 +67,8 @@ def plan_fit(store: FeatureStore, config: FitConfig) -> Plan:
     shared = shared_subjects(store, train, validation, config.subjects)
     if shared:
         notes.append(
-            f"{len(shared)} of {len(validation)} validation videos show a subject that is also in "
-            f"training ({some(shared)}): their CCC flatters the model"
+            f"{len(shared)} of {counted(len(validation), 'validation video')} show a subject "
+            f"that is also in training ({some(shared)}): their CCC flatters the model"
         )
     annotated = _annotated_shares(store, {"training": train, "validation": validation}, config)
     names = list(streams.values())
@@ -77,8 +77,9 @@ def plan_fit(store: FeatureStore, config: FitConfig) -> Plan:
         validation, further = _with_streams(store, validation, names)
         if skipped or further:
             notes.append(
-                f"skipped {len(skipped)} training and {len(further)} validation videos that lack a "
-                f"stream ({some([*skipped, *further])})"
+                f"skipped {counted(len(skipped), 'training video')} and "
+                f"{counted(len(further), 'validation video')} without all streams "
+                f"({some([*skipped, *further])})"
             )
         if not train or not validation:
             require_streams(store, [*skipped, *further], names)
@@ -94,8 +95,8 @@ def plan_fit(store: FeatureStore, config: FitConfig) -> Plan:
     windows = keep_annotated(store, make_windows(store, train, config), config.learned, config)
     if not windows:
         raise ConfigError(
-            f"missing = exclude: no frame of the {len(train)} training videos has both a face and "
-            "an annotation"
+            f"missing = exclude: no frame of the {counted(len(train), 'training video')} has "
+            "both a face and an annotation"
         )
     dims = {role: store.dim(name) for role, name in streams.items()}
     with torch.device("meta"):  # refuses what does not fit, without computing anything
@@ -125,12 +126,13 @@ def _annotated_shares(
             shares_of = [each.mean() for each in known]
             worst = [video for _, video in sorted(zip(shares_of, videos, strict=True))]
             raise ConfigError(
-                f"only {annotated / rows:.1%} of the {rows:,} frames of the {len(videos)} {part} "
-                f"videos in {store.root} are annotated (least of all {', '.join(worst[:3])}): "
+                f"only {annotated / rows:.1%} of the {counted(rows, 'frame')} of the "
+                f"{counted(len(videos), f'{part} video')} in {store.root} are annotated (least "
+                f"of all {', '.join(worst[:3])}): "
                 "annotations of another rate than the video look so. `vapipe labels show` tells of "
                 "each; where it is right, --set least_annotated=0"
             )
-        shares.append(f"{annotated / rows:.1%} of {rows:,} {part} frames")
+        shares.append(f"{annotated / rows:.1%} of {counted(rows, f'{part} frame')}")
     return ", ".join(shares)
 
 
@@ -147,7 +149,7 @@ def _initial_notes(
             notes.append(f"{run} was trained on another {role} stream (key {keys[role][:8]})")
     if seen:
         notes.append(
-            f"{run} was trained on {len(seen)} of {len(validation)} validation videos "
+            f"{run} was trained on {len(seen)} of {counted(len(validation), 'validation video')} "
             f"({some(seen)}): their CCC flatters the model"
         )
     return notes
@@ -255,7 +257,7 @@ def require_streams(store: FeatureStore, videos: Sequence[str], streams: Sequenc
         shown = some([f"{video} ({', '.join(names)})" for video, names in lacking.items()], 10)
         bare = ",".join(dict.fromkeys(name.partition("@")[0] for name in streams))
         raise StreamError(
-            f"{len(lacking)} of {len(videos)} videos lack streams: {shown}; "
+            f"{len(lacking)} of {counted(len(videos), 'video')} without all streams: {shown}; "
             f"`vapipe extract --streams {bare}` makes what is missing, or fit with "
             "--set missing_streams=skip"
         )
@@ -316,8 +318,8 @@ def statistics(
                 count = total
         if not count:
             raise StreamError(
-                f"stream {name} (role {role}) has no usable row in the {len(windows)} training "
-                "windows; `vapipe cache status` shows why"
+                f"stream {name} (role {role}) has no usable row in the "
+                f"{counted(len(windows), 'training window')}; `vapipe cache status` shows why"
             )
         std = np.sqrt(spread / count)
         std[std < 1e-6] = 1.0

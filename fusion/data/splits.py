@@ -12,7 +12,7 @@ import numpy as np
 from ...cache.judge import TARGETS
 from ...cache.labels import read_split_file, read_subject_file
 from ...cache.store import FeatureStore
-from ...errors import ConfigError
+from ...errors import ConfigError, counted
 from ..config import FitConfig
 
 AFF_WILD2_FOLDS = 6
@@ -43,11 +43,11 @@ def split(store: FeatureStore, config: FitConfig) -> tuple[list[str], list[str]]
         refused = [r for v in store.videos() if (r := store.label_source(v).get("refused"))]
         if refused:
             raise ConfigError(
-                f"none of the {len(store.videos())} videos in {store.root} is annotated: "
-                f"{len(refused)} annotation(s) were refused, such as {refused[0]}"
+                f"none of the {counted(len(store.videos()), 'video')} in {store.root} is "
+                f"annotated: {counted(len(refused), 'annotation')} refused, such as {refused[0]}"
             )
         raise ConfigError(
-            f"none of the {len(store.videos())} videos in {store.root} is annotated; "
+            f"none of the {counted(len(store.videos()), 'video')} in {store.root} is annotated; "
             "`vapipe labels import FOLDER --videos DIR` takes annotations in, and `vapipe extract` "
             "does so by itself from a folder `labels` beside the videos or the layout of Aff-Wild2"
         )
@@ -104,7 +104,8 @@ def subjects_of(store: FeatureStore, videos: Sequence[str], path: str) -> dict[s
     lacking = [video for video in videos if video not in subjects]
     if lacking:
         raise ConfigError(
-            f"{path} names no subject for {len(lacking)} of {len(videos)} annotated videos: "
+            f"{path} names no subject for {len(lacking)} of "
+            f"{counted(len(videos), 'annotated video')}: "
             f"{', '.join(lacking[:10])}"
         )
     return subjects
@@ -132,10 +133,10 @@ def _k_fold(
     alone = config.split == ONE_OUT
     folds = len(rows) if alone else config.folds
     if not 2 <= folds <= len(rows) or not 0 <= config.fold < folds:
-        needed = "at least 2 subjects" if alone else f"2 to {len(rows)} folds"
+        needed = "at least 2 subjects" if alone else f"from 2 to {len(rows)} folds"
         raise ConfigError(
-            f"split {config.split} of {len(rows)} subjects needs {needed} and a fold from 0 to "
-            f"folds - 1; got folds {folds}, fold {config.fold}"
+            f"split {config.split} of {counted(len(rows), 'subject')} needs {needed} and a fold "
+            f"from 0 to folds - 1; got folds {folds}, fold {config.fold}"
         )
     sizes, fold_of = [0] * folds, {}
     order = sorted(rows) if alone else sorted(rows, key=lambda each: (-rows[each], each))
@@ -163,7 +164,7 @@ def _from_file(store: FeatureStore, videos: Sequence[str], path: Path) -> dict[s
     unknown = [video for video in parts if video not in store.videos()]
     if unknown:
         raise ConfigError(
-            f"{path} names {len(unknown)} videos that {store.root} does not hold: "
+            f"{path} names {counted(len(unknown), 'video')} that {store.root} does not hold: "
             f"{', '.join(unknown[:10])}; `vapipe cache status` lists what it holds"
         )
     return {video: parts.get(video) for video in videos}
@@ -193,7 +194,8 @@ def _annotated(
     for target in config.learned:
         if not any(np.isfinite(store.labels(v, [target])).any() for v in videos):
             raise ConfigError(
-                f"no frame of the {len(videos)} {partition} videos in {store.root} is annotated "
+                f"no frame of the {counted(len(videos), f'{partition} video')} in {store.root} "
+                "is annotated "
                 f"with {target}; {' and '.join(config.learned)} are learned: name others with "
                 "--set target_names"
             )

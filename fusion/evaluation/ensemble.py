@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from ...cache.store import FeatureStore
-from ...errors import ConfigError, some
+from ...errors import ConfigError, counted, some
 from ..runs.recorded import run_targets
 from .fitted_weights import fitted_weights
 from .smooth import check_smoothing
@@ -75,7 +75,7 @@ def ensemble_weights(
     for target, total in zip(targets, positive.sum(axis=0), strict=True):
         if not total:
             raise ConfigError(
-                f"none of the {len(runs)} runs ({', '.join(runs)}) has a validation CCC "
+                f"none of the {counted(len(runs), 'run')} ({', '.join(runs)}) has a validation CCC "
                 f"of {target} above 0, so there is nothing to weight by; use --ensemble mean"
             )
     return positive / positive.sum(axis=0)
@@ -158,7 +158,8 @@ def require_same_frames(members: Mapping[str, Predictions]) -> None:
         if odd:
             shapes = f"{first[odd[0]].shape} and {predictions[odd[0]].shape}"
             raise ConfigError(
-                f"{reference} and {name} predict other rows in {len(odd)} of {len(first)} videos "
+                f"{reference} and {name} predict other rows in {len(odd)} of "
+                f"{counted(len(first), 'video')} "
                 f"({some(odd, 3)}: {shapes}); predictions are never cut or padded to fit: predict "
                 "with all runs on one cache"
             )

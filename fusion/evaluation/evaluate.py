@@ -12,7 +12,7 @@ import numpy as np
 
 from ...cache.labels import partition_of
 from ...cache.store import FeatureStore
-from ...errors import ConfigError
+from ...errors import ConfigError, counted
 from ..data.loader import BatchLoader
 from ..data.plan import require_streams
 from ..runs.folder import Run, find_streams, load_run
@@ -218,7 +218,8 @@ def partition_videos(run: Run, store: FeatureStore, partition: str) -> list[str]
         if lacking:
             raise ConfigError(
                 f"the run {run.path} has a split of its own, and {store.root} lacks {len(lacking)} "
-                f"of its {len(videos)} {partition} videos ({', '.join(lacking[:3])}); leave "
+                f"of its {counted(len(videos), f'{partition} video')} "
+                f"({', '.join(lacking[:3])}); leave "
                 "--cache out to take the cache that it was fitted on, or take --partition test"
             )
         return videos
@@ -261,23 +262,23 @@ def _require_struck(runs: Mapping[str, Run], store: FeatureStore, corruption: Co
     if corruption.modality not in {store.modality(name) for name in names}:
         raise ConfigError(
             f"{corruption.kind} strikes {corruption.modality} streams, and none of the "
-            f"{len(runs)} runs has one (streams: {', '.join(sorted(names))})"
+            f"{counted(len(runs), 'run')} has one (streams: {', '.join(sorted(names))})"
         )
 
 
 def _warn_of_training(runs: Sequence[Run], videos: Sequence[str]) -> list[str]:
     """Say which share of the videos a run has seen in training."""
     known = _known(runs, "train", videos)
-    what = f"{known} of the {len(videos)} videos were trained on, so this says little of new videos"
-    return [what] if known else []
+    what = f"{known} of the {counted(len(videos), 'video')} were trained on"
+    return [f"{what}, so this says little of new videos"] if known else []
 
 
 def _warn_of_choice(runs: Sequence[Run], videos: Sequence[str]) -> list[str]:
     """Say which share of the videos has decided the weights of the ensemble."""
     known = _known(runs, "validation", videos)
     what = (
-        f"{known} of the {len(videos)} videos decided the shares of the runs, so the ensemble's "
-        "CCC is optimistic; test it on others"
+        f"{known} of the {counted(len(videos), 'video')} decided the shares of the runs, so the "
+        "ensemble's CCC is optimistic; test it on others"
     )
     return [what] if known else []
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from ...cache.store import FeatureStore
-from ...errors import CacheError, ConfigError
+from ...errors import CacheError, ConfigError, counted
 from ..runs.recorded import recorded
 from .results import read_predictions, require_agreement
 from .smooth import smooth_videos
@@ -51,7 +51,8 @@ def fitted_weights(
         for video, values in own.items():
             if len(values) != len(labels[video]):
                 raise ConfigError(
-                    f"{path} predicted {len(values)} rows of {video}, of which {source.root} has "
+                    f"{path} predicted {counted(len(values), 'row')} of {video}, of which "
+                    f"{source.root} has "
                     f"{len(labels[video])}; name the cache that the run was trained on with --cache"
                 )
         require_agreement(path, agreement, own, labels)
@@ -144,6 +145,7 @@ def _lacking(store: FeatureStore, videos: Sequence[str]) -> list[str]:
 
 def _no_annotation(videos: Sequence[str], reason: str) -> ConfigError:
     return ConfigError(
-        f"--ensemble fitted needs the annotation of the {len(videos)} validation videos, and "
+        "--ensemble fitted needs the annotation of the "
+        f"{counted(len(videos), 'validation video')}, and "
         f"{reason}; name a cache that has it with --cache, or use --ensemble ccc"
     )

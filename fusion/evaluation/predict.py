@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from ...cache.store import FeatureStore
-from ...errors import ConfigError
+from ...errors import ConfigError, counted
 from ..runs.folder import Run, load_run
 from .ensemble import combine, shared_targets
 from .evaluate import name_runs, predict_run, run_streams, stored_partition
@@ -73,8 +73,8 @@ def complete_items(
     complete = [video for video, names in lacking.items() if not names]
     if not complete:
         raise ConfigError(
-            f"none of the {len(lacking)} items in {store.root} has all of {', '.join(wanted)}; "
-            "`vapipe extract` makes what is missing"
+            f"none of the {counted(len(lacking), 'item')} in {store.root} has all of "
+            f"{', '.join(wanted)}; `vapipe extract` makes what is missing"
         )
     return complete, {video: names for video, names in lacking.items() if names}
 

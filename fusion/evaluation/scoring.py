@@ -15,7 +15,7 @@ from ...cache.labels import later
 from ...cache.store import FeatureStore
 from ...cache.windows import Window
 from ...device_faults import device_errors
-from ...errors import ConfigError
+from ...errors import ConfigError, counted
 from ...numerics import inferring
 from ..config import TARGETS
 from ..data.loader import BatchLoader
@@ -237,7 +237,8 @@ def score(
     for target, count in frames.items():
         if not count:
             raise ConfigError(
-                f"no frame of the {len(predictions)} {partition} videos in {store.root} is "
+                f"no frame of the {counted(len(predictions), f'{partition} video')} in "
+                f"{store.root} is "
                 f"annotated with {target}, so there is nothing to compare with; `vapipe predict` "
                 "and `vapipe submit` need no annotation"
             )
@@ -279,6 +280,6 @@ def _require_complete(video: str, values: np.ndarray, truth: np.ndarray) -> None
     missing = np.flatnonzero(~np.isfinite(values).all(axis=1))
     if missing.size:
         raise ConfigError(
-            f"{video}: {missing.size} of {len(values)} frames have no finite prediction (the "
-            f"first is row {missing[0]}); every frame is needed, annotated or not"
+            f"{video}: {missing.size} of {counted(len(values), 'frame')} have no finite "
+            f"prediction (the first is row {missing[0]}); every frame is needed, annotated or not"
         )

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from ...cache.store import FeatureStore
-from ...errors import ConfigError
+from ...errors import ConfigError, counted
 
 _SAME_TIME = 1e-6  # seconds; presentation times are multiples of coarser steps
 
@@ -44,8 +44,9 @@ def smooth(values: np.ndarray, pts: np.ndarray, seconds: float) -> np.ndarray:
     check_smoothing(seconds)
     if len(values) != len(pts) or not np.isfinite(values).all():
         raise ConfigError(
-            f"smoothing needs a finite prediction for each of {len(pts)} frames; got {len(values)} "
-            f"rows, {int((~np.isfinite(values)).any(axis=-1).sum())} of them not finite"
+            f"smoothing needs a finite prediction for each of {counted(len(pts), 'frame')}; got "
+            f"{counted(len(values), 'row')}, "
+            f"{int((~np.isfinite(values)).any(axis=-1).sum())} of them not finite"
         )
     if seconds == 0:
         return values

@@ -17,7 +17,7 @@ import numpy as np
 from ...cache.durable import write_bytes
 from ...cache.labels import SURPLUS_ALLOWED
 from ...cache.store import FeatureStore
-from ...errors import SubmissionError, some
+from ...errors import SubmissionError, counted, some
 from .ensemble import combine, ensemble_weights, name_shares, shared_targets
 from .predict import load_runs, predict_items
 from .results import file_name
@@ -146,8 +146,8 @@ def check_sample(
     if unknown:
         shown = [_with_hint(video, known) for video in unknown]
         raise SubmissionError(
-            f"{len(unknown)} of {len(sample)} videos in the sample file are not in {store.root}: "
-            f"{some(shown, _SHOWN)}; extract them (`vapipe extract --videos DIR`), "
+            f"{len(unknown)} of {counted(len(sample), 'video')} in the sample file are not in "
+            f"{store.root}: {some(shown, _SHOWN)}; extract them (`vapipe extract --videos DIR`), "
             f"or name the cache that has them with --cache{_side_advice(unknown, store)}"
         )
     fits, bad = {}, []
@@ -156,11 +156,14 @@ def check_sample(
         fits[wanted.video] = Fit(rows, last, last - len(wanted.frames))
         surplus = last - rows
         if surplus and not ((pad if surplus > 0 else cut) and abs(surplus) <= SURPLUS_ALLOWED):
-            bad.append(f"{wanted.video} ({last} rows for {rows} frames, {surplus:+d})")
+            bad.append(
+                f"{wanted.video} ({counted(last, 'row')} for {counted(rows, 'frame')}, "
+                f"{surplus:+d})"
+            )
     if bad:
         raise SubmissionError(
-            f"{len(bad)} of {len(sample)} videos have another length in the sample file than in "
-            f"{store.root}: {some(bad, _SHOWN)}. Up to {SURPLUS_ALLOWED} rows "
+            f"{len(bad)} of {counted(len(sample), 'video')} have another length in the sample "
+            f"file than in {store.root}: {some(bad, _SHOWN)}. Up to {SURPLUS_ALLOWED} rows "
             "too many are filled with the last prediction by `--pad last`, up to "
             f"{SURPLUS_ALLOWED} too few leave out the last frames with `--cut last`; more than "
             "that means another video or frame rate: extract the organisers' file"
@@ -237,7 +240,7 @@ def submit(
     lacking = [target for target in asked.targets if target not in targets]
     if lacking:
         raise SubmissionError(
-            f"{sample} asks for {', '.join(asked.targets)}, and the run(s) predict "
+            f"{sample} asks for {', '.join(asked.targets)}, and the runs predict "
             f"{', '.join(targets)}; fit with --set target_names={list(asked.targets)}"
         )
     weights = ensemble_weights(ensemble, paths, store, smoothing)

@@ -10,7 +10,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from ...errors import ConfigError
+from ...errors import ConfigError, counted
 
 
 def freeze(network: nn.Module, parts: Sequence[str]) -> None:
@@ -66,8 +66,8 @@ def read_initial(run: Path, model: nn.Module) -> dict[str, Tensor]:
     }
     if not fitting:
         raise ConfigError(
-            f"init_from: none of the {len(stored)} tensors of {run} has the name and shape of one "
-            f"of this model's ({', '.join(_count_parts(stored))} there; "
+            f"init_from: none of the {counted(len(stored), 'tensor')} of {run} has the name and "
+            f"shape of one of this model's ({', '.join(_count_parts(stored))} there; "
             f"{', '.join(_count_parts(own))} here)"
         )
     return fitting
@@ -77,7 +77,7 @@ def describe_initial(run: Path, model: nn.Module, taken: Mapping[str, Tensor]) -
     """What was taken from a run and what starts anew, part by part, as one line."""
     whole, got = _count_parts(model.state_dict()), _count_parts(taken)
     from_run = [
-        part if got[part] == count else f"{part} ({got[part]} of {count} tensors)"
+        part if got[part] == count else f"{part} ({got[part]} of {counted(count, 'tensor')})"
         for part, count in whole.items()
         if part in got
     ]

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from ...cache.durable import canonical_json
-from ...errors import ConfigError
+from ...errors import ConfigError, counted
 from ..config import TARGETS
 from ..evaluation.metrics import FEW_VIDEOS, holm, over_videos, t_interval, t_test, with_mean
 from ..models.heads import digest_head
@@ -204,8 +204,8 @@ def notes(rows: Sequence[Summary]) -> list[str]:
     few = [row.videos for row in rows if 0 < row.videos < FEW_VIDEOS]
     if few:
         texts.append(
-            f"Caution: intervals and tests over {min(few)} videos are rough; take {FEW_VIDEOS} "
-            "videos or more, or several folds."
+            f"Caution: intervals and tests over {counted(min(few), 'video')} are rough; take "
+            f"{FEW_VIDEOS} videos or more, or several folds."
         )
     texts += [
         f"{row.label} is the same model as {row.same_as}: they differ by name only."

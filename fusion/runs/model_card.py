@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from ...errors import counted
 from ..config import FitConfig
 from .listing import describe_split
 
@@ -32,7 +33,8 @@ def make_model_card(path: Path, *, parameters: int, digest: str) -> str:
     blocks = [
         f"# {path.name}",
         f"Predicts {' and '.join(config.learned)} for every video frame: head {config.head} "
-        f"({config.variant}), {parameters:,} parameters, {_networks(config)}, seed {config.seed}. "
+        f"({config.variant}), {counted(parameters, 'parameter')}, {_networks(config)}, seed "
+        f"{config.seed}. "
         f"Trained by {config.describe_recipe()}, with vapipe {environment['vapipe']} and torch "
         f"{environment['torch']} on {environment['device']}, {environment['started']}.",
         *_start(config),
@@ -41,8 +43,9 @@ def make_model_card(path: Path, *, parameters: int, digest: str) -> str:
         _scores(path),
         "## Trained on",
         _streams(cache["streams"]),
-        f"{len(cache['videos']['train'])} training and {len(cache['videos']['validation'])} "
-        f"validation items (split {describe_split(config.to_json())}), named in cache.json.",
+        f"{counted(len(cache['videos']['train']), 'training item')} and "
+        f"{counted(len(cache['videos']['validation']), 'validation item')} "
+        f"(split {describe_split(config.to_json())}), named in cache.json.",
         *_labels(cache.get("labels", [])),
         "## Use",
         f"```sh\nvapipe predict {path} clip.mp4 --overlay\n"
@@ -62,7 +65,8 @@ def make_model_card(path: Path, *, parameters: int, digest: str) -> str:
 def _labels(ways: Sequence[Mapping[str, Any]]) -> list[str]:
     """How annotations were read, where that was said otherwise than in the files."""
     said = [
-        f"{way['items']} items with {', '.join(f'{n} = {v}' for n, v in way['reading'].items())}"
+        f"{counted(way['items'], 'item')} with "
+        f"{', '.join(f'{n} = {v}' for n, v in way['reading'].items())}"
         for way in ways
         if way["reading"]
     ]

@@ -14,7 +14,7 @@ import torch
 from ...cache.store import FeatureStore
 from ...device import choose_device, describe_device
 from ...device_faults import device_errors
-from ...errors import RunError, Stopped
+from ...errors import RunError, Stopped, counted
 from ...numerics import reproducibly
 from ..acting import require_acting
 from ..config import FitConfig
@@ -149,7 +149,8 @@ def _remark_size(parameters: int, store: FeatureStore, plan: Plan) -> list[str]:
     if parameters <= _PARAMETERS_PER_FRAME * frames:
         return []
     return [
-        f"{parameters:,} parameters were fitted to {frames:,} annotated frames, far too few: the "
+        f"{counted(parameters, 'parameter')} fitted to "
+        f"{counted(frames, 'annotated frame')}, which is far too few: the "
         "scores say little; more videos, or narrower networks (--set tcn_channels.video=[32,32])"
     ]
 

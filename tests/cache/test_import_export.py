@@ -118,7 +118,7 @@ def test_rows_without_codes_are_taken_as_usable(root, tmp_path):
         ({"a": np.ones((ROWS + 1, 2))}, f"{ROWS + 1} rows for a timeline of {ROWS} frames"),
         ({"a": np.ones(ROWS)}, r"expected numbers \[T, D\]"),
         ({"a": np.ones((ROWS, 2)), "b": np.ones((ROWS, 3))}, r"different widths D: \[2, 3\]"),
-        ({"nobody": np.ones((ROWS, 2))}, "belong to no video .*nobody"),
+        ({"nobody": np.ones((ROWS, 2))}, "1 file of no video .*nobody"),
         ({"a": np.ones((ROWS, 2)), "a.valid": np.ones(3)}, r"shape \[3\] beside 12 rows"),
         ({"a": np.array([{}])}, "cannot read"),
         ({"a": np.ones((ROWS, 2)), "a.valid": np.array([{}] * ROWS)}, "cannot read .*a.valid"),

@@ -159,7 +159,7 @@ def test_another_format_or_a_broken_marker_is_refused(root):
 
 def test_a_cache_is_not_made_among_other_things_or_over_a_file(tmp_path):
     (tmp_path / "photo.jpg").write_text("x")
-    with pytest.raises(CacheError, match=r"holds 1 other entries \(photo.jpg"):
+    with pytest.raises(CacheError, match=r"holds 1 other entry \(photo.jpg"):
         create_cache(tmp_path)
     with pytest.raises(CacheError, match="is a file"):
         create_cache(tmp_path / "photo.jpg")

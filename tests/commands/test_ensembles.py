@@ -107,7 +107,7 @@ def test_a_test_split_without_labels_is_predicted_and_submitted(with_test, runs,
     assert np.array_equal(columns(tmp_path / "s.txt", ROWS), np.clip(predicted, -1, 1))
     judged = vapipe_("evaluate", *pair, "--cache", with_test, "--partition", "test")
     assert judged.exit_code == 1
-    assert "of the 1 test videos in" in judged.stderr
+    assert "of the 1 test video in" in judged.stderr
     assert "`vapipe predict` and `vapipe submit` need no annotation" in judged.stderr
 
 

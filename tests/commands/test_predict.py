@@ -110,7 +110,7 @@ def test_an_interrupted_prediction_says_that_its_features_are_lost(videos, runs,
     child.signal(signal.SIGINT)
     result = child.result()
     assert result["code"] == 130, result["said"]
-    assert "of 2 video(s) were done and are lost with the temporary cache" in result["said"]
+    assert "of 2 videos were done and are lost with the temporary cache" in result["said"]
     assert "--cache DIR" in result["said"]
 
 
@@ -124,7 +124,7 @@ def test_features_stay_in_a_cache_that_is_named(videos, runs, tmp_path):
         "--out",
         tmp_path,
     )
-    assert "1 video(s) extracted" in vapipe_(*words).stdout
+    assert "1 video extracted" in vapipe_(*words).stdout
     assert "1 complete before" in vapipe_(*words).stdout
     assert FeatureStore.open(tmp_path / "c").videos() == ["a"]
 
@@ -173,7 +173,7 @@ def test_items_that_lack_a_stream_are_listed_or_refused_by_name(cache, runs, tmp
     assert [p.name for p in (tmp_path / "out").iterdir()] == ["b.csv"]
     named = vapipe_("predict", runs / "one", "--cache", copy, "--video", "a")
     assert named.exit_code == 1
-    assert "1 of 1 videos lack streams: a (onet@" in named.stderr
+    assert "1 of 1 video without all streams: a (onet@" in named.stderr
     next(copy.glob("features/logmel-*/b-*")).unlink()
     none = vapipe_("predict", runs / "one", "--cache", copy)
     assert none.exit_code == 1

@@ -47,7 +47,7 @@ def test_rows_are_those_of_the_sample_in_its_order(submit, runs):
     assert [row[0] for row in rows[1:]] == names
     values = np.array([row[1:] for row in rows[1 : ROWS + 1]], float)
     assert np.allclose(values, predictions(runs / "one", "validation", "b"), atol=1e-6)
-    assert "80 rows of 2 videos, 0 value(s) clipped to [-1, 1]" in result.stdout
+    assert "80 rows of 2 videos, 0 values clipped to [-1, 1]" in result.stdout
 
 
 def test_several_runs_give_their_mean(submit, runs):
@@ -93,14 +93,14 @@ def test_surplus_rows_hold_the_last_prediction_where_asked(submit):
     assert result.exit_code == 0
     assert [row[0] for row in rows[-3:]] == ["b/00040.jpg", "b/00041.jpg", "b/00042.jpg"]
     assert rows[-3][1:] == rows[-2][1:] == rows[-1][1:] != rows[-4][1:]
-    assert "b: 2 row(s) after frame 40 hold its prediction" in result.stdout
+    assert "b: 2 rows after frame 40: its prediction again" in result.stdout
 
 
 def test_the_last_frames_are_left_out_where_asked(submit):
     result, rows = submit([("b", ROWS - 2)], "--cut", "last")
     assert len(rows) == ROWS - 1
-    assert "b: the last 2 of 40 frames are left out" in result.stdout
-    assert "1 other item(s) of" in result.stdout
+    assert "b: left out: the last 2 of 40 frames" in result.stdout
+    assert "not in the sample file: 1 other item of" in result.stdout
 
 
 def test_nothing_is_overwritten(submit, tmp_path):
@@ -118,5 +118,5 @@ def test_frames_that_the_sample_skips_are_told(cache, runs, tmp_path):
     sample.write_text("\n".join(["image_location,valence,arousal", *lines]))
     words = ("submit", runs / "one", "--cache", cache, "--sample", sample)
     result = vapipe_(*words, "--out", tmp_path / "out.txt")
-    assert "b: the sample skips 1 frame(s)" in result.stdout
+    assert "b: the sample skips 1 frame" in result.stdout
     assert len((tmp_path / "out.txt").read_text().splitlines()) == ROWS

@@ -221,7 +221,7 @@ def test_other_crops_replace_the_rows_and_the_same_elsewhere_do_not(folder, tmp_
         if crops == folder / "others":
             extract(folder, cache, *words, folder / "crops")
         assert "stale: made of other face crops: 1 (clip)" in plan(folder, cache, *words, crops)
-        assert "1 video(s) extracted" in extract(folder, cache, *words, crops)
+        assert "1 video extracted" in extract(folder, cache, *words, crops)
         assert not np.array_equal(rows(cache, "onet"), first)
         assert "1 complete before" in extract(folder, cache, *words, crops)
     assert "0 stale" in plan(folder, cache, *words, folder / "others")

@@ -209,10 +209,10 @@ def test_size_and_time_are_estimated_from_what_is_known(videos, tmp_path):
 def test_a_dry_run_in_words(videos, tmp_path):
     words = command("plan", videos, tmp_path / "cache", "--streams", "logmel").stdout
     assert "0 complete, 5 missing, 0 stale, 0 quarantined" in words
-    assert "to do: 5 of 5 video(s), 0 min 6 s; about 0.0 MB; no estimate of the time" in words
+    assert "to do: 5 of 5 videos, 0 min 6 s; about 0.0 MB; no estimate of the time" in words
     extract(videos, tmp_path / "cache", "--streams", "logmel")
     words = command("plan", videos, tmp_path / "cache", "--streams", "logmel").stdout
-    assert "to do: 0 of 5 video(s), 0 min 0 s; about 0.0 MB; about 0 min 0 s" in words
+    assert "to do: 0 of 5 videos, 0 min 0 s; about 0.0 MB; about 0 min 0 s" in words
 
 
 # -- the log ---------------------------------------------------------------------------------------
@@ -312,7 +312,7 @@ def test_the_batch_file_extracts_all_parts_as_one_run_would(videos, tmp_path, re
     script, cache = tmp_path / "all of it.sh", tmp_path / "my cache"
     result = command("slurm", videos, cache, script, "--jobs", 1, "--tasks", 2)
     assert result.exit_code == 0
-    assert "2 tasks of 1 process(es)" in result.stdout
+    assert "2 tasks of 1 process" in result.stdout
     assert not cache.exists()
     text = script.read_text()
     assert "#SBATCH --array=1-2" in text

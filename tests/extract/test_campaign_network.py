@@ -92,6 +92,6 @@ def test_a_cut_between_the_hosts_costs_nothing(many, tmp_path, seconds):
         print(f"all in {time.monotonic() - began:.0f} s\n{text}")
         logs = [path.read_text() for path in sorted(tmp_path.glob("worker-*.log"))]
     assert code == 0, text
-    assert "2 worker(s), 2 task(s) at once" in text
+    assert "2 workers, 2 tasks at once" in text
     assert all("10.231.0." in log for log in logs)
     check_complete(cache, many)

@@ -72,7 +72,7 @@ def test_dask_workers_give_the_same_bytes(videos, tmp_path, cluster):
     ]  # fmt: skip
     result = CliRunner().invoke(main, [str(word) for word in words])
     assert result.exit_code == 0, result.output
-    assert "2 worker(s), 2 task(s) at once" in result.stdout
+    assert "2 workers, 2 tasks at once" in result.stdout
     assert tree(tmp_path / "dask") == tree(tmp_path / "serial")
 
 

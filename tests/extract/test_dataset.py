@@ -91,7 +91,7 @@ def test_repeated_file_names_are_reported_and_can_be_named_by_path(tmp_path):
     dataset = find_dataset(tmp_path)
     assert [video.id for video in dataset.videos] == ["other"]
     assert [problem[1] for problem in dataset.problems] == [
-        "shares the id `clip` with 1 other file(s); use --ids path"
+        "shares the id `clip` with 1 other file; use --ids path"
     ] * 2
     by_path = find_dataset(tmp_path, ids="path")
     assert [video.id for video in by_path.videos] == ["s1/clip", "s2/clip", "s2/other"]
@@ -284,5 +284,5 @@ def test_one_line_says_what_was_not_looked_at(tmp_path):
     touch(tmp_path, "e.json", "f.xml")
     said = find_dataset(tmp_path).describe_others()
     assert said == (
-        "14 other file(s) not looked at: 7 .jpg, 2 .wav, 1 without ending, 1 .json, 1 .pdf, 2 more"
+        "14 other files not looked at: 7 .jpg, 2 .wav, 1 without ending, 1 .json, 1 .pdf, 2 more"
     )

@@ -164,7 +164,7 @@ def test_a_full_disk_stops_the_run_at_once_and_keeps_what_is_done(tmp_path, smal
     done = FeatureStore.open(cache)
     complete = [video for video in done.sources() if done.has(video, "logmel")]
     assert 0 < len(complete) < 12
-    assert f"{len(complete)} video(s) extracted" in result.stdout
+    assert f"{len(complete)} videos extracted" in result.stdout
     assert "next:" not in result.stdout
     assert result.stderr.count("No space left on device") == 1  # nothing else was tried
     assert "error: stopped: cannot write" in result.stderr
@@ -237,7 +237,7 @@ def test_the_command_tells_and_ends_with_3(videos, tmp_path, monkeypatch):
     stopped = command("--max-failures", 0)
     assert stopped.exit_code == 3, stopped.output
     assert "error: stopped: 1 video(s) failed, and --max-failures allows 0" in stopped.stderr
-    assert "3 video(s) extracted" in stopped.stdout
+    assert "3 videos extracted" in stopped.stdout
     failed = command("--retries", 0)
     assert failed.exit_code == 3
     assert "  v3: failed" in failed.stdout

@@ -197,7 +197,7 @@ def test_a_fit_repeats_why_annotations_were_refused(made):
     write("videos/labels/clip0.csv", rows(0.1, 40))
     run(folder, code=3)
     result = vapipe_("fit", "--head", "concat", "--cache", folder / "cache")
-    assert "1 annotation(s) were refused, such as" in result.stderr
+    assert "1 annotation refused, such as" in result.stderr
     assert "--rate 10" in result.stderr
 
 
@@ -286,6 +286,17 @@ def test_a_folder_that_is_named_and_holds_nothing_is_a_problem(made):
     (folder / "none").mkdir()
     result = run(folder, "--labels", folder / "none", code=3)
     assert "no annotation in it of any of the videos (clip0, clip1, clip2 ...)" in result.stdout
+
+
+@pytest.mark.parametrize("content", [None, "split.csv", "notes.pdf"])
+def test_a_folder_without_annotations_is_not_reported_as_found(made, content):
+    folder, write = made
+    (folder / "videos/labels").mkdir()
+    if content:
+        write(f"videos/labels/{content}", "video,partition\nclip0,train\nclip1,validation\n")
+    said = run(folder).stdout.splitlines()[0]
+    assert "no annotations found" in said
+    assert ("partitions from" in said) == (content == "split.csv")
 
 
 def test_sides_in_a_split_make_items_where_nothing_is_annotated(made):

@@ -240,7 +240,7 @@ def test_folders_of_pictures_with_a_rate(work, tmp_path):
         rows = "".join(f"{t},{valence(t):.4f},{arousal(t):.4f}\n" for t in np.arange(20) / 10)
         work.put(f"labels/{stem}.csv", f"time,valence,arousal\n{rows}")
     made = vapipe_("frames", work.folder, "--rate", "25", "--out", tmp_path / "videos")
-    assert "2 video(s)" in made.stdout
+    assert "2 videos" in made.stdout
     work.put("split.csv", "one,train\ntwo,validation\n")
     options = ("--labels", work.folder / "labels", "--split", work.folder / "split.csv")
     store = work.run(*options, streams="onet", videos=tmp_path / "videos")

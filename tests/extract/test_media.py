@@ -74,6 +74,12 @@ def test_the_containers_default_stream_is_taken_and_another_can_be_chosen(tmp_pa
     assert (default.index, default.width, default.audio.channels) == (0, 16, 1)
     assert (other.index, other.width, other.height, other.audio.channels) == (2, 48, 32, 2)
     assert next(read_frames(other)).image.shape == (32, 48, 3)
+    assert default.choices == (
+        "2 video streams: 0 (h264) is taken, not 2 (h264); --video-stream takes another",
+        "2 audio streams: 1 (aac) is taken, not 3 (aac); --audio-stream takes another",
+    )
+    assert other.choices == ()
+    assert len(probe(clip.path, video_stream=0).choices) == 1
     with pytest.raises(MediaError, match=r"stream 1 is no video stream; .* 0 \(h264\), 2 \(h264\)"):
         probe(clip.path, video_stream=1)
     with pytest.raises(MediaError, match=r"stream 9 is no audio stream; .* 1 \(aac\), 3 \(aac\)"):

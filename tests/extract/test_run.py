@@ -261,7 +261,7 @@ def test_a_video_that_kills_its_process_is_listed_and_the_others_go_on(
         f"  clip1: {videos / 'clip1.mp4'}: its worker process died (signal 11, SIGSEGV), also when "
         "nothing else ran; " in result.stderr
     )
-    assert "2 video(s) extracted" in result.stdout
+    assert "2 videos extracted" in result.stdout
     assert deadly.Deadly.deaths(tmp_path) == 2
     store = FeatureStore.open(cache)
     assert [store.has(f"clip{n}", "deadly") for n in range(3)] == [True, False, True]
@@ -324,7 +324,7 @@ def test_an_interrupted_run_says_what_is_left_and_continues(many, tmp_path, many
     assert result["code"] == 130
     assert not result["trace"]
     assert re.search(
-        rf"\nstopped: \d+ of {COPIES} video\(s\) are done and stay in .*; the same command cont",
+        rf"\nstopped: \d+ of {COPIES} videos are done and stay in .*; the same command cont",
         result["said"],
     )
     run(many, cache)

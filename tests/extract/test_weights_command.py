@@ -93,13 +93,13 @@ def test_verify_reads_everything_and_exits_with_3_when_a_file_is_wrong(folder, s
     run("fetch", "sample", "other")
     result = run("verify")
     assert result.exit_code == 0
-    assert result.output.splitlines()[-1] == "2 file(s) checked, 0 with problems"
+    assert result.output.splitlines()[-1] == "2 files checked, 0 with problems"
     (folder / "sample.bin").write_bytes(CONTENT[:-1])
     result = run("verify")
     assert result.exit_code == 3
     assert "sample: " in result.output
     assert "not the published file of sample" in result.output
-    assert result.output.splitlines()[-1] == "2 file(s) checked, 1 with problems"
+    assert result.output.splitlines()[-1] == "2 files checked, 1 with problems"
     assert run("verify", "other").exit_code == 0
     assert run("verify", "facenet-vggface2").exit_code == 3
 

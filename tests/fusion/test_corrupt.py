@@ -337,7 +337,7 @@ def test_a_run_that_is_not_struck_stands_beside_one_that_is(planted, small, fitt
     assert both["run"].ccc["arousal"] < 0.5
     with pytest.raises(
         ConfigError,
-        match=r"drop-audio strikes audio streams, and none of the 1 runs has one \(streams: onet@",
+        match=r"drop-audio strikes audio streams, and none of the 1 run has one \(streams: onet@",
     ):
         compare({"deaf": deaf}, planted, corruption=lost)
 

@@ -102,7 +102,7 @@ def test_a_cache_without_streams_says_how_to_get_them(make_store):
                 "a": video(partition="train"),
                 "b": video(partition="validation", labels=np.tile([[0.1, np.nan]], (20, 1))),
             },
-            "no frame of the 1 validation videos .* is annotated with arousal",
+            "no frame of the 1 validation video .* is annotated with arousal",
         ),
         (
             {
@@ -110,7 +110,7 @@ def test_a_cache_without_streams_says_how_to_get_them(make_store):
                 "b": video(partition="validation"),
                 "c": video(partition="train", streams=("logmel",)),
             },
-            r"2 of 3 videos lack streams: a \(logmel\), c \(onet\); "
+            r"2 of 3 videos without all streams: a \(logmel\), c \(onet\); "
             "`vapipe extract --streams onet,logmel`",
         ),
     ],
@@ -141,7 +141,9 @@ def test_a_fit_does_not_start_where_implausibly_little_is_annotated(make_store):
     labels[:30] = 0.5
     videos = {"a": video(90, labels=labels, partition="train"), "b": TWO["b"]}
     store = make_store(videos)
-    with pytest.raises(ConfigError, match=r"only 33.3% of the 90 frames of the 1 training videos"):
+    with pytest.raises(
+        ConfigError, match=r"only 33.3% of the 90 frames of the 1 training video in"
+    ):
         plan_fit(store, FitConfig(window=10, stride=10))
     assert plan_fit(store, FitConfig(window=10, stride=10, least_annotated=0.3)).windows
 

@@ -50,7 +50,7 @@ def test_the_command_makes_every_table_in_every_form(command, tmp_path):
     plan = command("--dry-run")
     assert plan.exit_code == 0, plan.output
     assert "systems: 2 rows of 2 fits" in plan.stdout
-    assert "under-drop-audio: 1 rows of 1 fits under 2 damages" in plan.stdout
+    assert "under-drop-audio: 1 row of 1 fit under 2 damages" in plan.stdout
     assert "2 fits" in plan.stdout
     assert "0 finished, 2 to fit: at most about" in " ".join(plan.stdout.split())
     assert "2 by one timed training step of each kind" in " ".join(plan.stdout.split())
@@ -111,6 +111,6 @@ def test_dry_run_of_a_sweep_without_a_paper(planted, tmp_path):
     words = ("--heads", "concat", "--cache", planted.root, "--out", tmp_path / "out", "--dry-run")
     result = vapipe_("sweep", *words, *quick)
     assert result.exit_code == 0, result.output
-    assert "table: 1 rows of 1 fits" in result.stdout
+    assert "table: 1 row of 1 fit" in result.stdout
     assert "0 finished, 1 to fit" in " ".join(result.stdout.split())
     assert not (tmp_path / "out").exists()

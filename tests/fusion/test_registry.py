@@ -394,10 +394,10 @@ def test_wrong_names_and_options_are_answered_with_the_right_ones(name, argument
 @pytest.mark.parametrize(
     ("name", "dims", "message"),
     [
-        ("grjca", {"video": 4}, r"grjca fuses at least 2 stream\(s\), got 1 \(video\)"),
-        ("mstcn", {"video": 4, "audio": 3}, r"mstcn fuses at least 3 stream\(s\), got 2"),
+        ("grjca", {"video": 4}, r"grjca fuses at least 2 streams, got 1 \(video\)"),
+        ("mstcn", {"video": 4, "audio": 3}, r"mstcn fuses at least 3 streams, got 2"),
         ("mstcn", DIMS, r"mstcn fuses at most 3 streams, got 4 \(video, audio, audio2, text\)"),
-        ("concat", {}, r"at least 1 stream\(s\), got 0 \(none\)"),
+        ("concat", {}, r"at least 1 stream, got 0 \(none\)"),
         ("concat", {"speech": 4}, "no role is called speech; roles: video, audio, audio2, text"),
         ("concat", {"video": 0}, "stream video has 0 channels"),
     ],

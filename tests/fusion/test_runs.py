@@ -33,7 +33,7 @@ def test_the_card_names_features_scores_weights_and_the_way_to_use_it(planted, f
     digest = hashlib.sha256((fitted.run_dir / "model.safetensors").read_bytes()).hexdigest()
     assert digest in card
     assert f"vapipe predict {fitted.run_dir} clip.mp4" in card
-    assert "6 training and 2 validation items (split stored)" in card
+    assert "6 training items and 2 validation items (split stored)" in card
     assert "## Licence" in card
 
 

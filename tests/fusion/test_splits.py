@@ -140,7 +140,7 @@ def test_a_split_of_ones_own(store, tmp_path):
     path.write_text("video,partition\nv008,train\nv000,validation\nv001,test\n")
     assert split(store, config(split=str(path))) == (["v008"], ["v000"])
     path.write_text("video,partition\nv008,train\nghost,validation\n")
-    with pytest.raises(ConfigError, match=r"names 1 videos that .* does not hold: ghost"):
+    with pytest.raises(ConfigError, match=r"names 1 video that .* does not hold: ghost"):
         split(store, config(split=str(path)))
     path.write_text("video,partition\nv008,train\nv008,validation\n")
     with pytest.raises(LabelError, match="an item belongs to one partition"):
@@ -168,4 +168,6 @@ def test_videos_that_lack_a_stream_are_skipped_only_on_request(tmp_path):
         plan_fit(store, FitConfig())
     plan = plan_fit(store, config(missing_streams="skip"))
     assert plan.train == ["v001", "v002"]
-    assert plan.notes == ["skipped 1 training and 0 validation videos that lack a stream (v000)"]
+    assert plan.notes == [
+        "skipped 1 training video and 0 validation videos without all streams (v000)"
+    ]

@@ -75,7 +75,7 @@ def test_three_targets_are_fitted_evaluated_submitted_and_reported(cache, tmp_pa
     assert (tmp_path / "out.txt").read_text().startswith("image_location,liking,dominance\nv3/")
     sample.write_text(f"image_location,valence,arousal\n{rows}")
     refused = vapipe_("submit", run, "--sample", sample, "--out", tmp_path / "no.txt", *where)
-    assert "asks for valence, arousal, and the run(s) predict dominance" in refused.stderr
+    assert "asks for valence, arousal, and the runs predict dominance" in refused.stderr
     page = vapipe_("report", run)
     assert page.exit_code == 0, page.output
     assert "trustworthiness" in (run / "report.html").read_text()

@@ -81,7 +81,7 @@ def page(root, tmp_path_factory):
     out = tmp_path_factory.mktemp("page") / "report.html"
     result = vapipe_("cache", "report", "--cache", root, "--out", out, "--sheets", 6)
     assert result.exit_code == 0, result.stderr
-    assert f"{out}: 64 item(s), 3 stream(s), 6 contact sheet(s) without faces, " in result.stdout
+    assert f"{out}: 64 items, 3 streams, 6 contact sheets without faces, " in result.stdout
     assert "next: --videos DIR puts faces on the sheets" in result.stdout
     return out
 
@@ -312,7 +312,7 @@ def test_faces_and_strips_of_extracted_videos(browser, cache, videos, tmp_path):
     result = vapipe_("cache", "report", "--cache", cache, "--videos", there, "--out", out)
     assert result.exit_code == 0
     assert f"b: no video called b.mp4 in {there} or below; give its folder" in result.stdout
-    assert "2 contact sheet(s), " in result.stdout
+    assert "2 contact sheets, " in result.stdout
     tab = browser.open(out)
     tab.page.wait_for_selector("#items[data-drawn]")
     sizes = tab.page.eval_on_selector_all(

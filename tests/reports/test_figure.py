@@ -312,7 +312,7 @@ def test_a_figure_higher_than_a_page_says_so(runs, tmp_path):
         (["--out", "f.pdf", "--video", "v"], 1, "v is none of the 2 videos that the runs were"),
         (["--out", "f.pdf", "--seconds", 3, 1], 1, "run from less to more; got 3 to 1"),
         (["--out", "f.pdf", "--seconds", 90, 99], 1, "between 90 and 99 s; it runs from 0.00 to"),
-        (["--out", "f.pdf", "--label", "a", "--label", "b"], 1, "2 label(s) for 1 run(s)"),
+        (["--out", "f.pdf", "--label", "a", "--label", "b"], 1, "2 labels for 1 run"),
         (["--out", "f.pdf", "--partition", "test"], 1, "was not evaluated on the partition test"),
         (["--out", "f.pdf", "--draw", "gates"], 1, "nothing to draw as gates: concat-1 has a head"),
         (

@@ -205,7 +205,7 @@ def test_a_folder_without_the_clips_is_refused(run, tmp_path):
         (CSV, HEAD + "1,0,0,0\n", r"not in order"),
         (CSV, HEAD + "0,0,nan,0\n", r"no numbers"),
         (CSV, HEAD + "0,0,0,0\n",
-         r"video6: 1 rows of predictions in .* for 130 frames"),
+         r"video6: 1 row of predictions in .* for 130 frames"),
         ("gates-validation.safetensors", "x", r"--gates` makes it anew"),
         ("robustness-validation.json", "x", r"--corrupt \.\.\.` measures the curves again"),
     ],

@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from ....errors import ConfigError
+from ....errors import ConfigError, counted
 from ...heads import ROLES, HeadInfo, check_options, describe_head, resolve_variant
 from ...heads.facts import BuiltIn
 from ...heads.registry import find_head
@@ -112,13 +112,13 @@ def _check_dims(info: HeadInfo, dims: Mapping[str, int]) -> None:
         )
     if len(dims) < info.min_streams:
         raise ConfigError(
-            f"head {info.name} fuses at least {info.min_streams} stream(s), got {len(dims)} "
-            f"({', '.join(dims) or 'none'}); head concat takes any number"
+            f"head {info.name} fuses at least {counted(info.min_streams, 'stream')}, got "
+            f"{len(dims)} ({', '.join(dims) or 'none'}); head concat takes any number"
         )
     if len(dims) > info.max_streams:
         raise ConfigError(
-            f"head {info.name} fuses at most {info.max_streams} streams, got {len(dims)} "
-            f"({', '.join(dims)}); head concat takes any number"
+            f"head {info.name} fuses at most {counted(info.max_streams, 'stream')}, got "
+            f"{len(dims)} ({', '.join(dims)}); head concat takes any number"
         )
     for role, dim in dims.items():
         if dim < 1:
