@@ -63,7 +63,7 @@ class _Outlet(io.RawIOBase):
 class _Program(click.Group):
     """Prints an expected error as one message; a closed pipe is none."""
 
-    def main(self, *words: Any, standalone_mode: bool = True, **settings: Any) -> Any:
+    def main(self, *words: Any, **settings: Any) -> Any:
         for name in ("stdout", "stderr"):
             stream = getattr(sys, name)
             if stream is not None and stream is getattr(sys, f"__{name}__"):
@@ -75,14 +75,12 @@ class _Program(click.Group):
                     line_buffering=stream.line_buffering,
                 )
                 setattr(sys, name, outlet)
-        if not standalone_mode:
-            return super().main(*words, standalone_mode=False, **settings)
-        sys.exit(self._run(*words, **settings))
+        sys.exit(self._run(*words, **{**settings, "standalone_mode": False}))
 
     def _run(self, *words: Any, **settings: Any) -> int:
         """Run, and print every error in one form; the exit code."""
         try:
-            return int(super().main(*words, standalone_mode=False, **settings) or 0)
+            return int(super().main(*words, **settings) or 0)
         except click.exceptions.NoArgsIsHelpError as error:
             click.echo(error.format_message(), err=True)
             return error.exit_code

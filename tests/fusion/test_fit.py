@@ -397,7 +397,7 @@ def test_a_network_that_is_far_too_large_for_its_data_is_pointed_out(planted, sm
         for v in planted.videos()
         if planted.partition(v) == "train"
     )
-    assert f"{result.parameters:,} parameters were fitted to {frames:,} annotated frames" in note
+    assert f"{result.parameters:,} parameters fitted to {frames:,} annotated frames" in note
     assert result.parameters > 100 * frames
     few = fit(planted, dataclasses.replace(small, epochs=1), tmp_path / "small")
     assert few.parameters < 100 * frames

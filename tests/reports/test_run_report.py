@@ -167,7 +167,7 @@ def test_many_missing_files_are_counted(run, planted, tmp_path, monkeypatch):
     monkeypatch.setattr("vapipe.reports.run_report._NOTES", 3)
     written = write_report([run], run / "r.html", partition="train", media=tmp_path)
     assert len(written.notes) == 4
-    assert written.notes[3] == "and 2 more videos without their file"
+    assert written.notes[3] == "and 2 more videos without a file"
 
 
 @pytest.mark.parametrize("name", ["a:b.mp4", "100%.mp4", "é ü?.mp4", "a#b&c<d>.mp4", "\udcff.mp4"])
