@@ -219,7 +219,7 @@ def pairs(
 def progress_lines(total: float, what: str) -> Iterator[Callable[[float, str, str], None]]:
     """Yield step(amount, line, state): a bar on a terminal, else plain lines."""
     if not sys.stdout.isatty():
-        yield lambda amount, line, state: click.echo(line) if line else None
+        yield lambda amount, line, state: say(line) if line else None
         return
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 

@@ -118,7 +118,7 @@ class ExtractionView(ExitStack):
         times = self.extraction.times
         for stage, seconds in sorted(times.items(), key=lambda pair: -pair[1]):
             per_frame = 1000 * seconds / max(1, self.extraction.rows)
-            click.echo(f"  {stage:24s} {seconds:9.2f} s {per_frame:9.3f} ms per frame")
+            say(f"  {stage:24s} {seconds:9.2f} s {per_frame:9.3f} ms per frame")
 
     @property
     def found(self) -> int:
