@@ -8,6 +8,7 @@ import time
 from contextlib import contextmanager
 
 import pytest
+
 from cluster import check_complete, dask_cluster, finish, prepare, start
 
 pytest.importorskip("distributed")
