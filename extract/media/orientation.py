@@ -7,7 +7,7 @@ from typing import Any
 
 import av
 import numpy as np
-from av.sidedata.sidedata import Type
+from av.sidedata.sidedata import SideDataContainer, Type
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,9 @@ class Orientation:
 
         None where it has none: some streams say it with key frames only.
         """
-        side_data: Any = frame.side_data
+        # Not `frame.side_data`, which makes frame and data hold each other: frames then stay in
+        # memory until Python looks for such circles, some hundred of them.
+        side_data: Any = SideDataContainer(frame)
         for data in side_data:
             if data.type == Type.DISPLAYMATRIX:
                 a, b, _, c, d = np.frombuffer(bytes(data), np.int32)[:5].tolist()

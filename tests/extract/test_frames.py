@@ -1,5 +1,7 @@
+import gc
 from fractions import Fraction
 
+import av
 import numpy as np
 import pytest
 from clips import constant_times, variable_times, write_clip
@@ -206,3 +208,16 @@ def test_reducing_averages_instead_of_picking_pixels(tmp_path):
     image = next(read_frames(probe(clip.path), lines=24)).image
     assert abs(image.mean() - 127) < 4
     assert image.std() < 6
+
+
+def test_frames_that_nobody_holds_leave_memory_at_once(tmp_path):
+    clip = write_clip(tmp_path / "c.mp4", times=constant_times(PAL, 60), size=(64, 32))
+    gc.collect()
+    gc.disable()
+    try:
+        for frame in read_frames(probe(clip.path), reduced_lines=16):
+            assert frame.picture is not None
+        held = sum(isinstance(each, av.VideoFrame) for each in gc.get_objects())
+    finally:
+        gc.enable()
+    assert held < 10
