@@ -15,6 +15,7 @@ import click
 
 from . import __version__
 from .commands.cache import cache
+from .commands.check import check
 from .commands.console import ERROR, STOPPED, USAGE, HelpFormatter, say
 from .commands.demo import demo
 from .commands.evaluate import evaluate
@@ -153,6 +154,7 @@ for command in (
     streams,
     heads,
     weights,
+    check,
     frames,
     cache,
 ):

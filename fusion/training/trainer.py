@@ -167,7 +167,7 @@ class Trainer:
             loss.backward()
             norm = nn.utils.clip_grad_norm_(self.network.parameters(), self.largest_norm)
             # One look at the device per step, for both.
-            lost, length = torch.stack([loss.detach().float(), norm.float()]).tolist()
+            lost, length = torch.stack([loss.detach().float(), norm.float()]).cpu().tolist()
             if not math.isfinite(lost + length):
                 raise self._diverged(epoch, step, lost, tensors)
             self.optimizer.step()
