@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from ...device_faults import Batches
 from ...numerics import inferring
 from .area_means import area_sums
 from .boxes import area
@@ -57,7 +58,7 @@ class FaceDetector:
             thresholds: scores that a face needs in the three stages.
             device: torch device.
         """
-        self._min_face = min_face
+        self._min_face, self._held = min_face, _SEARCHED
         self._sure = thresholds[2]
         self._device = torch.device(device)
         self._cascade = Cascade(min_face=min_face, thresholds=thresholds, device=self._device)
@@ -68,17 +69,21 @@ class FaceDetector:
             return [NO_FACES] * len(images)
         height, width = images[0].shape[:2]
         count = max(1, min(_SEARCHED, _PIXELS // (height * width)))
-        found: list[Faces] = []
-        for start in range(0, len(images), count):
-            batch = images[start : start + count]
-            with inferring():
-                pixels = torch.from_numpy(np.stack(batch)).to(self._device)
-                rows = self._cascade.find(pixels).cpu().numpy()
-            faces, scores = _faces(rows[:, 1:5], rows[:, 5:])
-            for picture in range(len(batch)):
-                mine = np.flatnonzero((rows[:, 0] == picture) & (scores > self._sure))
-                mine = mine[_distinct(faces[mine], scores[mine])]
-                found.append(Faces(faces[mine] / len(batch[picture]), scores[mine]))
+        batches = Batches("face detector", min(count, self._held), str(self._device))
+        found = batches.map(self._search, images)
+        self._held = min(self._held, batches.most) if batches.most < count else self._held
+        return [faces for part in found for faces in part]
+
+    def _search(self, images: Sequence[np.ndarray]) -> list[Faces]:
+        with inferring():
+            pixels = torch.from_numpy(np.stack(images)).to(self._device)
+            rows = self._cascade.find(pixels).cpu().numpy()
+        faces, scores = _faces(rows[:, 1:5], rows[:, 5:])
+        found = []
+        for picture, image in enumerate(images):
+            mine = np.flatnonzero((rows[:, 0] == picture) & (scores > self._sure))
+            mine = mine[_distinct(faces[mine], scores[mine])]
+            found.append(Faces(faces[mine] / len(image), scores[mine]))
         return found
 
     def refine(self, images: Sequence[np.ndarray], boxes: Sequence[np.ndarray]) -> Faces:
@@ -95,10 +100,9 @@ class FaceDetector:
         squares = _squares(np.stack([box[:4] for box in boxes]) * heights[:, None])
         limits = torch.tensor([[image.shape[1], image.shape[0]] for image in images]).int()
         pixels = inside(torch.from_numpy(squares), limits)
-        looks = []
-        for start in range(0, len(images), _REFINED):
-            part = slice(start, start + _REFINED)
-            looks.append(self._look(images[part], pixels[part]))
+        looks = Batches("face detector", _REFINED, str(self._device)).map(
+            self._look, images, pixels
+        )
         faces, scores = _faces(squares, np.concatenate(looks))
         return Faces(faces / heights[:, None], scores)
 

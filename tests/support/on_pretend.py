@@ -6,9 +6,8 @@ A program of its own, since the device changes torch for the whole process.
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Iterator
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -19,8 +18,10 @@ from fusion_caches import write_planted
 from pretend import DEVICE, counted, pretending
 
 from vapipe import device_check
-from vapipe.device_faults import device_errors
+from vapipe.demo.face import load_portrait
 from vapipe.extract.encoders import list_encoders
+from vapipe.extract.faces.crop_config import CropConfig
+from vapipe.extract.faces.detector import FaceDetector
 from vapipe.fusion import FitConfig, fit, list_heads
 from vapipe.fusion.training.trainer import Trainer
 
@@ -43,7 +44,19 @@ def check_encoders(folder: Path) -> Iterator[Found]:
         }
 
 
+def check_detector() -> Found:
+    """And how often device and host meet in a search of a batch."""
+    difference, _, remark = device_check._check_detector(DEVICE)
+    crops = CropConfig()
+    detector = FaceDetector(min_face=crops.min_face, thresholds=crops.thresholds, device=DEVICE)
+    picture = np.ascontiguousarray(load_portrait()[:480:2, :480:2])
+    detector.detect([picture] * 8)
+    _, counts = counted(lambda: detector.detect([picture] * 8))
+    return {"what": "detector", "difference": difference, "remark": remark, **counts}
+
+
 def check_heads() -> Iterator[Found]:
+    device_check.LENGTH = 24
     for name in list_heads():
         difference, _, _ = device_check._check_head(name, DEVICE)
         yield {"what": f"head {name}", "difference": difference}
@@ -63,10 +76,7 @@ def check_fit(folder: Path) -> Found:
         tcn_channels={"video": (8,), "audio": (8,)},
         device="cpu",
     )
-    there = replace(config, device="pretend:0")
-    cpu, device = (fit(store, each, folder / each.device) for each in (config, there))
-    steps = []
-    train = Trainer.train_epoch
+    train, steps = Trainer.train_epoch, [{}]
 
     def counting(trainer: Trainer, epoch: int) -> Any:
         answer, counts = counted(lambda: train(trainer, epoch))
@@ -74,7 +84,8 @@ def check_fit(folder: Path) -> Found:
         return answer
 
     Trainer.train_epoch = counting
-    fit(store, there, folder / "counted")
+    places = (config, replace(config, device="pretend:0"))
+    cpu, device = (fit(store, each, folder / each.device) for each in places)
     both = [np.concatenate(list(each.evaluation.predictions.values())) for each in (cpu, device)]
     losses = [np.array([epoch.loss for epoch in each.epochs]) for each in (cpu, device)]
     return {
@@ -99,7 +110,7 @@ if __name__ == "__main__":
         print(json.dumps(check_mixing()), flush=True)
         for found in check_encoders(Path(folder)):
             print(json.dumps(found), flush=True)
-        print(json.dumps({**asdict(device_check._judged("detector", lambda: device_check._check_detector(DEVICE)))}), flush=True)
+        print(json.dumps(check_detector()), flush=True)
         for found in check_heads():
             print(json.dumps(found), flush=True)
         print(json.dumps(check_fit(Path(folder))), flush=True)

@@ -25,7 +25,12 @@ from torch.utils.backend_registration import (
 from vapipe import device as devices
 
 COUNTS: Counter[str] = Counter()  # "to host", "to device", "waits", "operations"
-_WAITS = {"aten::_local_scalar_dense", "aten::equal", "aten::nonzero", "aten::masked_select"}
+# Their results, or the shapes of these, are known to the host only when the device is done.
+_WAITS = {
+    *("aten::_local_scalar_dense", "aten::equal", "aten::nonzero", "aten::masked_select"),
+    *("aten::_unique2", "aten::unique_dim", "aten::bincount", "aten::repeat_interleave"),
+    "torchvision::nms",
+}
 
 
 class _Module(_DummyBackendModule):
