@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from .console import ERROR, device_option
+from .console import ERROR, device_option, say
 
 if TYPE_CHECKING:
     from ..device_check import Comparison
@@ -41,7 +41,7 @@ def check(device: str, as_json: bool) -> None:
         click.echo(json.dumps([_plain(each) for each in found], indent=1))
     bad = [each.what for each in found if not each.agrees]
     if bad:
-        click.echo(f"error: device {device} gives other values for {', '.join(bad)}", err=True)
+        say(f"error: device {device} gives other values for {', '.join(bad)}", err=True)
         sys.exit(ERROR)
     if not as_json:
         click.echo(f"all {len(found)} agree")
