@@ -23,7 +23,6 @@ from .wire import connect, receive, send
 
 if TYPE_CHECKING:
     from ..cache.timeline import Timeline
-    from .faces.detector import Faces
     from .media.audio import AudioBlock
 
 _PATIENCE_S = 300.0  # a process that is begun again loads its networks first
@@ -53,26 +52,27 @@ def remote_encoders(address: str) -> tuple[dict[str, Encoder], dict[str, str]]:
     return encoders, versions
 
 
-class RemoteDetector:
-    """`FaceDetector` on the device."""
+class RemoteCascade:
+    """The face detector's networks (`faces.mtcnn.Cascade`) on the device."""
 
     def __init__(
         self, address: str, *, min_face: int, thresholds: tuple[float, ...], device: object
     ) -> None:
-        """Connect; the options are the detector's, whose device is that at the address."""
+        """Connect; the options are the networks', whose device is that at the address."""
         self._link, self._options = _Link(address), (min_face, thresholds)
 
-    def detect(self, images: Sequence[np.ndarray]) -> list[Faces]:
-        """See `FaceDetector.detect`."""
-        return self._ask("search", "detect", images)
+    def search(self, images: np.ndarray) -> np.ndarray:
+        """See `Cascade.search`."""
+        return self._ask("search", images)
 
-    def refine(self, images: Sequence[np.ndarray], boxes: Sequence[np.ndarray]) -> Faces:
-        """See `FaceDetector.refine`."""
-        return self._ask("track", "refine", images, boxes)
+    def look(self, images: np.ndarray, sides: np.ndarray) -> np.ndarray:
+        """See `Cascade.look`."""
+        return self._ask("look", images, sides)
 
-    def _ask(self, stage: str, method: str, *arguments: Any) -> Any:
-        with waiting(f"device: {stage}"):
-            return self._link.ask("detect", self._options, method, *arguments)
+    def _ask(self, method: str, *arguments: np.ndarray) -> np.ndarray:
+        with waiting(f"device: {method}"):
+            found: np.ndarray = self._link.ask("detect", self._options, method, *arguments)
+        return found
 
 
 class _Visual(VisualEncoder):

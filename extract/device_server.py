@@ -28,7 +28,7 @@ from ..device_faults import device_errors, take_notes
 from ..errors import ConfigError, DeviceError, StoppedError, VapipeError
 from ..executor import Beside
 from ..numerics import exactly
-from .faces.detector import FaceDetector
+from .faces.mtcnn import Cascade
 from .task import Settings
 from .wire import connect, receive, send
 
@@ -164,7 +164,7 @@ class _Desk:
         self._device = torch.device(device)
         self._encoders = encoders
         self._turns: dict[Any, threading.Lock] = defaultdict(threading.Lock)
-        self._detectors: dict[tuple[Any, ...], FaceDetector] = {}
+        self._cascades: dict[tuple[Any, ...], Cascade] = {}
         self._clock, self._began = _Clock(), time.monotonic()
 
     def attend(self, link: socket.socket) -> None:
@@ -243,12 +243,12 @@ class _Desk:
         self, link: socket.socket, options: tuple[Any, ...], method: str, *arguments: Any
     ) -> Any:
         with self._turn(options):
-            if options not in self._detectors:
+            if options not in self._cascades:
                 min_face, thresholds = options
-                self._detectors[options] = FaceDetector(
+                self._cascades[options] = Cascade(
                     min_face=min_face, thresholds=thresholds, device=self._device
                 )
-            return getattr(self._detectors[options], method)(*arguments)
+            return getattr(self._cascades[options], method)(*arguments)
 
 
 class _Clock:

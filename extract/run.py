@@ -40,8 +40,9 @@ from .attempts import (
     outcome_of,
 )
 from .dataset import Dataset
-from .device_client import RemoteDetector, choose_address, remote_encoders
+from .device_client import RemoteCascade, choose_address, remote_encoders
 from .device_server import DeviceServer, serve_devices
+from .faces.detector import FaceDetector
 from .failures import (
     Circumstances,
     Failure,
@@ -327,4 +328,4 @@ def _connect(
     address = choose_address(addresses)
     encoders, versions = remote_encoders(address)
     streams = tuple(Stream(spec, encoders[spec.stream], versions) for spec in settings.specs)
-    return streams, partial(RemoteDetector, address)
+    return streams, partial(FaceDetector, make_cascade=partial(RemoteCascade, address))

@@ -9,8 +9,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 
+from ...device_faults import Batches
+from ...numerics import inferring
 from .area_means import area_lookups, area_means, area_sums
 
 _FACTOR = 0.709  # from scale to scale
@@ -20,12 +23,16 @@ _NEAR = (0.5, 0.7)  # overlaps above which the less sure box goes: at one scale,
 _AT_ONCE = {"cpu": 64 * 24 * 24}  # pixels for a network at a time: what a core's cache holds
 _AT_ONCE_ELSEWHERE = 1024 * 24 * 24
 
+_SEARCHED = 8  # pictures on the device at a time, and their pixels
+_PIXELS = 1 << 20
+_LOOKED = 64  # images for the third network alone on the device at a time
+
 _Network = Callable[[torch.Tensor], tuple[torch.Tensor, ...]]
 _Boxes = tuple[torch.Tensor, torch.Tensor]  # picture [n] int64; [n, 4] in pixels
 
 
 class Cascade:
-    """Finds faces on the device of its networks."""
+    """Finds faces on the device of its networks; pictures and answers are arrays of the host."""
 
     def __init__(
         self, *, min_face: int, thresholds: tuple[float, float, float], device: torch.device
@@ -39,41 +46,77 @@ class Cascade:
         """
         from facenet_pytorch.models.mtcnn import ONet, PNet, RNet  # takes a second
 
-        self._finest = _CELL / min_face
-        self._thresholds = thresholds
+        self._finest, self._thresholds, self._device = _CELL / min_face, thresholds, device
         # Max-pooling takes most of the time in the default layout, little in this one.
         self._pnet, self._rnet, self._onet = (
             network().requires_grad_(False).to(device, memory_format=torch.channels_last)
             for network in (PNet, RNet, ONet)
         )
         self._pyramid: _Pyramid | None = None
+        self._held = _SEARCHED
 
-    def find(self, images: torch.Tensor) -> torch.Tensor:
-        """Search pictures [N, H, W, 3] uint8. The device is waited for five times.
+    def search(self, images: np.ndarray) -> np.ndarray:
+        """Search pictures [N, H, W, 3] uint8. The device is waited for six times per batch.
 
         Returns:
             [n, 20] float32: picture, square, and what `look` says of it.
-        """
-        shape = images.shape[1], images.shape[2]
-        if self._pyramid is None or self._pyramid.shape != shape:
-            self._pyramid = _Pyramid.of(shape, self._finest, images.device)
-        sums = area_sums(images)
-        limits = self._pyramid.limits
-        picture, squares = self._propose(sums, self._pyramid)
-        if len(squares):
-            picture, squares = self._filter(sums, limits, picture, squares)
-        if not len(squares):
-            return squares.new_zeros(0, 20)
-        looks = self.look(sums, picture, inside(squares, limits))
-        return torch.cat([picture[:, None], squares, looks], dim=1)
 
-    def look(self, sums: torch.Tensor, picture: torch.Tensor, pixels: torch.Tensor) -> torch.Tensor:
-        """The third network on pixels [n, 4] of pictures [n], of which the sums are given.
+        Raises:
+            DeviceError: the device's memory does not even hold one.
+        """
+        count = max(1, min(self._held, _PIXELS // (images.shape[1] * images.shape[2])))
+        batches = Batches("face detector", count, str(self._device))
+        found = batches.map(self._search, images, np.arange(len(images)))
+        if batches.most < count:  # it ran out of memory, which stays so
+            self._held = batches.most
+        return np.concatenate(found)
+
+    def look(self, images: np.ndarray, sides: np.ndarray) -> np.ndarray:
+        """The third network on images [n, H, W, 3] uint8, of which width, height [n, 2] count.
 
         Returns:
-            [n, 15] float32: shift of the box's corners (4) and the landmarks (x, y of 5) as parts
-            of the box, and the score.
+            [n, 15] float32: shift of the image's corners (4) and the landmarks (x, y of 5) as parts
+            of its sides, and the score.
+
+        Raises:
+            DeviceError: the device's memory does not even hold one.
         """
+        batches = Batches("face detector", _LOOKED, str(self._device))
+        return np.concatenate(batches.map(self._look_at, images, sides))
+
+    def _search(self, images: np.ndarray, numbers: np.ndarray) -> np.ndarray:
+        with inferring():
+            sums = area_sums(torch.from_numpy(images).to(self._device))
+            pyramid = self._pyramid_of(images.shape[1], images.shape[2])
+            found: np.ndarray = self._find(sums, pyramid).cpu().numpy()
+        found[:, 0] += numbers[0]
+        return found
+
+    def _look_at(self, images: np.ndarray, sides: np.ndarray) -> np.ndarray:
+        with inferring():
+            sums = area_sums(torch.from_numpy(images).to(self._device))
+            pixels = torch.from_numpy(np.concatenate([np.zeros_like(sides), sides], axis=1))
+            picture = torch.arange(len(images), device=self._device)
+            found: np.ndarray = self._look(sums, picture, pixels.to(self._device)).cpu().numpy()
+        return found
+
+    def _pyramid_of(self, height: int, width: int) -> _Pyramid:
+        if self._pyramid is None or self._pyramid.shape != (height, width):
+            self._pyramid = _Pyramid.of((height, width), self._finest, self._device)
+        return self._pyramid
+
+    def _find(self, sums: torch.Tensor, pyramid: _Pyramid) -> torch.Tensor:
+        picture, squares = self._propose(sums, pyramid)
+        if len(squares):
+            picture, squares = self._filter(sums, pyramid.limits, picture, squares)
+        if not len(squares):
+            return squares.new_zeros(0, 20)
+        looks = self._look(sums, picture, inside(squares, pyramid.limits))
+        return torch.cat([picture[:, None], squares, looks], dim=1)
+
+    def _look(
+        self, sums: torch.Tensor, picture: torch.Tensor, pixels: torch.Tensor
+    ) -> torch.Tensor:
         shift, points, chance = _apply(self._onet, sums, picture, pixels, _FIELDS[1])
         points = points.unflatten(1, (2, 5)).transpose(1, 2).flatten(1)  # was all x before all y
         return torch.cat([shift, points, chance[:, 1:]], dim=1)

@@ -49,7 +49,7 @@ def test_served_processes_store_the_bytes_of_a_serial_run(videos, tmp_path, devi
     assert extract(source, tmp_path / "serial", "--jobs", 1).exit_code == 0
     served = extract(source, tmp_path / "served", "--devices", devices, "--jobs", 2)
     assert served.exit_code == 0, served.output
-    assert f"computing on {devices.replace(',', ', ')} with 2 process(es)" in served.stdout
+    assert f"computing on {devices.replace(',', ', ')} with 2 processes" in served.stdout
     assert files(tmp_path / "served") == files(tmp_path / "serial")
     (run,) = read_logs(tmp_path / "served")
     assert [fact["device"] for fact in run.devices] == devices.split(",")
@@ -72,7 +72,7 @@ def test_a_device_that_fails_is_begun_again_and_no_video_is_lost(
     forget_afterwards(monkeypatch)
     result = faulty(videos, tmp_path, plan)
     assert result.exit_code == 0, result.output
-    assert f"{VIDEOS} video(s) extracted" in result.stdout
+    assert f"{VIDEOS} videos extracted" in result.stdout
     assert read_failures(tmp_path / "cache") == {}
     store = FeatureStore.open(tmp_path / "cache")
     assert len(store.videos()) == VIDEOS
@@ -114,7 +114,7 @@ def test_a_video_that_kills_the_devices_process_costs_no_other(videos, tmp_path,
     write_clip(poisoned / "poison.mp4", times=constant_times(PAL, 31), sound=Sound())
     result = deadly(poisoned, tmp_path, rows=31)
     assert result.exit_code == 3, result.output
-    assert f"{VIDEOS} video(s) extracted" in result.stdout
+    assert f"{VIDEOS} videos extracted" in result.stdout
     assert "poison: the process that computes on the device has ended" in result.stderr
     assert read_failures(tmp_path / "cache") == {}
 
