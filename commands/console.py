@@ -191,6 +191,13 @@ def show_row(label: str, cells: Sequence[str]) -> None:
     say((f"{label:<{_LABEL}}" + "".join(f"{c:<{_CELL}}" for c in cells)).rstrip())
 
 
+def show_table(rows: Sequence[Sequence[str]]) -> None:
+    """Print rows under their headings, columns aligned; rows of a table are never empty."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        say("  ".join(map(str.ljust, row, widths)).rstrip())
+
+
 def unless_default(cache: Path) -> str:
     """` --cache DIR` for a suggested command, where it is not the default."""
     return "" if cache == Path(CACHE) else f" --cache {cache}"

@@ -1,15 +1,19 @@
-"""What run folders say of themselves, finished or not: for lists and comparisons."""
+"""What run folders say of themselves, finished or not: tables, filters and orders of runs."""
 
 from __future__ import annotations
 
+import difflib
 import json
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
-from ...errors import RunError
+from ...cache.tables import number
+from ...errors import ArgumentsError, RunError
 
 
 @dataclass(frozen=True)
@@ -27,6 +31,8 @@ class RunSummary:
         split: how videos were divided, with the fold where there is one.
         streams: role -> `stream@key`, the key's first 8 digits.
         ccc: target -> validation CCC, and `mean`; empty before the fit has finished.
+        options: option of `FitConfig`, entries of mappings under dotted names -> value; streams
+            with their keys.
     """
 
     path: str
@@ -39,6 +45,7 @@ class RunSummary:
     split: str = ""
     streams: Mapping[str, str] | None = None
     ccc: Mapping[str, float] | None = None
+    options: Mapping[str, Any] | None = None
 
 
 def find_runs(folder: Path) -> list[Path]:
@@ -60,11 +67,15 @@ def find_runs(folder: Path) -> list[Path]:
 def summarise_run(path: Path) -> RunSummary:
     """What a folder says; a run that cannot be read says why in `state`."""
     try:
-        config = _read(path / "config.json")
-        cache = _read(path / "cache.json")
-        environment = _read(path / "environment.json")
+        config = read_json(path / "config.json")
+        cache = read_json(path / "cache.json")
+        environment = read_json(path / "environment.json")
         evaluation = path / "evaluation-validation.json"
         finished = (path / "model.safetensors").is_file()
+        streams = {
+            role: f"{facts['stream']}@{facts['key'][:8]}"
+            for role, facts in cache["streams"].items()
+        }
         return RunSummary(
             path=str(path),
             state="finished" if finished else "unfinished",
@@ -74,34 +85,80 @@ def summarise_run(path: Path) -> RunSummary:
             targets=config["targets"],
             seed=config["seed"],
             split=describe_split(config),
-            streams={
-                role: f"{facts['stream']}@{facts['key'][:8]}"
-                for role, facts in cache["streams"].items()
-            },
-            ccc=_read(evaluation)["ccc"] if evaluation.is_file() else {},
+            streams=streams,
+            ccc=read_json(evaluation)["ccc"] if evaluation.is_file() else {},
+            options=_flatten({**config, "streams": streams}),
         )
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         return RunSummary(str(path), f"unreadable ({type(error).__name__}: {error})")
 
 
-def differences(paths: Sequence[Path]) -> dict[str, list[Any]]:
-    """Option -> its value in each run, for options that are not the same in all.
+def columns(run: RunSummary) -> dict[str, Any]:
+    """What a table of runs has of one: scores first, then what it is, then every option."""
+    own = {
+        "run": run.path,
+        **(run.ccc or {}),
+        "state": run.state,
+        "head": run.head,
+        "variant": run.variant,
+        "streams": ", ".join(f"{role}={name}" for role, name in (run.streams or {}).items()),
+        "split": run.split,
+        "targets": run.targets,
+        "seed": run.seed,
+        "started": run.started,
+    }
+    return own | {name: v for name, v in (run.options or {}).items() if name not in own}
 
-    Streams count with their keys; an option that a run does not know is None there.
+
+def choose_runs(
+    runs: Sequence[RunSummary], conditions: Sequence[str], sort: str | None
+) -> list[RunSummary]:
+    """Those runs that meet all conditions, in order.
+
+    Args:
+        conditions: `COLUMN=PATTERN` (with * and ?), `COLUMN<NUMBER` or `COLUMN>NUMBER`, where a
+            column is one of `columns`; a run without it does not meet it.
+        sort: a column; numbers from the highest down, runs without it last.
 
     Raises:
-        RunError: a folder is no run or cannot be read.
+        ArgumentsError: another form, or a column that no run has.
     """
-    flat = []
-    for path in paths:
-        summary = summarise_run(path)
-        if summary.streams is None:
-            raise RunError(f"{path} is no run that can be compared: {summary.state}")
-        config = {k: v for k, v in _read(path / "config.json").items() if k != "streams"}
-        flat.append(_flatten({**config, "streams": summary.streams}))
-    names = dict.fromkeys(name for options in flat for name in options)
-    values = {name: [options.get(name) for options in flat] for name in names}
-    return {n: v for n, v in values.items() if any(each != v[0] for each in v)}
+    cells = {run.path: columns(run) for run in runs}
+    for condition in conditions:
+        name, sign, value = re.fullmatch(r"([^=<>]*)([=<>]?)(.*)", condition).groups()  # type: ignore[union-attr]
+        limit = number(value)
+        if not sign or (sign != "=" and limit is None):
+            raise ArgumentsError(
+                f"--where {condition}: expected COLUMN=PATTERN, COLUMN<NUMBER or COLUMN>NUMBER, "
+                "e.g. head=*jca or mean>0.5"
+            )
+        _require_column(name, cells.values())
+        runs = [run for run in runs if _meets(cells[run.path].get(name), sign, value, limit)]
+    if sort is None:
+        return list(runs)
+    _require_column(sort, cells.values())
+
+    def place(run: RunSummary) -> tuple[bool, float, str]:
+        cell = cells[run.path].get(sort)
+        return cell in (None, ""), -cell if isinstance(cell, (int, float)) else 0.0, str(cell)
+
+    return sorted(runs, key=place)
+
+
+def _meets(cell: Any, sign: str, value: str, limit: float | None) -> bool:
+    if sign == "=":
+        return cell is not None and fnmatchcase(str(cell), value)
+    if limit is None or not isinstance(cell, (int, float)):
+        return False
+    return cell < limit if sign == "<" else cell > limit
+
+
+def _require_column(name: str, rows: Collection[Mapping[str, Any]]) -> None:
+    known = dict.fromkeys(column for row in rows for column in row)
+    if rows and name not in known:
+        near = difflib.get_close_matches(name, known, n=1)
+        hint = f"did you mean `{near[0]}`?" if near else f"there are: {', '.join(known)}"
+        raise ArgumentsError(f"no run has a column `{name}`; {hint}")
 
 
 def _flatten(options: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -115,8 +172,10 @@ def _flatten(options: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     return flat
 
 
-def _read(path: Path) -> dict[str, Any]:
-    return json.loads(path.read_text())
+def read_json(path: Path) -> dict[str, Any]:
+    """The content of a file of a run."""
+    content: dict[str, Any] = json.loads(path.read_text())
+    return content
 
 
 def describe_split(config: Mapping[str, Any]) -> str:

@@ -120,6 +120,8 @@ def check(words):
     arguments = words[words.index("vapipe") + 1 :]
     command, context = main, click.Context(main, info_name="vapipe")
     while True:
+        if hasattr(command, "in_full"):  # a group that takes a command for granted
+            arguments = command.in_full(context, list(arguments))
         values, rest, _ = command.make_parser(context).parse_args(args=list(arguments))
         _check_values(command, context, values)
         if not isinstance(command, click.Group):
