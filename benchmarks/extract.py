@@ -17,7 +17,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections import defaultdict
+from collections import Counter, defaultdict
 from pathlib import Path
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as vapipe does, before torch loads
@@ -31,9 +31,7 @@ from vapipe.cache.timeline import usable
 from vapipe.extract.dataset import Subject, find_dataset
 from vapipe.extract.encoders import VisualEncoder
 from vapipe.extract.encoders.vggish_patches import LENGTH, VGGishPatches
-from vapipe.extract.faces import crops as crops_module
 from vapipe.extract.faces.crops import CropConfig, read_crops
-from vapipe.extract.faces.detector import FaceDetector
 from vapipe.extract.media.audio import read_audio
 from vapipe.extract.media.probe import probe
 from vapipe.extract.networks.vggish import VGGish
@@ -133,47 +131,20 @@ def vapipe(folder: Path, streams: list[str], jobs: int) -> dict[str, float]:
 
 
 def stages(folder: Path, streams: list[str], jobs: int) -> dict[str, float]:
-    """One process: wall time less loading, and processor time of each stage (they overlap)."""
-    spent: dict[str, float] = defaultdict(float)
+    """One process: wall time less loading, and seconds of each stage (they overlap)."""
     chosen = settings(folder, streams, "cache1")
     load_streams(chosen)  # imports what networks need
     began = time.perf_counter()
-    bound = load_streams(chosen)
+    load_streams.cache_clear()
+    load_streams(chosen)
     loading = time.perf_counter() - began
-    for stream in bound:
-        clock(spent, stream.spec.stream, stream.encoder, "encode")
-    clock(spent, "detection", FaceDetector, "detect")
-    clock(spent, "decoding", crops_module, "read_frames")
+    spent: Counter[str] = Counter()
     began = time.perf_counter()
     for outcome in run_extraction(find_dataset(folder / "clips"), chosen, jobs=jobs):
         if outcome.status != "extracted":
             raise SystemExit(f"{outcome.problems}{outcome.trace}")
-    wall = time.perf_counter() - began - loading  # the run loads once more
-    return {"wall": wall, "loading": loading, **spent}
-
-
-def clock(spent: dict[str, float], name: str, owner: object, function: str) -> None:
-    """Add the calling thread's processor time in a function, or in its generator, to `spent`."""
-    plain = getattr(owner, function)
-
-    def timed(*args, **options):
-        began = time.thread_time()
-        result = plain(*args, **options)
-        spent[name] += time.thread_time() - began
-        return timed_items(result) if hasattr(result, "__next__") else result
-
-    def timed_items(items):
-        while True:
-            began = time.thread_time()
-            try:
-                item = next(items)
-            except StopIteration:
-                return
-            finally:
-                spent[name] += time.thread_time() - began
-            yield item
-
-    setattr(owner, function, timed)
+        spent.update(outcome.stages)
+    return {"wall": time.perf_counter() - began, "loading": loading, **spent}
 
 
 def encoders(folder: Path, streams: list[str], jobs: int) -> dict[str, float]:

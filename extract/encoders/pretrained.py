@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from os import PathLike
 from pathlib import Path
 
@@ -53,4 +54,12 @@ def open_file(
             f"encoder `{encoder}`: there is no file of weights {path}; correct the option "
             f"`weights`{says}"
         )
-    return WeightFile(path.name, architecture, path, digest_file(path), path.stat().st_size)
+    facts = path.stat()
+    state = facts.st_ino, facts.st_size, facts.st_mtime_ns, facts.st_ctime_ns
+    return WeightFile(path.name, architecture, path, _digest(path, state), facts.st_size)
+
+
+@lru_cache
+def _digest(path: Path, state: tuple[int, ...]) -> str:
+    """SHA-256 of a file in one state: asked for when a stream is specified, checked and loaded."""
+    return digest_file(path)
