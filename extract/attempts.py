@@ -99,7 +99,7 @@ class Attempts:
         self._policy, self._log = policy, log
         self._suspects: list[tuple[Task, Outcome]] = []
         self._failed = 0
-        self._device_faults = 0  # since a video was extracted
+        self._device_faults = set[str]()  # videos, since one was extracted
         self._succeeded = False
 
     def note(self, task: Task, answer: Outcome | TaskFailed, attempt: int) -> None:
@@ -128,7 +128,7 @@ class Attempts:
         if isinstance(answer, TaskFailed) and isinstance(answer.error, DiskFullError):
             raise StoppedError.by(answer.error)
         if outcome.status == "extracted":
-            self._succeeded, self._device_faults = True, 0
+            self._succeeded, self._device_faults = True, set()
         elif outcome.fault == "device":
             # One fault of the device is felt by all who wait for it.
             if not isinstance(getattr(answer, "error", None), DeviceLostError):
@@ -152,8 +152,8 @@ class Attempts:
             )
 
     def _check_device(self, outcome: Outcome) -> None:
-        self._device_faults += 1
-        if self._device_faults == _TELLING:
+        self._device_faults.add(outcome.video)
+        if len(self._device_faults) == _TELLING:
             raise StoppedError(
                 f"stopped: the device failed at {_TELLING} videos, one after the other; what is "
                 "extracted stays, and none of them is passed over by the next run. The last one: "

@@ -1,5 +1,6 @@
 """A device that fails is never a video's fault: the run goes on, or stops and names the device."""
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -32,7 +33,7 @@ def extract(videos, tmp_path, monkeypatch):
     forget_afterwards(monkeypatch)
     load_streams.cache_clear()
 
-    def run(plan, *words, encoder="faulty"):
+    def run(plan, *words, encoder="faulty", videos=videos):
         (tmp_path / "plan").write_text(plan)
         (tmp_path / "calls").unlink(missing_ok=True)
         described = f'[streams.faulty]\nencoder = "{encoder}"\nfolder = "{tmp_path}"\n'
@@ -47,6 +48,17 @@ def extract(videos, tmp_path, monkeypatch):
 def calls(folder):
     """Process and size of every batch."""
     return [tuple(map(int, line.split())) for line in (folder / "calls").read_text().splitlines()]
+
+
+def odd_one(videos, folder):
+    """Two of the videos, and a longer one."""
+    few = folder / "few"
+    few.mkdir(exist_ok=True)
+    for name in ("v0.mp4", "v1.mp4"):
+        shutil.copy2(videos / name, few)
+    if not (few / "odd.mp4").exists():
+        write_clip(few / "odd.mp4", times=constant_times(PAL, 30), sound=Sound())
+    return few
 
 
 def values(folder):
@@ -107,6 +119,30 @@ def test_without_another_try_the_video_is_listed_and_tried_by_the_next_run(extra
     again = extract("never cudnn")
     assert again.exit_code == 0
     assert "1 video extracted" in again.stdout
+
+
+@pytest.mark.slow
+def test_a_device_that_breaks_amid_a_run_stops_it_and_what_is_done_stays(extract, tmp_path):
+    stopped = extract("after:3 launch")
+    assert stopped.exit_code == 3, stopped.output
+    assert "2 videos extracted" in stopped.stdout
+    assert "error: stopped: the device failed at 5 videos, one after the other" in stopped.stderr
+    assert read_failures(tmp_path / "cache") == {}
+    healthy = extract("never launch")
+    assert healthy.exit_code == 0
+    assert "6 videos extracted" in healthy.stdout
+
+
+@pytest.mark.slow
+def test_one_video_at_which_the_device_always_fails_stops_nothing_and_is_not_noted(
+    extract, tmp_path, videos
+):
+    """As a network would that overflows on it alone: it is listed, and tried by every run."""
+    for _ in range(2):
+        result = extract("rows:30 illegal", "--retries", 6, videos=odd_one(videos, tmp_path))
+        assert result.exit_code == 3, result.output
+        assert "  odd: device cuda failed: CUDA error: an illegal memory access" in result.stderr
+        assert read_failures(tmp_path / "cache") == {}
 
 
 @pytest.mark.parametrize("kind", MEMORY)

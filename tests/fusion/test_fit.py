@@ -15,7 +15,7 @@ from fusion_caches import write_planted
 
 from vapipe.cache import ConfigError, FeatureStore
 from vapipe.cache.layout import write_labels
-from vapipe.errors import TrainingDivergedError
+from vapipe.errors import DeviceError, TrainingDivergedError
 from vapipe.fusion import Epoch, FitConfig, ccc, fit, load_run, resume
 
 
@@ -72,6 +72,24 @@ def test_a_fit_computes_in_float32_whatever_the_caller_set_and_leaves_that(
     )
     assert (set(seen), precision()) == ({("ieee", False)}, before)
     assert before[0] == "tf32"  # torch's default
+
+
+@pytest.mark.parametrize(
+    ("fault", "words"),
+    [
+        (torch.OutOfMemoryError("CUDA out of memory. Tried ..."), "device cuda has too little mem"),
+        (torch.AcceleratorError("CUDA error: launch failure"), "device cuda failed: CUDA error"),
+    ],
+)
+def test_a_device_that_fails_in_a_fit_is_one_message(
+    planted, small, tmp_path, monkeypatch, fault, words
+):
+    def fail(*_, **__):
+        raise fault
+
+    monkeypatch.setattr("vapipe.fusion.training.trainer.ccc_loss", fail)
+    with pytest.raises(DeviceError, match=words):
+        fit(planted, quick(small), tmp_path / "run")
 
 
 def test_one_network_per_target_trains_each_on_its_own(planted, small, tmp_path):

@@ -1,8 +1,9 @@
 """A plug-in whose encoders fail as a device does, when and as the file of a folder tells.
 
-`faulty` sees pictures, `faulty-sound` hears. The file `plan` in the
-folder says `WHEN KIND`: WHEN is never, always, once (the first call of all), from:N (the N-th call
-of a process, and all later ones) or above:N (batches of more than N). The KIND `kill` kills.
+`faulty` sees pictures, `faulty-sound` hears. The file `plan` in the folder says `WHEN KIND`: WHEN
+is never, always, once (the first call of all), from:N (the N-th call of a process, and all later
+ones), after:N (the same, counted over all processes), rows:N (batches of N) or above:N (batches of
+more than N). The KIND `kill` kills.
 """
 
 from __future__ import annotations
@@ -57,7 +58,9 @@ def _fail(folder: Path, size: int) -> None:
         "never": False,
         "always": True,
         "once": every == 1,
+        "after": every >= int(number or 0),
         "from": _calls >= int(number or 0),
+        "rows": size == int(number or 0),
         "above": size > int(number or 0),
     }[when]:
         if kind == "kill":
