@@ -107,7 +107,7 @@ def test_parts_are_all_in_order_and_no_larger_than_memory_holds(most, held, coun
     notes = take_notes()
     assert len(notes) == bool(tried)
     if tried:
-        assert f"`x` computes {batches.most} at once from now on" in notes[0]
+        assert f"`x` computes {batches.most} at once from now on" in notes["x"]
 
 
 def test_a_batch_of_one_that_is_too_large_says_how_much_was_asked_for():

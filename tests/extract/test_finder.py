@@ -1,6 +1,9 @@
+import itertools
+
 import numpy as np
 import pytest
 
+from vapipe.extract.faces import finder
 from vapipe.extract.faces.boxes import overlap
 from vapipe.extract.faces.detector import FaceDetector
 from vapipe.extract.faces.finder import FaceFinder
@@ -157,3 +160,34 @@ def test_a_second_look_finds_the_face_near_the_place_expected(detector, drawn):
 def test_a_second_look_outside_the_image_finds_nothing(detector, drawn):
     away = np.array([5.0, 5.0, 5.4, 5.4])
     assert detector.refine([drawn(60)], [away]).scores[0] < 0.7
+
+
+def test_how_many_pictures_are_searched_together_changes_nothing(detector, drawn, monkeypatch):
+    path = [round(60 + 50 * np.sin(row / 6)) for row in range(47)]
+    images = [drawn(x) for x in path[:20]] + [drawn(None)] * 9 + [drawn(x, grey=90) for x in path]
+    together = find(detector, images)
+    assert not all(found(together))
+    monkeypatch.setattr(finder, "_SEARCHED", 1)
+    for a, b in zip(find(detector, images), together, strict=True):
+        np.testing.assert_allclose(a.faces.boxes, b.faces.boxes, atol=1e-4)
+        assert (a.detected, a.shot) == (b.detected, b.shot)
+
+
+@pytest.mark.parametrize("gone", [11, 14, 18])
+def test_a_face_that_vanishes_or_appears_costs_one_search(detector, drawn, gone):
+    face, empty = drawn(60, width=360) // 2, drawn(None, width=360) // 2
+    for images in ([face] * gone + [empty] * (31 - gone), [empty] * gone + [face] * (31 - gone)):
+        seen = find(detector, images, every=10)
+        assert len(searched(seen)) <= 4 + 1
+        assert sum(a != b for a, b in itertools.pairwise(found(seen))) == 1
+
+
+def test_a_face_that_leaves_its_line_is_followed_without_a_search(detector, drawn):
+    path = [min(6 * row, 60) for row in range(17)] + [60 - 5 * row for row in range(1, 5)]
+    images = [drawn(x, width=360) // 3 for x in path]  # too little changes for a cut
+    seen = find(detector, images, every=20)
+    assert all(found(seen))
+    assert searched(seen) == [0, 20]
+    still = detector.detect(images[:1])[0].boxes[0]
+    for x, s in zip(path, seen, strict=True):
+        assert overlap(s.faces.boxes[0], still + np.tile([x / 120, 0], 7)) > 0.75
