@@ -32,8 +32,8 @@ class Orientation:
         """
         # Not `frame.side_data`, which makes frame and data hold each other: frames then stay in
         # memory until Python looks for such circles, some hundred of them.
-        side_data: Any = SideDataContainer(frame)
-        for data in side_data:
+        container: Any = SideDataContainer
+        for data in container(frame):
             if data.type == Type.DISPLAYMATRIX:
                 a, b, _, c, d = np.frombuffer(bytes(data), np.int32)[:5].tolist()
                 swap = abs(b) + abs(c) > abs(a) + abs(d)

@@ -48,6 +48,8 @@ OPTIONS = {
     "--cache": "where the features go",
     "--split": "partitions are stored beside the features, not in them",
     "--device": "the same within the stated tolerance; how exactly is computed is --precision",
+    "--devices": "a batch is of one video, wherever it is computed",
+    "--verbose": "what is told",
     "--jobs": "one thread computes a video, whichever process it is in",
     "--retries": "how failures are met",
     "--time-limit": "how failures are met",
@@ -89,7 +91,7 @@ def test_every_argument_has_its_place_in_a_table():
     assert {field.name for field in dataclasses.fields(EncoderSpec)} == set(SPEC)
     policy = {f"--{field.name.replace('_', '-')}" for field in dataclasses.fields(Policy)}
     assert policy - {"--grace"} <= set(OPTIONS)
-    known = {"dataset", "settings", "jobs", "policy", "part", "scheduler", "warn"}
+    known = {"dataset", "settings", "jobs", "policy", "part", "scheduler", "devices", "warn"}
     assert set(inspect.signature(run_extraction).parameters) == known
 
 
