@@ -86,7 +86,7 @@ def fit(
     resume: AnyPath | None = None,
     started: Callable[[Plan], None] | None = None,
     progress: Callable[[Epoch], None] | None = None,
-    tensorboard: bool = False,
+    trackers: Sequence[str] = (),
     **options: Any,
 ) -> FitResult:
     """Train a fusion head on cached features.
@@ -99,7 +99,7 @@ def fit(
         resume: folder of an interrupted run that is gone on with, to the same numbers.
         started: told what will be trained, before it is.
         progress: told of every epoch.
-        tensorboard: whether to write TensorBoard events into the run, too.
+        trackers: told of every epoch, too: tensorboard (events in the run), wandb, mlflow.
         **options: of `FitConfig`, such as head="grjca"; they win over `config`.
 
     Raises:
@@ -121,7 +121,7 @@ def fit(
             progress,
             named=named,
             started=started,
-            tensorboard=tensorboard,
+            trackers=trackers,
         )
     if run is not None or config is not None:
         raise ArgumentsError("resume names the run and its configuration: leave run and config out")
@@ -134,7 +134,7 @@ def fit(
         read_unfinished(Path(resume)).changed(options),
         progress,
         started=started,
-        tensorboard=tensorboard,
+        trackers=trackers,
     )
 
 

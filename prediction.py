@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -11,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from .cache.durable import digest_file
+from .cache.durable import digest_file, write_bytes
 from .cache.store import FeatureStore
 from .cache.timeline import usable
 from .errors import ConfigError
@@ -25,6 +27,7 @@ from .fusion.evaluation.predict import all_streams, complete_items, predict_item
 from .fusion.evaluation.results import find_evidence, write_predictions
 from .fusion.runs.folder import Run, require_configs
 
+INDEX = "index.tsv"
 Extract = Callable[[Job], Extraction]
 
 
@@ -161,6 +164,8 @@ def _predict(
     streams = all_streams(runs, store)
     evidence = {item: find_evidence(store, item, streams) for item in chosen}
     files = {} if out is None else write_predictions(out, values, store, targets, evidence)
+    if out is not None:
+        _write_index(out, files, clips)
     return {
         item: Prediction(
             pts=store.timeline(item).pts,
@@ -172,6 +177,30 @@ def _predict(
         )
         for item, own in values.items()
     }
+
+
+def _write_index(out: Path, files: Mapping[str, Path], clips: Mapping[str, Path]) -> None:
+    """Say which file holds which item of which input; what the folder held before stays listed.
+
+    Raises:
+        ConfigError: a file of this name is another.
+    """
+    path, columns = out / INDEX, ("file", "item", "input")
+    rows: dict[str, dict[str, str]] = {}
+    if path.exists():
+        with path.open(newline="") as handle:
+            reader = csv.DictReader(handle, delimiter="\t")
+            if tuple(reader.fieldnames or ()) != columns:
+                raise ConfigError(f"{path} lists no predictions; move it, or name another --out")
+            rows = {row["file"]: row for row in reader}
+    for item, file in files.items():
+        row = {"file": file.name, "item": item, "input": str(clips.get(item, ""))}
+        rows[file.name] = row
+    text = io.StringIO()
+    writer = csv.DictWriter(text, columns, delimiter="\t", lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(row for _, row in sorted(rows.items()))
+    write_bytes(path, text.getvalue().encode())
 
 
 def _find_clips(clips: Sequence[Path], cache: Path | None) -> Dataset:

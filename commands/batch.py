@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ..errors import counted
+from .completion import complete_encoders
 from .console import cache_option, device_option, say
 from .labels import reading_options
 
@@ -31,6 +32,7 @@ def source_options(command: Callable[..., Any]) -> Callable[..., Any]:
         cache_option,
         click.option(
             "--streams",
+            shell_complete=complete_encoders,
             help="Comma-separated encoders, e.g. onet,logmel. `vapipe streams` lists them.",
         ),
         click.option(

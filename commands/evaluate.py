@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ..errors import counted
+from .completion import RunFolder
 from .console import (
     device_option,
     ensemble_option,
@@ -29,7 +30,7 @@ _WIDTH = 80  # columns of text
 
 
 @click.command()
-@click.argument("runs", metavar="RUN...", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.argument("runs", metavar="RUN...", nargs=-1, required=True, type=RunFolder())
 @partition_option
 @ensemble_option(default=None)
 @smooth_option

@@ -6,13 +6,14 @@ from pathlib import Path
 
 import click
 
+from .completion import RunFolder
 from .console import name_caches, partition_option, run_cache_option, say
 
 _DRAWINGS = ("trajectories", "gates", "gate-histograms", "plane", "robustness")
 
 
 @click.command()
-@click.argument("runs", metavar="RUN...", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.argument("runs", metavar="RUN...", nargs=-1, required=True, type=RunFolder())
 @click.option(
     "--out",
     required=True,

@@ -10,6 +10,7 @@ import click
 
 from ..api import CACHE
 from ..errors import counted
+from .completion import RunFolder, complete_heads, complete_streams
 from .console import configuration_options, name_caches, pairs, run_cache_option, say
 from .evaluate import show_evaluations
 from .training import training_view
@@ -41,13 +42,18 @@ def override_options(command: Any) -> Any:
 
 
 @click.command()
-@click.option("--head", help="Fusion head [default: grjca]; `vapipe heads` lists them.")
+@click.option(
+    "--head",
+    shell_complete=complete_heads,
+    help="Fusion head [default: grjca]; `vapipe heads` lists them.",
+)
 @click.option("--variant", help="official (released code) or paper, where a head has both.")
 @click.option(
     "--stream",
     "streams",
     multiple=True,
     metavar="ROLE=NAME",
+    shell_complete=complete_streams,
     help="Which stream plays a role, e.g. video=onet or audio=logmel@1a2b; repeat for more "
     "[default: the one visual and the one audio stream in the cache].",
 )
@@ -67,11 +73,17 @@ def override_options(command: Any) -> Any:
 @click.option("--run", type=click.Path(path_type=Path), help="Folder of the run [default: new].")
 @click.option(
     "--resume",
-    type=click.Path(path_type=Path),
+    type=RunFolder(),
     metavar="RUN",
     help="Go on with an interrupted run, to the same numbers.",
 )
-@click.option("--tensorboard", is_flag=True, help="Write TensorBoard events into the run, too.")
+@click.option(
+    "--track",
+    "trackers",
+    type=click.Choice(["tensorboard", "wandb", "mlflow"]),
+    multiple=True,
+    help="Tell it every epoch, too (an extra each); repeat for more.",
+)
 @click.option("--print-config", is_flag=True, help="Print the configuration and stop.")
 @run_cache_option(f"{CACHE}; with --resume the one that the run recorded")
 @click.option("--device", metavar="auto|cpu|cuda|cuda:N", help="Where to compute [default: auto].")
@@ -80,7 +92,7 @@ def fit(
     file: Path | None,
     run: Path | None,
     resume: Path | None,
-    tensorboard: bool,
+    trackers: tuple[str, ...],
     print_config: bool,
     **options: Any,
 ) -> None:
@@ -114,7 +126,7 @@ def fit(
             resume=resume,
             started=view.start,
             progress=view.step,
-            tensorboard=tensorboard,
+            trackers=trackers,
             **changes,
         )
     say(f"{counted(result.parameters, 'parameter')}; computed on {result.device}")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from .completion import complete_heads
 from .console import fold, say
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ _LENGTH = 300
 
 
 @click.command()
-@click.argument("name", required=False)
+@click.argument("name", required=False, shell_complete=complete_heads)
 def heads(name: str | None) -> None:
     """List the fusion heads, or show the equations and options of one."""
     from ..fusion.heads import describe_head, list_heads

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from ..errors import counted
+from .completion import RunFolder
 from .console import (
     PARTLY,
     Partition,
@@ -30,14 +31,14 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("run", type=click.Path(path_type=Path))
+@click.argument("run", type=RunFolder())
 @click.argument("inputs", nargs=-1, type=click.Path(path_type=Path))
 @click.option(
     "--with",
     "others",
     multiple=True,
     metavar="RUN",
-    type=click.Path(path_type=Path),
+    type=RunFolder(),
     help="A further run; all are predicted as one. Repeat for more.",
 )
 @ensemble_option(default="mean")
@@ -95,7 +96,7 @@ def predict(
     INPUTS are videos or folders of videos: their features are made exactly as those that the run
     was trained on, or refused. Without INPUTS, items of the cache are predicted. Writes one CSV per
     video: row, pts (seconds), valence, arousal (or what the run learned), and what each row rests
-    on: face and sound.
+    on: face and sound; index.tsv says which file is of which input.
     """
     from .. import predict as predict_items
     from ..fusion.runs.recorded import shared_cache

@@ -12,6 +12,7 @@ from typing import Any
 
 import click
 
+from .completion import RunFolder
 from .console import say, show_table
 
 _SHOWN = ("head", "variant", "streams", "split", "targets", "seed", "started")
@@ -85,19 +86,19 @@ def list_(
 
 
 @runs.command()
-@click.argument("paths", nargs=-1, required=True, metavar="RUN RUN ...")
+@click.argument("paths", nargs=-1, required=True, metavar="RUN RUN ...", type=RunFolder())
 @click.option("--json", "as_json", is_flag=True, help="Print everything as JSON.")
-def compare(paths: tuple[str, ...], as_json: bool) -> None:
+def compare(paths: tuple[Path, ...], as_json: bool) -> None:
     """Compare runs with the first of them: what differs in them, and what it did to the scores."""
     from ..fusion.runs.compare import compare_runs
 
     if len(paths) < 2:
         raise click.UsageError("name two runs or more; `vapipe runs` lists them")
-    found = compare_runs([Path(path) for path in paths])
+    found = compare_runs(paths)
     if as_json:
         click.echo(json.dumps(asdict(found), indent=2))
         return
-    rows = [["", *(Path(path).name for path in paths)]]
+    rows = [["", *(path.name for path in paths)]]
     for target, scores in found.scores.items():
         rows.append([f"CCC {target}", *(_gain(score, scores[0]) for score in scores)])
     rows.append(

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from ..errors import counted
+from .completion import RunFolder
 from .console import (
     device_option,
     ensemble_option,
@@ -18,7 +19,7 @@ from .console import (
 
 
 @click.command()
-@click.argument("runs", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.argument("runs", nargs=-1, required=True, type=RunFolder())
 @click.option(
     "--sample",
     required=True,

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from ..errors import counted
+from .completion import complete_heads
 from .console import (
     PARTLY,
     STOPPED,
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 @click.command()
 @click.option(
     "--heads",
+    shell_complete=complete_heads,
     metavar="NAME[:VARIANT-OR-PRESET],...",
     help="Heads to compare, e.g. grjca,grjca:paper; transformer:ctyunai is a preset.",
 )

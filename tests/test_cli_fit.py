@@ -139,7 +139,7 @@ def test_a_fit_says_what_it_does_and_an_interrupted_one_goes_on(planted, quick, 
     common = ["fit", "--cache", planted]
     result = vapipe_(
         *common, "--config", quick, "--run", run, "--split", "aff-wild2", "--fold", 1,
-        "--tensorboard",
+        "--track", "tensorboard",
     )  # fmt: skip
     assert result.exit_code == 0, result.output
     assert "fitting concat (official, joint) on video=onet, audio=logmel" in result.stdout

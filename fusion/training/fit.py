@@ -33,7 +33,7 @@ from ..runs.folder import (
     write_weights,
 )
 from .checkpoint import CHECKPOINT, FitState, Saved, read_checkpoint, save_checkpoint
-from .tensorboard import TensorboardWriter
+from .trackers import track
 from .trainer import Epoch, Trainer
 
 _PARAMETERS_PER_FRAME = 100  # the published networks have 2 to 10 on Aff-Wild2
@@ -73,7 +73,7 @@ def fit(
     *,
     named: Sequence[str] = (),
     started: Started | None = None,
-    tensorboard: bool = False,
+    trackers: Sequence[str] = (),
 ) -> FitResult:
     """Train the networks of a configuration and evaluate their best weights.
 
@@ -85,7 +85,7 @@ def fit(
         run_dir: folder of the run; None takes the next free `vapipe-runs/<head>-<n>`.
         named: options that were set by hand and must act.
         started: called with the plan before anything is trained or written.
-        tensorboard: whether to write TensorBoard events into the run's folder, too.
+        trackers: told of every epoch, too: tensorboard, wandb, mlflow.
 
     Raises:
         RunError: the configuration does not fit the cache (see `plan_fit`), the folder is in
@@ -101,7 +101,7 @@ def fit(
         read_config(Path(config.init_from))
     folder = start_run(run_dir, plan, store, device)
     with _training(folder, device):
-        return _fit(plan, store, device, folder, FitState(), None, progress, tensorboard)
+        return _fit(plan, store, device, folder, FitState(), None, progress, trackers)
 
 
 def resume(
@@ -111,7 +111,7 @@ def resume(
     progress: Progress | None = None,
     *,
     started: Started | None = None,
-    tensorboard: bool = False,
+    trackers: Sequence[str] = (),
 ) -> FitResult:
     """Go on with a run that was interrupted, to the same numbers on the same machine.
 
@@ -139,7 +139,7 @@ def resume(
     if (run_dir / CHECKPOINT).exists():  # else it was interrupted in the first epoch
         state, saved = read_checkpoint(run_dir)
     with _training(run_dir, device):
-        return _fit(plan, store, device, run_dir, state, saved, progress, tensorboard)
+        return _fit(plan, store, device, run_dir, state, saved, progress, trackers)
 
 
 def _remark_size(parameters: int, store: FeatureStore, plan: Plan) -> list[str]:
@@ -172,7 +172,7 @@ def _fit(
     state: FitState,
     saved: Saved | None,
     progress: Progress | None,
-    tensorboard: bool,
+    trackers: Sequence[str],
 ) -> FitResult:
     """Train what `state` leaves to be trained."""
     began = time.monotonic()
@@ -188,25 +188,22 @@ def _fit(
             model.load_state_dict(saved["model"])
         model.to(device)
         loader = BatchLoader(store, config, device)
-        writer = TensorboardWriter(folder, state.records) if tensorboard else None
-        for name, network in model.networks.items():
-            if name in state.finished:
-                continue
-            begun = state.network == name
-            trainer = Trainer(name, network, plan, loader, state)
-            if saved is not None and begun:
-                trainer.restore(saved)
-            while not trainer.done:
-                epoch = trainer.run_epoch()
-                save_checkpoint(folder, state, model, trainer.best_weights, trainer.optimizer)
-                write_metrics(folder, state.records)
-                if writer is not None:
-                    writer.write(state.records)
-                if progress is not None:
-                    progress(epoch)
-            trainer.finish()
-        if writer is not None:
-            writer.close()
+        with track(trackers, folder, config.to_json(), len(state.records)) as tell:
+            for name, network in model.networks.items():
+                if name in state.finished:
+                    continue
+                begun = state.network == name
+                trainer = Trainer(name, network, plan, loader, state)
+                if saved is not None and begun:
+                    trainer.restore(saved)
+                while not trainer.done:
+                    epoch = trainer.run_epoch()
+                    save_checkpoint(folder, state, model, trainer.best_weights, trainer.optimizer)
+                    write_metrics(folder, state.records)
+                    tell(state.records)
+                    if progress is not None:
+                        progress(epoch)
+                trainer.finish()
     predictions, gates = predict_gated(model, loader, plan.validation)
     remarks = _remark_size(count_parameters(model), store, plan)
     evaluation = score(

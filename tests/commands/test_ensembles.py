@@ -98,7 +98,7 @@ def test_a_test_split_without_labels_is_predicted_and_submitted(with_test, runs,
     words = ("predict", pair[0], "--with", pair[1], *options, "--partition", "test")
     result = vapipe_(*words, "--out", tmp_path / "p")
     assert result.exit_code == 0, result.output
-    assert [path.name for path in (tmp_path / "p").iterdir()] == ["c.csv"]
+    assert [path.name for path in (tmp_path / "p").glob("*.csv")] == ["c.csv"]
     rows = "".join(f"c/{n:05d}.jpg,0,0\n" for n in range(1, ROWS + 1))
     (tmp_path / "sample.txt").write_text(f"image_location,valence,arousal\n{rows}")
     sample = ("--sample", tmp_path / "sample.txt", "--out", tmp_path / "s.txt")

@@ -66,6 +66,24 @@ def test_every_frame_of_a_variable_rate_is_at_its_time_also_in_the_overlay(runs,
     assert np.allclose(probe(tmp_path / "out" / "own.mp4").timeline.pts, clip.pts, atol=1e-4)
 
 
+def test_files_can_be_joined_with_what_they_were_made_of(runs, videos, tmp_path):
+    clips = [tmp_path / "in" / name for name in ("my clip (1).mp4", "plain.mp4", "index.mp4")]
+    clips[0].parent.mkdir()
+    for clip in clips:
+        shutil.copy(videos / "b.mp4", clip)
+    out = tmp_path / "out"
+    for inputs in (clips[:2], clips[1:]):
+        assert vapipe_("predict", runs / "voice", *inputs, "--out", out).exit_code == 0
+    with (out / "index.tsv").open(newline="") as handle:
+        rows = list(csv.DictReader(handle, delimiter="\t"))
+    assert {row["input"]: row["item"] for row in rows} == {str(c): c.stem for c in clips}
+    assert {row["file"] for row in rows} == {p.name for p in out.iterdir()} - {"index.tsv"}
+    (out / "index.tsv").write_text("mine\n")
+    refused = vapipe_("predict", runs / "voice", clips[0], "--out", out)
+    assert refused.exit_code == 1
+    assert "index.tsv lists no predictions; move it" in refused.stderr
+
+
 @pytest.mark.skipif(not REAL.is_dir(), reason="no real clips here")
 def test_a_real_clip_has_one_row_per_frame_at_its_time(runs, tmp_path):
     clip = REAL / "pyfeat_single_face.mp4"
@@ -77,7 +95,7 @@ def test_a_real_clip_has_one_row_per_frame_at_its_time(runs, tmp_path):
 def test_cached_items_get_the_same_as_their_files(cache, runs, tmp_path):
     both = vapipe_("predict", runs / "one", "--cache", cache, "--out", tmp_path / "all")
     assert both.exit_code == 0
-    assert sorted(p.name for p in (tmp_path / "all").iterdir()) == ["a.csv", "b.csv"]
+    assert sorted(p.name for p in (tmp_path / "all").glob("*.csv")) == ["a.csv", "b.csv"]
     words = ("predict", runs / "one", "--cache", cache, "--video", "b", "--out", tmp_path / "b")
     assert vapipe_(*words).stdout.startswith(f"{tmp_path / 'b' / 'b.csv'}: 40 frames, mean valence")
     recorded = runs / "one" / "predictions" / "validation" / "b.csv"
@@ -138,7 +156,7 @@ def test_subjects_that_annotations_name_are_items(videos, runs, tmp_path):
         (labels / f"pair_{side}.txt").write_text("valence,arousal\nnot,read\n")
     result = vapipe_("predict", runs / "one", folder, "--out", tmp_path / "out")
     assert result.exit_code == 0, result.output
-    assert sorted(p.stem for p in (tmp_path / "out").iterdir()) == ["pair_left", "pair_right"]
+    assert sorted(p.stem for p in (tmp_path / "out").glob("*.csv")) == ["pair_left", "pair_right"]
 
 
 def test_bad_files_are_listed_and_the_others_predicted(videos, runs, tmp_path):
@@ -147,7 +165,7 @@ def test_bad_files_are_listed_and_the_others_predicted(videos, runs, tmp_path):
     result = vapipe_(*words, "--out", tmp_path / "out")
     assert result.exit_code == 3
     assert "text.mp4: holds text, not a video" in result.stderr
-    assert [p.name for p in (tmp_path / "out").iterdir()] == ["a.csv"]
+    assert [p.name for p in (tmp_path / "out").glob("*.csv")] == ["a.csv"]
     result = vapipe_("predict", runs / "one", tmp_path / "text.mp4", "--out", tmp_path / "none")
     assert result.exit_code == 1
     assert "no video could be extracted, so there is nothing to predict" in result.stderr
@@ -170,7 +188,7 @@ def test_items_that_lack_a_stream_are_listed_or_refused_by_name(cache, runs, tmp
     result = vapipe_("predict", runs / "one", "--cache", copy, "--out", tmp_path / "out")
     assert result.exit_code == 3
     assert "a lacks onet@" in result.stderr
-    assert [p.name for p in (tmp_path / "out").iterdir()] == ["b.csv"]
+    assert [p.name for p in (tmp_path / "out").glob("*.csv")] == ["b.csv"]
     named = vapipe_("predict", runs / "one", "--cache", copy, "--video", "a")
     assert named.exit_code == 1
     assert "1 of 1 video without all streams: a (onet@" in named.stderr
