@@ -137,8 +137,9 @@ def test_a_search_waits_five_times_and_calls_few_operators_for_any_number_of_pic
             detector.detect(batch)
         assert calls.waiting == 5  # and the copy of what is found
         assert calls.all <= 400
-    boxes = [np.array([0.2, 0.2, 0.8, 0.8])] * 8
-    with Calls() as calls:
-        detector.refine(list(pictures[[0] * 8]), boxes)
-    assert calls.waiting == 0  # but for the copy
-    assert calls.all <= 140
+    face = detector.detect(pictures[:1])[0].boxes[0]
+    for count in (1, 8):
+        with Calls() as calls:
+            detector.refine([pictures[0]] * count, [face] * count)  # two looks
+        assert calls.waiting == 0  # but for the copies
+        assert calls.all <= 250
