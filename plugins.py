@@ -87,6 +87,6 @@ def _run(path: str, text: bytes, digest: str) -> None:
     except Exception as error:
         del sys.modules[name], _digests[name], _loaded[path]
         raise ConfigError(
-            f"plug-in {path} fails when it is loaded: {type(error).__name__}: {error}; mend it, "
+            f"plug-in {path} fails when it is loaded: {type(error).__name__}: {error}; fix it, "
             f"`python {path}` shows where"
         ) from error

@@ -149,7 +149,7 @@ def failure_options(command: Callable[..., Any]) -> Callable[..., Any]:
                 type=click.IntRange(0),
                 default=1,
                 show_default=True,
-                help="Tries more, alone, for a video that failed otherwise than by its file.",
+                help="Retries of a video that failed otherwise than by its file, each alone.",
             ),
             click.option(
                 "--time-limit",

@@ -41,7 +41,7 @@ _WIDTH = 80  # columns of text
     metavar="KIND=SEVERITY,...",
     help="Damage what the runs are fed and show the CCC by severity, e.g. drop-audio=0,0.5,1. "
     "Kinds: drop-audio, drop-video, occlude-video (shares), shift-audio (frames), noise-audio, "
-    "noise-video (deviations). Repeat for more. The points are kept in the runs, for `vapipe "
+    "noise-video (in std). Repeat for more. The points are kept in the runs, for `vapipe "
     "report`.",
 )
 @click.option("--seed", type=int, default=0, show_default=True, help="Of --corrupt.")

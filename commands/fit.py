@@ -75,7 +75,7 @@ def override_options(command: Any) -> Any:
     "--resume",
     type=RunFolder(),
     metavar="RUN",
-    help="Go on with an interrupted run, to the same numbers.",
+    help="Resume an interrupted run, to the same numbers.",
 )
 @click.option(
     "--track",
@@ -113,7 +113,7 @@ def fit(
     from ..cache.layout import check_cache
 
     if resume:
-        say(f"going on with {resume}; {name_caches([resume], cache)}")
+        say(f"resuming {resume}; {name_caches([resume], cache)}")
     else:
         check_cache(cache or Path(CACHE))
     from .. import fit as train

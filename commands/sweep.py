@@ -66,7 +66,7 @@ if TYPE_CHECKING:
 @click.option(
     "--out",
     type=click.Path(path_type=Path, file_okay=False),
-    help="Folder of the runs and tables; the same command goes on where it stopped "
+    help="Folder of the runs and tables; the same command resumes "
     "[default: vapipe-sweep, or vapipe-papers/NAME].",
 )
 @cache_option
@@ -134,7 +134,7 @@ def sweep(
     except KeyboardInterrupt:
         say(
             f"stopped: {len(done)} of {counted(len(planned.tasks), 'fit')} are done and stay in "
-            f"{planned.out}; the same command goes on",
+            f"{planned.out}; the same command resumes",
             err=True,
         )
         sys.exit(STOPPED)

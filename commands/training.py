@@ -25,7 +25,7 @@ def training_view() -> Iterator[TrainingView]:
             yield view
     except Stopped as stopped:
         say(
-            f"stopped; `vapipe fit --resume {stopped.folder}` goes on from its last whole epoch",
+            f"stopped; `vapipe fit --resume {stopped.folder}` resumes after its last epoch",
             err=True,
         )
         sys.exit(STOPPED)

@@ -44,7 +44,7 @@ const shown = [
   { name: "duration", key: (i) => frames[i] / fps[i], cell: (i) => duration(frames[i] / fps[i]) },
   { name: "frames/s", key: (i) => fps[i], cell: (i) => fps[i].toFixed(2) },
   {
-    name: "odd times",
+    name: "timestamp anomalies",
     key: (i) => oddOf(i).length,
     cell: (i) => oddOf(i).map(([kind]) => kind).join(", ") || "–",
   },

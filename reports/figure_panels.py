@@ -30,7 +30,7 @@ _SEVERITY = {
     "drop": "share of frames",
     "occlude": "share of frames",
     "shift": "frames",
-    "noise": "deviations",
+    "noise": "std",
 }
 
 

@@ -86,7 +86,7 @@ def read_record(name: str, path: Path, partition: str) -> RunRecord:
     if not (path / "evaluation-validation.json").is_file():
         raise RunError(
             f"the run {path} is not finished (no evaluation-validation.json in it); "
-            f"`vapipe fit --resume {path}` goes on with it"
+            f"`vapipe fit --resume {path}` resumes it"
         )
     if not (path / f"evaluation-{partition}.json").is_file():
         raise RunError(

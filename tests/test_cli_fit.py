@@ -154,7 +154,7 @@ def test_a_fit_says_what_it_does_and_an_interrupted_one_goes_on(planted, quick, 
     assert "another configuration (batch: 4 then, 5 now)" in other.stderr
     again = vapipe_(*common, "--resume", run)
     assert again.exit_code == 0, again.output
-    assert f"going on with {run}" in again.stdout
+    assert f"resuming {run}" in again.stdout
     lines = [line.partition("(")[0] for line in result.stdout.splitlines()]
     epochs = [line for line in lines if "epoch" in line and "loss" in line]
     assert epochs == [
@@ -168,7 +168,7 @@ def test_an_unfinished_run_says_how_to_go_on(planted, quick, tmp_path):
     (run / "model.safetensors").unlink()
     result = vapipe_("evaluate", run, "--cache", planted)
     assert result.exit_code == 1
-    assert f"`vapipe fit --resume {run}` goes on with it" in result.stderr
+    assert f"`vapipe fit --resume {run}` resumes it" in result.stderr
 
 
 def test_ctrl_c_says_how_to_go_on(planted, quick, tmp_path):
@@ -179,7 +179,7 @@ def test_ctrl_c_says_how_to_go_on(planted, quick, tmp_path):
     child.signal(signal.SIGINT)
     result = child.result()
     assert result["code"] == 130
-    assert f"stopped; `vapipe fit --resume {run}` goes on" in result["said"]
+    assert f"stopped; `vapipe fit --resume {run}` resumes" in result["said"]
     assert not result["trace"]
     records = (run / "metrics.jsonl").read_text().splitlines()
     progress, _ = read_checkpoint(run)

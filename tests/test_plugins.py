@@ -196,7 +196,7 @@ def test_a_file_that_fails_is_named_with_its_fault_every_time(plug_in, text, mes
         with pytest.raises(ConfigError, match="fails when it is loaded") as caught:
             list_encoders(), list_heads()
         assert f"plug-in {path} fails when it is loaded: {message}" in str(caught.value)
-        assert f"mend it, `python {path}` shows where" in str(caught.value)
+        assert f"fix it, `python {path}` shows where" in str(caught.value)
 
 
 def test_a_file_that_changed_after_it_was_loaded_is_not_served_as_it_was(plug_in):

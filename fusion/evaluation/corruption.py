@@ -31,8 +31,8 @@ KINDS = {
     "drop-video": ("visual", "share of the frames without a face"),
     "occlude-video": ("visual", "share of the frames that show an earlier face"),
     "shift-audio": ("audio", "frames by which the audio comes late"),
-    "noise-audio": ("audio", "Gaussian noise in training deviations"),
-    "noise-video": ("visual", "Gaussian noise in training deviations"),
+    "noise-audio": ("audio", "Gaussian noise, in std of the training rows"),
+    "noise-video": ("visual", "Gaussian noise, in std of the training rows"),
 }
 
 

@@ -131,7 +131,7 @@ def check_unchanged(path: Path, plan: Plan, store: FeatureStore) -> None:
         if store.root.resolve() != begun:
             raise RunError(
                 f"{store.root} is not what the run {path} was begun on, which is {begun}: leave "
-                "--cache out to go on with that, or name the folder that it has moved to"
+                "--cache out to resume on that, or name the folder that it has moved to"
             )
         raise RunError(
             f"{store.root} has changed since the run {path} began (other videos, annotations, "
@@ -270,7 +270,7 @@ def load_run(path: str | Path, device: str = "auto") -> Run:
     if not (path / "model.safetensors").is_file():
         raise RunError(
             f"the run {path} is not finished (no model.safetensors in it): it was interrupted, or "
-            f"is still running; `vapipe fit --resume {path}` goes on with it"
+            f"is still running; `vapipe fit --resume {path}` resumes it"
         )
     try:
         streams = recorded(path, "streams")

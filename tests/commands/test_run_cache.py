@@ -71,10 +71,10 @@ def test_what_a_stopped_fit_says_goes_on_with_its_cache(cache, runs, unrelated, 
     refused = vapipe_("fit", "--resume", run, "--cache", unrelated)
     assert refused.exit_code == 1
     assert f"{unrelated} is not what the run {run} was begun on, which is {cache}" in refused.stderr
-    assert "leave --cache out to go on" in refused.stderr
+    assert "leave --cache out to resume" in refused.stderr
     result = vapipe_("fit", "--resume", run)
     assert result.exit_code == 0, result.output
-    assert f"going on with {run}; cache: {cache}" in result.stdout
+    assert f"resuming {run}; cache: {cache}" in result.stdout
     before = json.loads((runs / "one" / "evaluation-validation.json").read_text())["ccc"]
     assert json.loads((run / "evaluation-validation.json").read_text())["ccc"] == before
     (run / "model.safetensors").unlink()

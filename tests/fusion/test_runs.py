@@ -15,8 +15,9 @@ from vapipe.fusion.evaluation.predict import (
     predict_items,
 )
 from vapipe.fusion.papers.sweep import FitTask, run_sweep
+from vapipe.fusion.runs.compare import compare_runs
 from vapipe.fusion.runs.folder import require_configs
-from vapipe.fusion.runs.listing import RunSummary, differences, find_runs, summarise_run
+from vapipe.fusion.runs.listing import RunSummary, find_runs, summarise_run
 
 
 def test_the_card_names_features_scores_weights_and_the_way_to_use_it(planted, fitted):
@@ -106,7 +107,7 @@ def test_a_fold_is_part_of_the_split(fitted, tmp_path):
     config = json.loads((path / "config.json").read_text())
     (path / "config.json").write_text(json.dumps({**config, "split": "aff-wild2", "fold": 3}))
     assert summarise_run(path).split == "aff-wild2, fold 3"
-    found = differences([fitted.run_dir, path])
+    found = compare_runs([fitted.run_dir, path]).options
     assert found["fold"] == [0, 3]
     assert found.keys() == {"split", "fold"}
 
