@@ -159,7 +159,7 @@ def test_scoring_an_epoch_computes_no_intervals(annotated, monkeypatch):
 def test_a_target_nobody_annotated_is_named(make_store):
     store = make_store({"a": {"features": {"onet": np.zeros((3, 1))}}})
     with pytest.raises(
-        ConfigError, match=r"no frame of the 1 test videos .* annotated with valence"
+        ConfigError, match=r"no frame of the 1 test video .* annotated with valence"
     ):
         score(store, {"a": np.zeros((3, 2))}, partition="test")
 
