@@ -25,7 +25,8 @@ from .task import Settings, Stale, Task
 _WORTH_A_PROCESS_S = 180.0  # with these streams alone ...
 _LIGHT = ("onet", "logmel")
 _PROCESS_BYTES = 1_500_000_000  # what a process takes at most with large networks and 1080p
-_WORTH_A_PROCESS_LARGE_S = 12.0  # ... and with a large network, which takes ten times as long
+# ... and with a large network, which takes ten times as long, or three times.
+_WORTH_A_PROCESS_LARGE_S = {"float32": 12.0, "bfloat16": 40.0, "float16": 40.0}
 
 
 def available_memory() -> int:
@@ -241,8 +242,10 @@ def sensible_jobs(videos: Sequence[Video], device: str, streams: Sequence[Encode
     Those beside a GPU compute no networks, and all of them can hardly keep it busy.
     """
     cores = min(len(os.sched_getaffinity(0)), max(1, available_memory() // _PROCESS_BYTES))
-    light = device != "cpu" or all(stream.encoder in _LIGHT for stream in streams)
-    worth = _WORTH_A_PROCESS_S if light else _WORTH_A_PROCESS_LARGE_S
+    worth = _WORTH_A_PROCESS_S
+    if device == "cpu":
+        large = [stream.precision for stream in streams if stream.encoder not in _LIGHT]
+        worth = min((_WORTH_A_PROCESS_LARGE_S[precision] for precision in large), default=worth)
     seconds = 0.0
     for video in videos:
         seconds += container_duration(video.path)[0]

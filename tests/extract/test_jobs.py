@@ -13,24 +13,30 @@ GIB = 1 << 30
 
 
 @pytest.mark.parametrize(
-    ("seconds", "encoder", "cores", "jobs"),
+    ("seconds", "encoder", "precision", "cores", "jobs"),
     [
-        ([5.0] * 9, "onet", 8, 1),  # starting processes would take longer than the work
-        ([150.0] * 3, "logmel", 8, 2),
-        ([5.0] * 9, "resnet50", 8, 3),
-        ([300.0], "resnet50", 8, 1),  # one video is never shared out
-        ([3600.0] * 20, "onet", 4, 4),
-        ([], "onet", 4, 1),
+        ([5.0] * 9, "onet", "float32", 8, 1),  # starting processes would take longer than the work
+        ([150.0] * 3, "logmel", "float32", 8, 2),
+        ([5.0] * 9, "resnet50", "float32", 8, 3),
+        ([5.0] * 9, "resnet50", "bfloat16", 8, 1),
+        ([300.0], "resnet50", "float32", 8, 1),  # one video is never shared out
+        ([3600.0] * 20, "onet", "float32", 4, 4),
+        ([], "onet", "float32", 4, 1),
     ],
 )
-def test_as_many_processes_as_the_work_is_worth(monkeypatch, seconds, encoder, cores, jobs):
+def test_as_many_processes_as_the_work_is_worth(
+    monkeypatch, seconds, encoder, precision, cores, jobs
+):
     monkeypatch.setattr(plan_module.os, "sched_getaffinity", lambda _: set(range(cores)))
     monkeypatch.setattr(plan_module, "available_memory", lambda: 64 * GIB)
     monkeypatch.setattr(
         plan_module, "container_duration", lambda path: (seconds[int(path.name)], 0)
     )
     videos = [Video(str(n), Path(str(n)), ()) for n in range(len(seconds))]
-    streams = [EncoderSpec("sound", "logmel", "audio"), EncoderSpec("another", encoder, "visual")]
+    streams = [
+        EncoderSpec("sound", "logmel", "audio"),
+        EncoderSpec("another", encoder, "visual", precision=precision),
+    ]
     assert sensible_jobs(videos, "cpu", streams) == jobs
     beside_a_gpu = sensible_jobs(videos, "cuda:0", streams)  # whose networks are not theirs
     assert beside_a_gpu == min(jobs, max(1, int(sum(seconds) / 180)))
