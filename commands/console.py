@@ -129,6 +129,8 @@ def break_line(line: str, columns: int) -> str:
 
     Words that are longer than a line are left to the terminal.
     """
+    if len(line) <= columns:
+        return line
     start = re.match(" *", line)[0]  # type: ignore[index]  # matches always
     lines, current, command = [], start, False
     for token in re.findall(r"\s*\S+", line[len(start) :]):

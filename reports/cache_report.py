@@ -94,15 +94,17 @@ def write_cache_report(
     unknown = not_extracted(videos, report) if videos else []
     crops = choose_crops(report)
     items = choose_items(report, crops.stream, sheets)
-    made = []
+    made: list[Sheet] = []
     n_jobs = max(1, min(len(os.sched_getaffinity(0)), len(items) // _SHEETS_A_PROCESS))
     limits = Limits(lambda task: _SECONDS)
     cut = make_sheets(
         FeatureStore.open(cache), report, items, crops, videos, n_jobs=n_jobs, limits=limits
     )
     for sheet in cut:
+        told = {each.note for each in made}
         made.append(sheet)
-        note = f"{sheet.item}: {sheet.note}" if videos and sheet.note else ""
+        new = videos and sheet.note and sheet.note not in told
+        note = f"{sheet.item}: {sheet.note}" if new else ""
         progress((1 - read) / len(items), note, sheet.item)
     faces = any(sheet.faces for sheet in made)
     page = make_page(

@@ -122,14 +122,26 @@ def _crops_of(stream: StoredStream) -> CropConfig:
             f"stream {stream.name} was made of face crops, not of videos; look at those files"
         )
     config = CropConfig.from_json(facts)
-    facts, made = _as_now(facts), crop_facts(config)
+    facts, made = _entries(_as_now(facts)), _entries(crop_facts(config))
     odd = sorted(name for name in {**facts, **made} if facts.get(name) != made.get(name))
     if odd:
-        named = ", ".join(f"{name} is {made.get(name)}, was {facts.get(name)}" for name in odd)
+        named = ", ".join(
+            f"{name} is {made.get(name, 'not stated')}, was {facts.get(name, 'not stated')}"
+            for name in odd
+        )
         raise ConfigError(
             f"stream {stream.name} was cropped otherwise than vapipe does here: {named}"
         )
     return config
+
+
+def _entries(facts: Mapping[str, Any]) -> dict[str, Any]:
+    """Facts with the entries of mappings under dotted names."""
+    flat: dict[str, Any] = {}
+    for name, value in facts.items():
+        inner = _entries(value) if isinstance(value, Mapping) else {}
+        flat |= {f"{name}.{key}": each for key, each in inner.items()} or {name: value}
+    return flat
 
 
 def _as_now(facts: Mapping[str, Any]) -> dict[str, Any]:

@@ -134,6 +134,7 @@ def test_lines_break_between_words(line, columns):
     broken = break_line(line, columns).split("\n")
     pasted = " ".join(broken).replace(" \\ ", " ")
     assert pasted.split() == line.split()
+    assert len(broken) > 1 or len(line) <= columns or line.startswith("/a/very")
     for each in broken:
         assert len(each) <= columns or len(each.removesuffix(" \\").split()) == 1
 

@@ -25,6 +25,7 @@ from vapipe.extract.media.probe import probe
 from vapipe.extract.run import run_extraction
 from vapipe.extract.spec import crop_facts
 from vapipe.reports import contact_sheets
+from vapipe.reports.cache_report import write_cache_report
 from vapipe.reports.contact_sheets import (
     FACES,
     choose_crops,
@@ -233,8 +234,13 @@ def test_crops_of_another_version_are_refused_with_what_differs(cache):
     with pytest.raises(AssertionError, match="is None"):  # the version before: not refused
         refused(cache, crops=before)
     assert refused(cache, crops={**before, "version": 1}).startswith(
-        "stream onet was cropped otherwise than vapipe does here: detector is "
+        "stream onet was cropped otherwise than vapipe does here: detector is not stated, was mtcnn"
     )
+    older = {name: value for name, value in crop_facts(CROPS)["detector"].items() if ".pt" in name}
+    one = {**older, "onet.pt": "0" * 64}
+    said = refused(cache, crops={**crop_facts(CROPS), "detector": one})
+    assert f"detector.onet.pt is {older['onet.pt']}, was {'0' * 64}" in said
+    assert "pnet.pt" not in said  # what is the same is not told
     note = sheets(cache, None)["gone"].note
     assert note.startswith("name the folder")
 
@@ -275,3 +281,14 @@ def test_the_strip_is_bright_where_it_is_loud_and_black_where_unheard(tmp_path):
     assert strip[:44, 110:190].max() < 30
     assert strip[:, 310:].max() < 30
     assert strip[:, :90].max() < 30
+
+
+def test_a_reason_that_all_items_share_is_told_once(tmp_path):
+    root = make_cache(tmp_path / "cache")
+    for video in ("a", "b", "c"):
+        add_video(root, video, {"logmel": np.zeros((ROWS, 128))})
+    told = []
+    page = tmp_path / "page.html"
+    write_cache_report(root, page, videos=tmp_path, progress=lambda *step: told.append(step[1]))
+    assert [line for line in told if line] == ["a: the cache has no visual stream"]
+    assert page.read_text().count("the cache has no visual stream") == 3
