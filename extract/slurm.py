@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -17,9 +18,13 @@ _SCRIPT = """\
 #SBATCH --output=vapipe-%A_%a.log
 #SBATCH --signal=TERM@120
 #SBATCH --open-mode=append
+# What your site asks for, without the second #:
+##SBATCH --partition=NAME
+##SBATCH --account=NAME
 {gpu}# Two minutes before its time is over a task is told to end; what it has finished stays.
 
 cd {folder} || exit 1
+export PATH={programs}:"$PATH"  # the environment that vapipe is installed in
 exec srun {command} --partition "$SLURM_ARRAY_TASK_ID/{count}"
 """
 
@@ -39,6 +44,7 @@ def slurm_script(command: Sequence[str], *, count: int, jobs: int, gpus: int, fo
         cpus=jobs + gpus,
         memory=4 * max(jobs, 2) if not gpus else 8 * gpus + 2 * jobs,
         gpu=f"#SBATCH --gres=gpu:{gpus}\n" if gpus else "",
+        programs=shlex.quote(str(Path(sys.executable).parent)),
         folder=shlex.quote(str(folder)),
         command=shlex.join(command),
     )

@@ -320,9 +320,6 @@ def test_the_batch_file_extracts_all_parts_as_one_run_would(videos, tmp_path, re
     tools = tmp_path / "tools"
     tools.mkdir()
     (tools / "srun").write_text('#!/bin/sh\nexec "$@"\n')
-    (tools / "vapipe").write_text(
-        f'#!/bin/sh\nexec {sys.executable} -c "from vapipe.cli import main; main()" "$@"\n'
-    )
     for tool in tools.iterdir():
         tool.chmod(0o755)
     for task in (1, 2):
