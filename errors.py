@@ -129,7 +129,13 @@ class StoppedError(VapipeError):
 
 
 class WeightsError(VapipeError):
-    """Weights are missing, damaged, of another network, or cannot be fetched."""
+    """Weights are missing, damaged, of another network, or cannot be fetched.
+
+    Attributes:
+        absent: names of the weights that are not here, where that is what is wrong.
+    """
+
+    absent: tuple[str, ...] = ()
 
 
 class DamagedShardError(CacheError):

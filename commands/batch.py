@@ -13,7 +13,7 @@ import click
 
 from ..errors import counted
 from .completion import complete_encoders
-from .console import cache_option, device_option, say
+from .console import cache_option, device_option, say, unless_default
 from .labels import reading_options
 
 if TYPE_CHECKING:
@@ -119,6 +119,9 @@ def part_option(command: Callable[..., Any]) -> Callable[..., Any]:
 
 def show_job(job: Job, videos: Path | None = None, faces: str = "detect") -> None:
     """Say what was found and chosen; `videos` as the user named them."""
+    from ..extract.options import DEFAULT_REASON, STRONGER_STREAMS
+    from ..extract.weights.files import present_names
+
     dataset, settings = job.dataset, job.settings
     if videos is not None:
         say(f"{counted(job.found, 'video')} in {videos}; {dataset.layout}")
@@ -138,6 +141,15 @@ def show_job(job: Job, videos: Path | None = None, faces: str = "detect") -> Non
     where = ", ".join(job.devices) or settings.device
     say(f"faces: {faces}; computing on {where} {with_what}")
     say(f"streams: {', '.join(spec.stream for spec in settings.specs)} ({job.reason})")
+    if videos is not None and job.reason == DEFAULT_REASON:
+        say("  for ResNet-50, VGGish and WavLM:")
+        here = present_names()
+        if absent := [name for name in STRONGER_STREAMS.values() if name not in here]:
+            say(f"  vapipe weights fetch {' '.join(absent)}")
+        say(
+            f"  vapipe extract --videos {videos}{unless_default(settings.cache)} --streams "
+            f"{','.join(STRONGER_STREAMS)}"
+        )
 
 
 def failure_options(command: Callable[..., Any]) -> Callable[..., Any]:

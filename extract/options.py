@@ -24,10 +24,12 @@ from .faces.crop_config import CropConfig
 from .views import WHOLE, View
 
 DEFAULT_STREAMS = ("onet", "logmel")
-DEFAULT_REASON = (
-    "the embedded default: their weights ship with the dependencies or none are needed; "
-    "choose others with --streams"
-)
+DEFAULT_REASON = "the embedded default, which needs no weights to be fetched"
+STRONGER_STREAMS = {  # by name, the weights to fetch for them
+    "resnet50": "resnet50-imagenet-v2",
+    "vggish": "vggish",
+    "wavlm": "wavlm-base",
+}
 
 
 @dataclasses.dataclass(frozen=True)

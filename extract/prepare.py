@@ -16,6 +16,7 @@ from .faces.crop_config import CropConfig
 from .options import Options, StreamConfig
 from .spec import SCHEMA, EncoderSpec, differences, make_specs
 from .task import Settings
+from .weights.files import all_with_weights
 
 
 def make_settings(
@@ -113,9 +114,9 @@ def repeat_streams(
         for facts in streams
     }
     _check_crops(list(specs.values()), crops_dir)
+    all_with_weights(spec.check_here for spec in specs.values())
     groups: list[dict[str, EncoderSpec]] = []
     for spec in specs.values():
-        spec.check_here()
         group = next((group for group in groups if spec.stream not in group), None)
         if group is None:
             groups.append(group := {})

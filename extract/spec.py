@@ -11,6 +11,7 @@ import hashlib
 import socket
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,7 +27,7 @@ from .encoders.registry import option_names, options_module
 from .faces.crop_config import DETECTOR_WEIGHTS, CropConfig
 from .views import WHOLE
 from .weights.bundled_weights import facenet_weights
-from .weights.files import all_entries, find_weights, present_names
+from .weights.files import all_entries, all_with_weights, find_weights, present_names
 
 if TYPE_CHECKING:
     from .options import StreamConfig
@@ -244,8 +245,7 @@ def make_specs(
         WeightsError: the weights are missing or wrong.
     """
     specs = []
-    for config in configs:
-        spec = _resolve(config, crops)
+    for spec in all_with_weights(partial(_resolve, config, crops) for config in configs):
         if spec.precision == "auto":
             chosen = _recorded(spec, recorded()) or fast_precision(device)
             spec = dataclasses.replace(spec, precision=chosen if precision == "auto" else precision)

@@ -132,6 +132,16 @@ def test_extract_says_what_it_chose_and_what_to_do_next(videos, tmp_path):
     assert "2 videos" in first.stdout
     assert "Aff-Wild2 annotations in" in first.stdout
     assert "streams: onet, logmel (the embedded default" in first.stdout
+    stronger = "resnet50,vggish,wavlm"
+    assert (
+        f"  vapipe extract --videos {videos} --cache {cache} --streams {stronger}" in first.stdout
+    )
+    assert first.stdout.index(stronger) < first.stdout.index(": extracted")
+    fetch = "vapipe weights fetch resnet50-imagenet-v2 vggish wavlm-base"
+    assert f"  {fetch}\n" in first.stdout
+    missing = vapipe_(*words, "--streams", stronger)  # the very weights, all in one command
+    assert missing.exit_code == 1
+    assert f"`{fetch}` downloads them" in missing.stderr
     assert "faces: frame; computing on cpu" in first.stdout
     assert f"next: vapipe fit --head grjca --cache {cache}" in first.stdout
     again = vapipe_(*words)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Literal
 
 from ...errors import ConfigError
+from ..weights.files import all_with_weights
 from ..weights.table import WeightFile
 from .base import Encoder, EncoderOptions, check_precision
 from .pretrained import open_weights
@@ -64,10 +66,11 @@ class VGGishOptions(EncoderOptions):
         named: dict[str, Any] = {"weights": (self.weights, "vggish")}
         if self.pca:
             named["pca"] = ("vggish-pca" if self.pca is True else self.pca, "vggish-pca")
-        return {
-            option: open_weights(weights, architecture, encoder=self.name)
-            for option, (weights, architecture) in named.items()
-        }
+        opened = all_with_weights(
+            partial(open_weights, weights, architecture, encoder=self.name)
+            for weights, architecture in named.values()
+        )
+        return dict(zip(named, opened, strict=True))
 
     def load(self, device: str) -> Encoder:
         """Load the network."""

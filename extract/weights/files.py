@@ -10,10 +10,11 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import TypeVar
 
 from ...cache.durable import atomic_file, digest_file, wrap_io_errors, write_json
 from ...cache.locks import locked_file
@@ -23,6 +24,7 @@ from .table import WEIGHT_TABLE, WeightEntry, WeightFile
 FOLDER_VARIABLE = "VAPIPE_WEIGHTS"
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 _PIN_SUFFIX = ".pin.json"
+_T = TypeVar("_T")
 
 
 @dataclass(frozen=True)
@@ -72,7 +74,7 @@ def find_weights(
         )
     path = folder / entry.file
     if not path.is_file():
-        raise WeightsError(_absent(entry, folder))
+        raise _absent([entry], folder)
     pin = read_pin(name, folder)
     status = path.stat()
     known = pin is not None and (pin.nbytes, pin.modified_ns) == (
@@ -86,6 +88,31 @@ def find_weights(
     if not known and os.access(folder, os.W_OK):  # a shared folder may be read-only
         pin_file(entry, folder, digest)
     return WeightFile(name, entry.architecture, path, digest, status.st_size)
+
+
+def all_with_weights(steps: Iterable[Callable[[], _T]]) -> list[_T]:
+    """What each step gives; where several lack weights, one error names all of them.
+
+    Raises:
+        WeightsError: as the steps raise them; more than one in one.
+    """
+    made, errors = [], []
+    for step in steps:
+        try:
+            made.append(step())
+        except WeightsError as error:
+            errors.append(error)
+    if len(errors) > 1:
+        folder = weights_folder()
+        names = dict.fromkeys(name for error in errors for name in error.absent)
+        absent = _absent([weight_entry(name, folder) for name in names], folder)
+        others = [str(error) for error in errors if not error.absent]
+        together = WeightsError("\n".join([str(absent)] * bool(names) + others))
+        together.absent = tuple(names)
+        raise together
+    if errors:
+        raise errors[0]
+    return made
 
 
 def present_names(folder: Path | None = None) -> list[str]:
@@ -286,16 +313,26 @@ def _entry_to_add(name: str, architecture: str | None, folder: Path) -> WeightEn
     return _own_entry(name, architecture)
 
 
-def _absent(entry: WeightEntry, folder: Path) -> str:
-    if entry.url is None:
-        return (
-            f"the weights {entry.name} are not in {folder} and have no public location "
-            f"({entry.source}); add your file: `vapipe weights add {entry.name} FILE`"
+def _absent(entries: Sequence[WeightEntry], folder: Path) -> WeightsError:
+    """An error that names all entries, and the commands that get them."""
+    public = [entry for entry in entries if entry.url is not None]
+    names = [entry.name for entry in public]
+    said = [
+        f"the weights {entry.name} are not in {folder} and have no public location "
+        f"({entry.source}); add your file: `vapipe weights add {entry.name} FILE`"
+        for entry in entries
+        if entry.url is None
+    ]
+    if public:
+        said.insert(
+            0,
+            f"the weights {', '.join(names)} are not in {folder}; `vapipe weights fetch "
+            f"{' '.join(names)}` downloads them. Without a connection here: "
+            + "; ".join(map(elsewhere, public)),
         )
-    return (
-        f"the weights {entry.name} are not in {folder}; `vapipe weights fetch {entry.name}` "
-        f"downloads them. Without a connection here: {elsewhere(entry)}"
-    )
+    error = WeightsError("\n".join(said))
+    error.absent = tuple(entry.name for entry in entries)
+    return error
 
 
 def elsewhere(entry: WeightEntry) -> str:

@@ -259,3 +259,39 @@ def test_specifications_and_plans_import_no_torch_and_no_decoder(tmp_path):
         command = [sys.executable, "-c", code, *words, "--videos", ".", "--jobs", "1"]
         done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("own", [False, True], ids=["of the table", "and of files of one's own"])
+def test_all_weights_that_lack_are_named_at_once(tmp_path, monkeypatch, own):
+    monkeypatch.setenv(FOLDER_VARIABLE, str(tmp_path))
+    streams = [
+        StreamConfig("a", "vggish", (("pca", True),)),
+        StreamConfig("here", "logmel"),
+        StreamConfig("b", "wavlm"),
+        StreamConfig("again", "wavlm", (("layer", 3),)),
+    ]
+    others = [StreamConfig("c", "ir50"), StreamConfig("d", "facenet", (("weights", "./no.pt"),))]
+    with pytest.raises(WeightsError) as caught:
+        make_specs(streams + others * own, CROPS[0])
+    first, *rest = str(caught.value).splitlines()
+    named = "vggish vggish-pca wavlm-base"
+    assert first.startswith(
+        f"the weights {named.replace(' ', ', ')} are not in {tmp_path}; `vapipe weights fetch "
+        f"{named}` downloads them. Without a connection here: download https://"
+    )
+    for name in named.split():
+        assert f"`vapipe weights add {name} FILE`" in first
+    assert [line.partition(" FILE")[0].split()[-1] for line in rest[:1]] == ["ir50"] * own
+    assert ["there is no file of weights no.pt" in line for line in rest[1:]] == [True] * own
+
+
+def test_what_a_prediction_lacks_is_named_at_once(weights, tmp_path):
+    lacking = {"face": ("facenet", "facenet-vggface2"), "voice": ("vggish", "vggish")}
+    streams = []
+    for stream, (encoder, name) in lacking.items():
+        facts = remembered(StreamConfig(stream, encoder, (("weights", f"my-{encoder}"),)))
+        facts["config"]["weights"]["weights"]["sha256"] = WEIGHT_TABLE[name].sha256
+        facts["key"] = EncoderSpec.from_json(stream, facts["config"]).key()
+        streams.append(facts)
+    with pytest.raises(WeightsError, match="weights fetch facenet-vggface2 vggish` downloads"):
+        repeat(*streams, cache=tmp_path)
