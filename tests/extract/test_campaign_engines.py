@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from children import Child
+
 from cluster import check_same, dask_cluster, run, write_videos
 
 pytest.importorskip("distributed")

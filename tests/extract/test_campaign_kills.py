@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from cluster import Killer, check_complete, dask_cluster, finish, prepare, spawned, start
 
 pytest.importorskip("distributed")

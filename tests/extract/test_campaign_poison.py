@@ -7,8 +7,8 @@ import time
 from pathlib import Path
 
 import pytest
-from cluster import check_sound, dask_cluster, run, shards, write_videos
 
+from cluster import check_sound, dask_cluster, run, shards, write_videos
 from vapipe.cache import FeatureStore
 from vapipe.extract.failures import read_failures
 
