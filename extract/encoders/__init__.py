@@ -1,6 +1,6 @@
 """Encoders: what turns crops or sound into embeddings, by name."""
 
-from . import facenet, hf_speech, ir50, logmel, onet, resnet50, timm_network, vggish, wavlm
+from . import facenet, hf_speech, ir50, logmel, mfcc, onet, resnet50, timm_network, vggish, wavlm
 from .base import AudioEncoder, Encoder, EncoderOptions, VisualEncoder
 from .registry import (
     create_encoder,
@@ -25,6 +25,7 @@ __all__ = [
     "list_encoders",
     "list_families",
     "logmel",
+    "mfcc",
     "onet",
     "register_encoder",
     "register_family",

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterable, Iterator
 
 import numpy as np
 import torch
-from librosa.filters import mel
 
 from ...cache.timeline import Timeline, Valid
-from ...errors import ConfigError
 from ...numerics import inferring
 from ..media.audio import RATE, AudioBlock
 from .base import AudioEncoder
@@ -25,31 +22,13 @@ class LogMelEncoder(AudioEncoder):
     """Spectra on a fixed grid of the clock, pooled over each row's interval by their overlap."""
 
     def __init__(self, options: LogMelOptions, device: torch.device | str) -> None:
-        """Build the filters.
-
-        Raises:
-            ConfigError: there is a band that no bin of the transform falls into.
-        """
+        """Build the filters."""
         self.name, self.dim = options.name, options.bands
         self._span, self._hop = options.window, options.hop
         self._n_fft, self._eps = options.n_fft, options.eps
         self._device = torch.device(device)
         self._window = torch.hann_window(options.window, device=self._device)
-        with warnings.catch_warnings():  # librosa warns of what is refused below
-            warnings.simplefilter("ignore", UserWarning)
-            filters = mel(
-                sr=RATE,
-                n_fft=options.n_fft,
-                n_mels=options.bands,
-                fmin=options.f_min,
-                fmax=options.f_max,
-            )
-        if empty := int((filters.sum(axis=1) == 0).sum()):
-            raise ConfigError(
-                f"logmel: {empty} of {options.bands} bands hold no bin of an n_fft of "
-                f"{options.n_fft}; raise n_fft or lower bands"
-            )
-        self._filters = torch.from_numpy(filters.T.copy()).to(self._device)
+        self._filters = torch.from_numpy(options.filters()).to(self._device)
 
     def encode(
         self, blocks: Iterable[AudioBlock], timeline: Timeline

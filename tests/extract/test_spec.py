@@ -27,6 +27,10 @@ OPTIONS = {
         "bands": 40, "f_min": 50.0, "f_max": 7000.0, "window": 320, "hop": 80, "n_fft": 512,
         "eps": 1e-4,
     },
+    "mfcc": {
+        "bands": 40, "f_min": 50.0, "f_max": 7000.0, "window": 800, "n_fft": 2048, "n_mfcc": 13,
+        "lifter": 22.0,
+    },
     "onet": {},
     "resnet50": {"weights": "my-resnet50", "size": 96, "precision": "bfloat16"},
     "vggish": {
