@@ -41,7 +41,8 @@ def test_devices_do_not_mix(found):
 
 
 def test_every_encoder_gives_the_cpus_values_and_meets_the_host_once_per_call(found):
-    for name in list_encoders():
+    assert found["encoder mfcc"]["operations"] == 0  # librosa's, on the CPU everywhere
+    for name in set(list_encoders()) - {"mfcc"}:
         line = found[f"encoder {name}"]
         assert line["difference"] <= ROUNDING, line
         assert line["operations"] > 0
