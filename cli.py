@@ -19,6 +19,7 @@ from .commands.check import check
 from .commands.console import ERROR, STOPPED, USAGE, HelpFormatter, say
 from .commands.demo import demo
 from .commands.evaluate import evaluate
+from .commands.export import export
 from .commands.extract import extract, streams
 from .commands.figure import figure
 from .commands.fit import fit
@@ -151,6 +152,7 @@ for command in (
     runs,
     report,
     figure,
+    export,
     streams,
     heads,
     weights,

@@ -29,6 +29,7 @@ MISTYPED = [
     "predict {run} nowhere.mp4",
     "report nowhere",
     "figure nowhere --out f.png",
+    "export nowhere --to onnx",
     "submit nowhere --sample sample.txt --out o.txt",
     "fit --cache nowhere",
     "fit --resume nowhere",

@@ -23,8 +23,8 @@ class MaskedBatchNorm(nn.BatchNorm1d):
 
     def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
         """Normalise x [B, L, C]; mask [B, L] bool, masked frames come out as zeros."""
-        if mask is None:
-            return self._rows(x.reshape(-1, x.shape[-1])).view(x.shape)
+        if mask is None or not self.training:  # fixed statistics: no frame sees another
+            return zero_masked(self._rows(x.reshape(-1, x.shape[-1])).view(x.shape), mask)
         rows = self._rows(x[mask])
         return torch.zeros_like(x, dtype=rows.dtype).index_put((mask,), rows)
 

@@ -43,9 +43,9 @@ class BiLSTM(nn.Module):
         if mask is None:
             past, future = _run(self.past, x, first), _run(self.future, x.flip(1), last).flip(1)
             return torch.cat([past, future], dim=-1)
-        # A stable sort of False before True: existing rows first, each group in its order.
-        order = torch.argsort(~mask, dim=1, stable=True)
         place = torch.arange(mask.shape[1], device=mask.device)
+        # Existing rows first, each group in its order.
+        order = torch.argsort(torch.where(mask, place, place + mask.shape[1]), dim=1)
         end = mask.sum(dim=1, keepdim=True) - 1
         turned = order.gather(1, torch.where(place > end, place, end - place))
         past = _run_ordered(self.past, x, first, order)
@@ -56,7 +56,7 @@ def _run(lstm: nn.LSTM, x: Tensor, start: Tensor | None) -> Tensor:
     """Run over x [B, L, D] from the states h and c of `start` [2, hidden]."""
     states = None
     if start is not None:
-        h, c = start[:, None, None].expand(-1, 1, len(x), -1)
+        h, c = start[:, None, None].expand(-1, 1, x.shape[0], -1)
         states = (h.contiguous(), c.contiguous())
     with torch.autocast(x.device.type, enabled=False):
         return lstm(x.to(next(lstm.parameters()).dtype), states)[0]
