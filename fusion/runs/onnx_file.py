@@ -87,7 +87,7 @@ def write_onnx(run: Run, target: Path) -> OnnxFile:
             torch.onnx.export(
                 flat,
                 _draw(run, batch=2, length=max(1, window // 2), seed=0),
-                buffer,
+                buffer,  # type: ignore[arg-type]  # files in memory are taken, too
                 input_names=names,
                 output_names=["predictions"],
                 dynamic_axes={n: {0: "batch", 1: "length"} for n in [*names, "predictions"]},
