@@ -41,8 +41,10 @@ def test_devices_do_not_mix(found):
 
 
 def test_every_encoder_gives_the_cpus_values_and_meets_the_host_once_per_call(found):
-    assert found["encoder mfcc"]["operations"] == 0  # librosa's, on the CPU everywhere
-    for name in set(list_encoders()) - {"mfcc"}:
+    for name in set(list_encoders()) - {
+        "egemaps",
+        "mfcc",
+    }:  # other packages compute these, on the CPU
         line = found[f"encoder {name}"]
         assert line["difference"] <= ROUNDING, line
         assert line["operations"] > 0

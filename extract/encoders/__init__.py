@@ -1,6 +1,18 @@
 """Encoders: what turns crops or sound into embeddings, by name."""
 
-from . import facenet, hf_speech, ir50, logmel, mfcc, onet, resnet50, timm_network, vggish, wavlm
+from . import (
+    egemaps,
+    facenet,
+    hf_speech,
+    ir50,
+    logmel,
+    mfcc,
+    onet,
+    resnet50,
+    timm_network,
+    vggish,
+    wavlm,
+)
 from .base import AudioEncoder, Encoder, EncoderOptions, VisualEncoder
 from .registry import (
     create_encoder,
@@ -18,6 +30,7 @@ __all__ = [
     "EncoderOptions",
     "VisualEncoder",
     "create_encoder",
+    "egemaps",
     "encoder_options",
     "facenet",
     "hf_speech",

@@ -1,0 +1,89 @@
+"""Computes `egemaps`: openSMILE over whole runs of sound, its frames brought to the rows' times."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+import numpy as np
+
+from ...cache.timeline import Timeline, usable
+from ..media.audio import RATE, AudioBlock
+from .base import AudioEncoder
+from .sound import Heard
+
+HOP = 160  # samples between openSMILE's frames
+_SHORTEST = 960  # samples; openSMILE gives nothing for less
+_FLUX = "spectralFlux_sma3"
+# Their frames have 60 ms, all others 20 ms, and openSMILE numbers both by where they begin.
+_LONG = {"F0semitone", "jitterLocal", "shimmerLocal", "HNRdBACF", "logRelF0"}
+_LONG |= {f"F{formant}amplitude" for formant in (1, 2, 3)}
+
+
+class EgemapsEncoder(AudioEncoder):
+    """Values are openSMILE's own, of the frame whose centre is nearest; none are mixed.
+
+    A mean of F0 (0 where nothing is voiced) over voiced and unvoiced frames would be neither.
+    """
+
+    dim = 25
+
+    def __init__(self, name: str) -> None:
+        """Start openSMILE."""
+        import opensmile
+
+        self.name = name
+        self._smile = opensmile.Smile(
+            feature_set=opensmile.FeatureSet.eGeMAPSv02,
+            feature_level=opensmile.FeatureLevel.LowLevelDescriptors,
+        )
+        self._middles = np.array([_middle(name) for name in self._smile.feature_names])
+
+    def encode(
+        self, blocks: Iterable[AudioBlock], timeline: Timeline
+    ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """All rows of the timeline at once: features [T, 25] float32, codes [T] uint8."""
+        heard = Heard(timeline)
+        runs = [(start, self._describe(sound)) for start, sound in _runs(heard.listen(blocks))]
+        codes = heard.codes(slice(0, len(timeline)))
+        features = np.zeros((len(timeline), self.dim), np.float32)
+        if runs:
+            begins = np.concatenate([start + HOP * np.arange(len(each)) for start, each in runs])
+            values = np.concatenate([each for _, each in runs])
+            for middle in np.unique(self._middles):
+                columns = self._middles == middle
+                near = _nearest(begins + middle, timeline.pts * RATE)
+                features[:, columns] = values[near][:, columns]
+        features[~usable(codes)] = 0
+        yield features, codes
+
+    def _describe(self, sound: np.ndarray) -> np.ndarray:
+        """Descriptors [F, 25] float32 of the frames of a run, one every 10 ms."""
+        enough = np.pad(sound, (0, max(0, _SHORTEST - len(sound))))
+        return self._smile.process_signal(enough, RATE).to_numpy(np.float32)
+
+
+def _middle(name: str) -> int:
+    """From the beginning of openSMILE's frame to the middle of what it hears, in samples."""
+    if name == _FLUX:  # the difference between the frame and the one before
+        return HOP // 2
+    return 3 * HOP if name.startswith(tuple(_LONG)) else HOP
+
+
+def _runs(blocks: Iterable[AudioBlock]) -> Iterator[tuple[int, np.ndarray]]:
+    """Place of the first sample, and the samples, of each stretch of sound without a hole."""
+    parts: list[AudioBlock] = []
+    for block in blocks:
+        if parts and block.start != parts[-1].stop:
+            yield parts[0].start, np.concatenate([part.samples for part in parts])
+            parts = []
+        parts.append(block)
+    if parts:
+        yield parts[0].start, np.concatenate([part.samples for part in parts])
+
+
+def _nearest(places: np.ndarray, moments: np.ndarray) -> np.ndarray:
+    """Index of the place nearest to each moment, of two as near the earlier; places rise."""
+    right = np.searchsorted(places, moments).clip(1, max(1, len(places) - 1))
+    left = right - 1
+    right = right.clip(0, len(places) - 1)
+    return np.where(moments - places[left] <= places[right] - moments + 1e-3, left, right)
