@@ -131,7 +131,7 @@ def predict(
     if not inputs:
         say(f"cache: {cache}")
     if overlay:
-        _overlay(found, out, video_stream)
+        _overlay(found, out, " + ".join(found.shares), video_stream)
     if found.problems or found.lacking:
         sys.exit(PARTLY)
 
@@ -155,7 +155,7 @@ def share(rows: np.ndarray) -> str:
     return str(percent if rows.all() or not rows.any() else min(max(percent, 1), 99))
 
 
-def _overlay(found: Predictions, out: Path, video_stream: int | None) -> None:
+def _overlay(found: Predictions, out: Path, runs: str, video_stream: int | None) -> None:
     from ..fusion.evaluation.results import file_name
     from ..reports.overlay import write_overlay
 
@@ -169,6 +169,7 @@ def _overlay(found: Predictions, out: Path, video_stream: int | None) -> None:
                 prediction.values,
                 names=prediction.targets,
                 seen=prediction.seen,
+                title=runs,
                 video_stream=video_stream,
             )
             step(1, str(path), item)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from fractions import Fraction
 from pathlib import Path
@@ -40,6 +40,7 @@ def write_overlay(
     *,
     names: Sequence[str] = ("valence", "arousal"),
     seen: Mapping[str, np.ndarray] | None = None,
+    title: str = "",
     video_stream: int | None = None,
 ) -> Path:
     """Draw values beside the frames of a video: the file written.
@@ -51,6 +52,7 @@ def write_overlay(
         stem: where to write, without suffix: .mp4, or .mkv where MP4 cannot hold the sound.
         values: [T, 2], a row per frame.
         seen: `face`, `sound` -> [T] bool; stretches without are shaded and named.
+        title: what the values are of, e.g. the run's name.
         video_stream: index in the container, None for the default one.
 
     Raises:
@@ -66,9 +68,13 @@ def write_overlay(
         )
     is_mp4 = info.audio is None or info.audio.codec in _SOUNDS_OF_MP4
     target = stem.with_name(f"{stem.name}.{'mp4' if is_mp4 else 'mkv'}")
+
+    def panel(picture: tuple[int, int]) -> Panel:
+        return Panel(picture, info.timeline.pts, values, names, seen, title)
+
     with atomic_file(target) as partial:
         try:
-            _write(info, partial, "mp4" if is_mp4 else "matroska", values, names, seen or {})
+            _write(info, partial, "mp4" if is_mp4 else "matroska", panel)
         except (av.FFmpegError, ValueError) as error:
             raise MediaError(
                 f"{target}: the overlay of {source} cannot be encoded ({error}); convert the "
@@ -78,12 +84,7 @@ def write_overlay(
 
 
 def _write(
-    info: MediaInfo,
-    path: Path,
-    form: str,
-    values: np.ndarray,
-    names: Sequence[str],
-    seen: Mapping[str, np.ndarray],
+    info: MediaInfo, path: Path, form: str, make_panel: Callable[[tuple[int, int]], Panel]
 ) -> None:
     scale = min(1.0, _HEIGHT / info.height)
     lines = max(1, round(min(info.width, info.height) * scale))
@@ -99,7 +100,7 @@ def _write(
                 shape = (round(info.height * scale), round(info.width * scale))
                 if frame.image is not None:
                     shape = frame.image.shape[:2]
-                panel = Panel((shape[1], shape[0]), info.timeline.pts, values, names, seen)
+                panel = make_panel((shape[1], shape[0]))
                 video.width, video.height = panel.size
             tick = int(info.ticks[frame.row])
             if tick == before:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 _PLANE = 280  # largest side of the plane in pixels
-_STRIP = 110  # height of the curves in pixels
+_TALL_PLANE = 360  # the same beside a tall picture, with room for the curves below
+_STRIP = 128  # height of the curves in pixels
 _SMALLEST = 200  # width and height of the picture's area in pixels
 _SPAN_S = 20.0  # seconds of the curves that are seen at once
 _TRAIL_S = 1.5  # seconds for which the point's way is seen
@@ -16,10 +18,14 @@ _EDGE = 12  # pixels left free around plane and curves
 _COLOURS = ((230, 159, 0), (86, 180, 233))  # told apart with every kind of colour vision
 _SHADE = (84, 52, 52)  # behind the curves where a face or the sound is missing
 _BACK, _LINE, _TEXT = (24, 24, 28), (90, 90, 96), (225, 225, 225)
+_SOFT = (150, 150, 150)  # numbers of the axes
+_TRAIL = (235, 235, 235)  # where the point was just now; older parts fade
 
 
 class Panel:
     """A canvas with the picture at the left, the plane at the right and the curves below.
+
+    Beside a tall picture the curves stand below the plane, so that nothing is left empty.
 
     Attributes:
         size: width and height of the canvas in pixels, both even.
@@ -32,6 +38,7 @@ class Panel:
         values: np.ndarray,
         names: Sequence[str],
         seen: Mapping[str, np.ndarray] | None = None,
+        title: str = "",
     ) -> None:
         """Draw what never changes.
 
@@ -41,14 +48,19 @@ class Panel:
             values: [T, 2] in [-1, 1]; others are drawn at the edge.
             names: of the two values; the first is the plane's horizontal axis.
             seen: what the values rest on -> [T] bool, whether it was there; None for always.
+            title: what the values are of, above the curves; cut off where it is too long.
         """
         self._lacking = {name: ~rows for name, rows in (seen or {}).items()}
         self._blind = np.any([*self._lacking.values(), np.zeros(len(times), bool)], axis=0)
         self._area = max(picture[0], _SMALLEST), max(picture[1], _SMALLEST)
         self._side = min(self._area[1], _PLANE)
+        below = _STRIP
+        self._tall = self._area[1] >= max(self._side + _STRIP, self._area[0] + 1)
+        if self._tall:
+            self._side, below = min(self._area[1] - _STRIP, _TALL_PLANE), 0
         self.size = (
             (self._area[0] + self._side + 1) // 2 * 2,
-            (self._area[1] + _STRIP + 1) // 2 * 2,
+            (self._area[1] + below + 1) // 2 * 2,
         )
         self._times, self._values = times, values
         self._drawn = np.clip(values, -1, 1)
@@ -60,11 +72,29 @@ class Panel:
         draw.rectangle(box, outline=_LINE)
         draw.line([(left, (top + bottom) / 2), (right, (top + bottom) / 2)], fill=_LINE)
         draw.line([((left + right) / 2, top), ((left + right) / 2, bottom)], fill=_LINE)
+        self._number_axes(draw)
         draw.text((right - 4, (top + bottom) / 2 - 2), names[0], _COLOURS[0], self._font, "rs")
         draw.text(((left + right) / 2 + 5, top + 4), names[1], _COLOURS[1], self._font, "la")
         left, top, right, bottom = box = self._strip_box()
         draw.rectangle(box, outline=_LINE)
         draw.line([(left, (top + bottom) / 2), (right, (top + bottom) / 2)], fill=_LINE)
+        while title and draw.textlength(title, self._font) > right - left:
+            title = title.removesuffix("...")[:-1] + "..."
+        draw.text((left, top - 19), title, _TEXT, self._font, "ls")
+
+    def _number_axes(self, draw: ImageDraw.ImageDraw) -> None:
+        left, top, right, bottom = self._plane_box()
+        across, up = (left + right) / 2, (top + bottom) / 2
+        small = ImageFont.load_default(10)
+        for value, below, beside, inwards in (
+            (-1, "la", "rd", 3), (-0.5, "ma", "rm", 0), (0.5, "ma", "rm", 0), (1, "ra", "ra", -3)
+        ):  # fmt: skip
+            x, y = across + value * (right - left) / 2, up - value * (bottom - top) / 2
+            draw.line([(x, up - 3), (x, up + 3)], fill=_LINE)
+            draw.line([(across - 3, y), (across + 3, y)], fill=_LINE)
+            text = f"{value:+g}"
+            draw.text((x + inwards, up + 4), text, _SOFT, small, below)
+            draw.text((across - 6, y - inwards), text, _SOFT, small, beside)
 
     def draw(self, row: int, picture: np.ndarray | None) -> np.ndarray:
         """The canvas [H, W, 3] uint8 of a row; a picture [h, w, 3] that is None stays dark."""
@@ -85,8 +115,9 @@ class Panel:
         x = (left + right) / 2 + way[:, 0] * (right - left) / 2
         y = (top + bottom) / 2 - way[:, 1] * (bottom - top) / 2
         points = list(zip(x.tolist(), y.tolist(), strict=True))
-        if len(points) > 1:
-            draw.line(points, fill=(150, 150, 150), width=2)
+        ages = (self._times[row] - self._times[first : row + 1]) / _TRAIL_S
+        for pair, age in zip(pairwise(points), ages[1:].tolist(), strict=True):
+            draw.line(pair, fill=_blend(_TRAIL, 1 - 0.9 * min(max(age, 0), 1)), width=2)
         fill = _BACK if self._blind[row] else (255, 255, 255)
         draw.circle(points[-1], 6, fill=fill, outline=(255, 255, 255))
 
@@ -122,5 +153,11 @@ class Panel:
         return left, _EDGE, left + self._side - 2 * _EDGE, self._side - _EDGE
 
     def _strip_box(self) -> tuple[int, int, int, int]:
-        top = self._area[1] + _EDGE + 10
-        return _EDGE, top, self.size[0] - _EDGE, self._area[1] + _STRIP - _EDGE
+        left, above = (self._area[0], self._side) if self._tall else (0, self._area[1])
+        bottom = self._area[1] if self._tall else above + _STRIP
+        return left + _EDGE, above + _EDGE + 28, self.size[0] - _EDGE, bottom - _EDGE
+
+
+def _blend(colour: tuple[int, int, int], share: float) -> tuple[int, ...]:
+    """A share of a colour over the background."""
+    return tuple(round(b + share * (c - b)) for c, b in zip(colour, _BACK, strict=True))

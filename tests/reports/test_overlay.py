@@ -172,3 +172,32 @@ def test_stretches_without_a_face_or_sound_are_shaded_where_they_are():
     expected = [left + (right - left) * t / times[-1] for t in (4, 6)]
     assert np.abs([shaded[0], shaded[-1]] - np.array(expected)).max() <= 2
     assert (np.diff(shaded) == 1).all()
+
+
+@pytest.mark.parametrize("size", [(304, 540), (540, 541), (300, 480)])
+def test_beside_a_tall_picture_nothing_is_left_empty(size):
+    panel = Panel(size, np.arange(50) / 25, waves(50), NAMES)
+    assert panel.size[1] <= size[1] + 1
+    beside = panel.draw(20, None)[:, size[0] :]
+    drawn = np.flatnonzero((beside != panel_module._BACK).any(axis=(1, 2)))
+    assert np.diff([0, *drawn, size[1]]).max() <= 45  # where the title would stand
+
+
+def test_the_way_fades_and_the_title_is_cut_to_its_place():
+    times = np.arange(60) / 25
+    values = np.stack([np.linspace(-0.9, 0.9, 60), np.full(60, 0.75)], axis=1)
+    panel = Panel((320, 240), times, values, NAMES, title="grjca-1")
+    left, top, right, bottom = panel._plane_box()
+    line = panel.draw(59, None)[round(top + (bottom - top) / 8)].astype(int)
+    first = times.searchsorted(times[-1] - panel_module._TRAIL_S)
+    ends = [round(left + (1 + v) / 2 * (right - left)) for v in (values[first, 0], 0.9)]
+    way = line[ends[0] + 2 : ends[1] - 8, 0]
+    assert way[-1] > 200 > 60 > way[0]
+    assert np.diff(way[way != panel_module._LINE[0]]).min() >= 0
+    plain, longer, longest = (
+        Panel((320, 240), times, values, NAMES, title=title).draw(0, None)
+        for title in ("", "a" * 500, "a" * 501)
+    )
+    assert not np.array_equal(plain, longer)
+    assert np.array_equal(longer, longest)
+    assert np.array_equal(plain[:, -8:], longer[:, -8:])  # nothing runs over the edge
