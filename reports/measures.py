@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -11,7 +12,7 @@ from ..fusion.evaluation.metrics import moments, over_videos, t_interval, with_m
 from .records import RunRecord
 from .truth import VideoTruth
 
-BINS = 40  # of the plane, along each axis
+BINS = 40  # of a plane along each axis, and of errors
 
 
 def difference(
@@ -71,11 +72,46 @@ def density(values: Sequence[np.ndarray], targets: Sequence[str] = TARGETS) -> l
     """
     if not {*TARGETS} <= {*targets}:
         return []
-    edges = np.linspace(-1, 1, BINS + 1)
     frames = np.concatenate(list(values))[:, [targets.index(target) for target in TARGETS]]
-    frames = frames[np.isfinite(frames).all(axis=1)].clip(-1, 1)
-    counts, _, _ = np.histogram2d(frames[:, 1], frames[:, 0], bins=[edges, edges])
+    return _cells(frames[np.isfinite(frames).all(axis=1)], 1.0)
+
+
+def _cells(frames: np.ndarray, most: float) -> list[list[int]]:
+    """Count pairs [T, 2] in the cells of [-most, most]^2; rows are the second value, upwards."""
+    edges = np.linspace(-most, most, BINS + 1)
+    across, up = frames.clip(-most, most).T
+    counts, _, _ = np.histogram2d(up, across, bins=[edges, edges])
     return counts.astype(int).tolist()
+
+
+def agreement(
+    labels: Sequence[np.ndarray], values: Sequence[np.ndarray], targets: Sequence[str] = TARGETS
+) -> dict[str, dict[str, Any]]:
+    """How predictions [T, targets] lie against the annotation of the same frames.
+
+    Returns:
+        target -> `most`, half the side of the plane, 1 or what is annotated beyond; `counts` of
+        frames in its cells, rows are predicted and columns annotated; `errors`, counts of
+        prediction minus annotation in twice as many bins of [-2 most, 2 most], in both cases
+        larger ones in the outermost; `mean`, `deviation` and mean absolute value `absolute` of
+        the errors.
+    """
+    pairs = np.stack([np.concatenate(list(each)) for each in (labels, values)]).astype(np.float64)
+    result = {}
+    for column, target in enumerate(targets):
+        own = pairs[:, np.isfinite(pairs[..., column]).all(axis=0), column]  # [2, T]
+        most = max(1.0, float(np.abs(own[0]).max()))
+        errors = own[1] - own[0]
+        edges = np.linspace(-2 * most, 2 * most, 2 * BINS + 1)
+        result[target] = {
+            "most": most,
+            "counts": _cells(own.T, most),
+            "errors": np.histogram(errors.clip(edges[0], edges[-1]), edges)[0].tolist(),
+            "mean": float(errors.mean()),
+            "deviation": float(errors.std()),
+            "absolute": float(np.abs(errors).mean()),
+        }
+    return result
 
 
 def summary(

@@ -12,7 +12,7 @@ import numpy as np
 from ..errors import counted
 from ..fusion.evaluation.corruption import KINDS
 from ..fusion.papers.published import NOTE
-from .measures import BINS, density, difference, planes, summary
+from .measures import BINS, agreement, density, difference, planes, summary
 from .media import find_media, media_url
 from .page import Asset, Page, write_page
 from .records import RunRecord, frame_gates, gates_command, video_ccc
@@ -26,7 +26,7 @@ from .series import (
 )
 from .truth import Lane, VideoTruth, read_runs
 
-_SCRIPTS = ("run_sections.js", "run_trajectories.js", "run_videos.js")
+_SCRIPTS = ("run_sections.js", "run_planes.js", "run_trajectories.js", "run_videos.js")
 _NOTES = 5  # at most so many videos without a file are named
 
 
@@ -83,6 +83,7 @@ def write_report(
         if record.gates is None:
             notes.append(f"{record.name} has no gates stored; `{gates_command(record)}`")
     targets = records[0].targets
+    sources = planes(records, truth)
     data = {
         "partition": partition,
         "targets": list(targets),
@@ -93,9 +94,10 @@ def write_report(
             "bins": BINS,
             "planes": [
                 {"name": name, "counts": density(own, targets), "summary": summary(own, targets)}
-                for name, own in planes(records, truth)
+                for name, own in sources
             ],
         },
+        "agreement": [agreement(sources[0][1], own, targets) for _, own in sources[1:]],
         "kinds": {kind: about for kind, (_, about) in KINDS.items()},
         "published": NOTE,
         "gateSteps": GATE_STEPS,

@@ -1,4 +1,4 @@
-// The report's sections but that of the videos: scores, differences, plane, learning, robustness,
+// The report's sections but that of the videos: scores, differences, learning, robustness,
 // provenance; and the marks and measures that all share.
 const columns = [...data.targets, "mean"];
 const several = data.runs.length > 1;
@@ -160,48 +160,6 @@ function differenceFigure() {
   };
   const yaxis = { title: { text: "difference of CCC" }, zerolinewidth: 2 };
   return { data: traces, layout: { height: 300, xaxis, yaxis } };
-}
-
-// -- plane ----------------------------------------------------------------------------------------
-
-async function showPlane() {
-  const { planes } = data.plane;
-  const measures = ["mean", "deviation", "least", "greatest"];
-  const rows = planes.flatMap(({ name, summary }) =>
-    data.targets.map((target) => [
-      name, target, ...measures.map((what) => figure3(summary[target][what])),
-    ]),
-  );
-  const caption = "Annotated frames: mean, deviation, least and greatest";
-  at("plane-table").append(table(caption, ["", "", ...measures], rows));
-  if (!planes[0].counts.length) at("plane-title").textContent = "Values";
-  for (const [i, plane] of planes.entries()) {
-    if (!plane.counts.length) continue; // the targets are others than valence and arousal
-    const holder = addPlot("planes", `plot-plane-${i}`, plane.name, `density of ${plane.name}`);
-    await plot(holder, () => planeFigure(plane));
-  }
-}
-
-function planeFigure({ counts, summary: { valence, arousal } }) {
-  const { bins, planes } = data.plane;
-  const centres = Array.from({ length: bins }, (_, i) => -1 + (2 * i + 1) / bins);
-  const most = Math.max(...planes.flatMap((plane) => plane.counts.flat()));
-  const axis = (text) => ({ range: [-1, 1], title: { text }, fixedrange: true, nticks: 5 });
-  const density = {
-    type: "heatmap", x: centres, y: centres, showscale: false, customdata: counts,
-    z: counts.map((row) => row.map((n) => (n ? Math.log10(1 + n) : null))),
-    zmin: 0, zmax: Math.log10(1 + most),
-    colorscale: [[0, color("--shade-low")], [1, color("--shade-high")]],
-    hovertemplate: "valence %{x:.2f}, arousal %{y:.2f}: %{customdata} frames<extra></extra>",
-  };
-  const mean = {
-    mode: "markers", x: [valence.mean], y: [arousal.mean], showlegend: false,
-    marker: { symbol: "cross-thin", size: 16, line: { width: 2.5, color: color("--series-2") } },
-    hovertemplate: "mean: %{x:.2f}, %{y:.2f}<extra></extra>",
-  };
-  const margin = { l: 44, r: 8, t: 8, b: 44 };
-  const layout = { height: 306, margin, xaxis: axis("valence"), yaxis: axis("arousal") };
-  return { data: [density, mean], layout };
 }
 
 // -- learning -------------------------------------------------------------------------------------

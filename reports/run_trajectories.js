@@ -102,8 +102,38 @@ function lanesPanel(video, series) {
   };
 }
 
+// Mean, least and greatest values of groups of frames, each some four pixels wide in the range that
+// is shown; null where there is room for each frame, two pixels and more.
+function grouped(times, values, [from, to]) {
+  const inside = times.reduce((n, time) => n + (from <= time && time <= to), 0);
+  const room = stage.clientWidth / 2;
+  if (inside <= room) return null;
+  const size = Math.ceil((2 * inside) / room);
+  return Array.from({ length: Math.ceil(times.length / size) }, (_, g) => {
+    const own = values.subarray(g * size, (g + 1) * size);
+    return {
+      x: times[g * size + ((own.length - 1) >> 1)],
+      mean: own.reduce((a, b) => a + b) / own.length, low: Math.min(...own), high: Math.max(...own),
+    };
+  });
+}
+
+// The curve of a gate, over a band from least to greatest where frames are grouped.
+function gateTraces(times, values, range, curve) {
+  const groups = grouped(times, values, range);
+  if (!groups) return [{ ...curve, x: times, y: values }];
+  const x = groups.map((group) => group.x);
+  const band = {
+    mode: "none", fill: "toself", fillcolor: curve.line.color, opacity: 0.22, hoverinfo: "skip",
+    showlegend: false, meta: `range of ${curve.meta}`,
+    x: [...x, ...x.toReversed()],
+    y: [...groups.map((group) => group.high), ...groups.map((group) => group.low).toReversed()],
+  };
+  return [band, { ...curve, x, y: groups.map((group) => group.mean) }];
+}
+
 // The gates of one network: a panel for each.
-function gatePanels(video, series, run, network) {
+function gatePanels(video, series, range, run, network) {
   let from = 0;
   return data.runs[run].gates.flatMap((gate) => {
     const values = gate.columns.map((_, c) => series.gates[run][from + c]);
@@ -111,11 +141,13 @@ function gatePanels(video, series, run, network) {
     if (gate.network !== network) return [];
     const weights = values.length > 1;
     const most = weights ? 1 : values[0].reduce((a, b) => Math.max(a, b));
-    const traces = gate.columns.map((name, c) => ({
-      mode: "lines", x: series.times, y: values[c], name: plain(name), hovertemplate: "%{y:.2f}",
-      meta: `gate: ${network}/${gate.gate}/${name}`,
-      line: { color: runColor(c), width: 1.4, dash: of(dashes, c) },
-    }));
+    const traces = gate.columns.flatMap((name, c) =>
+      gateTraces(series.times, values[c], range, {
+        mode: "lines", name: plain(name), hovertemplate: "%{y:.2f}",
+        meta: `gate: ${network}/${gate.gate}/${name}`,
+        line: { color: runColor(c), width: 1.4, dash: of(dashes, c) },
+      }),
+    );
     return {
       title: `<b>gate: ${plain(gate.gate)}</b> (${plain(network)} network)`,
       px: 92,
@@ -128,12 +160,12 @@ function gatePanels(video, series, run, network) {
 
 // -- figure ---------------------------------------------------------------------------------------
 
-// `shown` is {run, network} whose gates are drawn, or null.
-function trajectories(index, series, shown) {
+// `shown` is {run, network} whose gates are drawn, or null; `range` the seconds that are in view.
+function trajectories(index, series, shown, range) {
   const video = data.videos[index];
   const panels = data.targets.map((target, t) => targetPanel(video, series, target, t));
   if (video.lanes.length) panels.push(lanesPanel(video, series));
-  if (shown) panels.push(...gatePanels(video, series, shown.run, shown.network));
+  if (shown) panels.push(...gatePanels(video, series, range, shown.run, shown.network));
   const GAP_PX = 26;
   const above = (panel) => GAP_PX + (panel.legend ? 18 : 0);
   const total = panels.reduce((sum, panel) => sum + panel.px + above(panel), 0);
@@ -168,7 +200,7 @@ function trajectories(index, series, shown) {
       legend: { ...legend, x: 1, xanchor: "right", y: 1 },
       xaxis: {
         anchor: panels.length > 1 ? `y${panels.length}` : "y", title: { text: "seconds" }, zeroline: false,
-        range: [series.times[0], video.end], hoverformat: ".2f",
+        range, hoverformat: ".2f",
       },
     },
   };

@@ -101,6 +101,17 @@ function show(row) {
   placeCursor();
 }
 
+// Arrow keys go by one frame, with Shift by a second; the browser's own larger steps do not apply.
+function onArrow(event) {
+  const way = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
+  if (!way || !state.series || event.ctrlKey || event.altKey || event.metaKey) return;
+  event.preventDefault();
+  event.stopPropagation();
+  const { times } = state.series;
+  const row = event.shiftKey ? rowAt(times[state.row] + way) : state.row + way;
+  seek(Math.min(Math.max(row, 0), times.length - 1));
+}
+
 // Move the cursor and the clip; a little after the frame began, so that this frame is shown.
 function seek(row) {
   show(row);
@@ -157,11 +168,17 @@ function fillGates() {
   }
 }
 
+// The seconds that are seen: all of a video that has just been opened.
+function inView(index, series) {
+  const zoomed = stage._fullLayout?.uirevision === `video ${index}`;
+  return zoomed ? stage._fullLayout.xaxis.range : [series.times[0], data.videos[index].end];
+}
+
 async function drawVideo() {
   const { index, series } = state;
   const [run, network] = at("gates").value.split(/:(.*)/s);
   const shown = run && { run: Number(run), network };
-  await plot(stage, () => trajectories(index, series, shown));
+  await plot(stage, () => trajectories(index, series, shown, inView(index, series)));
   placeCursor();
 }
 
@@ -215,6 +232,7 @@ async function showVideos() {
   at("whole").addEventListener("click", () =>
     Plotly.relayout(stage, { "xaxis.range": [state.series.times[0], data.videos[state.index].end] }),
   );
+  for (const own of [slider, at("player")]) own.addEventListener("keydown", onArrow, { capture: true });
   slider.addEventListener("input", () => state.series && seek(Number(slider.value)));
   addEventListener("hashchange", () => {
     const index = fromAddress();
@@ -225,7 +243,11 @@ async function showVideos() {
     seek(rowAt(event.points[0].x));
     slider.focus({ preventScroll: true }); // for the arrow keys
   });
-  stage.on("plotly_relayout", placeCursor);
+  stage.on("plotly_relayout", (change) => {
+    placeCursor();
+    const zoomed = Object.keys(change).some((key) => key.startsWith("xaxis"));
+    if (zoomed && state.series && at("gates").value) drawVideo(); // gates are grouped by what is in view
+  });
   stage.on("plotly_afterplot", placeCursor);
 }
 
@@ -234,6 +256,7 @@ showProvenance();
 await showScores();
 await showVideos();
 await showDifferences();
+await showAgreement();
 await showPlane();
 await showLearning();
 await showRobustness();

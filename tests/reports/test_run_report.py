@@ -21,7 +21,7 @@ from vapipe.cache import CacheError, ConfigError, FeatureStore
 from vapipe.cache.judge import TARGETS
 from vapipe.fusion import ccc, fit
 from vapipe.fusion.evaluation.gates import GateGroup, Gates, gates_file, write_gates
-from vapipe.reports.measures import BINS, density, difference, summary
+from vapipe.reports.measures import BINS, agreement, density, difference, summary
 from vapipe.reports.media import media_url
 from vapipe.reports.records import read_record
 from vapipe.reports.run_report import write_report
@@ -90,6 +90,29 @@ def test_the_summary_is_of_the_finite_frames():
     found = summary([np.array([[0.0, 1.0], [np.nan, np.nan]]), np.array([[1.0, 1.0]])], TARGETS)
     assert found["valence"] == {"mean": 0.5, "deviation": 0.5, "least": 0.0, "greatest": 1.0}
     assert found["arousal"]["deviation"] == 0
+
+
+@settings(max_examples=30, deadline=None)
+@given(arrays(np.float64, (2, 7, 2), elements=st.floats(-3, 3)))
+def test_every_pair_of_values_and_every_error_is_counted_where_it_lies(pairs):
+    labels, values = pairs
+    found = agreement([labels, [[np.nan, 0.0]]], [values, [[0.0, np.nan]]], TARGETS)
+    for column, target in enumerate(TARGETS):
+        own, errors = found[target], values[:, column] - labels[:, column]
+        assert own["most"] == max(1, np.abs(labels[:, column]).max())
+        assert np.sum(own["counts"]) == np.sum(own["errors"]) == 7
+        expected = errors.mean(), errors.std(), np.abs(errors).mean()
+        assert [own[name] for name in ("mean", "deviation", "absolute")] == pytest.approx(expected)
+        edges = np.linspace(-2 * own["most"], 2 * own["most"], 2 * BINS + 1)
+        below = (errors < edges[BINS]).sum()
+        assert np.sum(own["errors"][:BINS]) == below
+
+
+def test_annotated_is_across_and_predicted_upwards():
+    found = agreement([np.array([[0.99, 0.0]])], [np.array([[-0.99, 0.0]])], TARGETS)
+    assert found["valence"]["counts"][0][-1] == 1
+    errors = np.array(found["valence"]["errors"])
+    assert np.flatnonzero(errors).tolist() == [0]  # an error of -1.98 is in the first of 80 bins
 
 
 # -- the page's data -------------------------------------------------------------------------------

@@ -126,6 +126,15 @@ def test_every_plot_has_as_many_points_as_there_are(opened, place):
         "#plot-plane-1", "gd => gd.data[0].customdata.flat().reduce((a, b) => a + b)"
     )
     assert counted == record.evaluation["frames"]["valence"]
+    for column, target in enumerate(("valence", "arousal")):
+        pairs = opened.page.eval_on_selector(
+            f"#plot-pairs-0-{column}",
+            "gd => [gd.data[0].customdata.flat().reduce((a, b) => a + b),"
+            "gd.querySelectorAll('.colorbar').length]",
+        )
+        assert pairs == [record.evaluation["frames"][target], 1]
+        shares = opened.page.eval_on_selector(f"#plot-errors-{column}", "gd => gd.data[0].y")
+        assert sum(shares) == pytest.approx(100)
 
 
 def test_scores_are_told_in_words(opened, place):
@@ -155,7 +164,12 @@ def test_what_is_published_for_a_run_stands_beside_it(
 
 def click_at(tab: Tab, share: float) -> None:
     """Click into the first panel at a share of its width."""
-    tab.page.locator("#plot-video").scroll_into_view_if_needed()
+    tab.page.evaluate(  # the clip covers what is scrolled below it
+        "() => { document.documentElement.style.scrollBehavior = 'auto';"
+        "const top = id => document.getElementById(id).getBoundingClientRect();"
+        "document.getElementById('plot-video').scrollIntoView();"
+        "scrollBy(0, top('plot-video').top - top('player').bottom); }"
+    )
     x, y = tab.page.evaluate(
         "share => { const gd = document.getElementById('plot-video');"
         "const box = gd.getBoundingClientRect(), size = gd._fullLayout._size;"
@@ -191,6 +205,47 @@ def test_a_click_seeks_and_the_cursor_follows_the_clip(opened, place):
     page.evaluate("document.querySelector('video').play()")
     opened.wait(f"Number(document.getElementById('frame').value) > {row + 5}")
     page.evaluate("document.querySelector('video').pause()")
+
+
+@pytest.mark.parametrize("where", ["curves", "clip"])
+def test_arrows_go_by_frames_and_seconds_after_a_click(opened, place, where):
+    show(opened, "clip")
+    page, pts = opened.page, place.store.timeline("clip").pts
+    opened.wait("document.querySelector('video').readyState >= 1")
+    click_at(opened, 0.5)
+    if where == "clip":
+        page.evaluate("document.querySelector('video').focus()")  # as a click does, but stays still
+    row = int(page.input_value("#frame"))
+    second = round(1 / (pts[1] - pts[0]))
+    for keys, expected in (
+        ("ArrowLeft", row - 1),
+        ("ArrowRight", row),
+        ("Shift+ArrowRight", row + second),
+        ("Shift+ArrowLeft", row),
+    ):
+        page.keyboard.press(keys)
+        assert page.input_value("#frame") == str(expected)
+        assert page.evaluate("document.querySelector('video').currentTime") == pytest.approx(
+            pts[expected] + 1e-3, abs=1e-4
+        )
+    page.fill("#frame", str(ROWS - 1))
+    page.keyboard.press("Shift+ArrowRight")  # there is nothing after the last
+    assert page.input_value("#frame") == str(ROWS - 1)
+    assert opened.complaints == []
+
+
+def test_the_clip_stays_in_view_beside_its_curves(opened):
+    show(opened, "clip")
+    opened.wait("document.querySelector('video').readyState >= 1")
+    top, bottom = opened.page.evaluate(
+        "(() => { document.documentElement.style.scrollBehavior = 'auto';"
+        "const stage = document.getElementById('plot-video');"
+        "scrollBy(0, stage.getBoundingClientRect().bottom - innerHeight);"
+        "const box = document.querySelector('video').getBoundingClientRect();"
+        "return [box.top, box.bottom - innerHeight / 2]; })()"
+    )
+    assert top >= 0
+    assert bottom <= 0
 
 
 def test_the_cursor_stands_where_its_time_is_on_the_axis(opened):
@@ -294,6 +349,31 @@ def test_on_a_small_dark_calm_screen(both, browser: Browser):
     ink = tab.page.evaluate("document.getElementById('plot-video')._fullLayout.font.color")
     assert min(int(part) for part in ink.strip("rgb()").split(",")) > 180
     assert tab.page.evaluate("getComputedStyle(document.documentElement).scrollBehavior") == "auto"
+    assert tab.complaints == []
+
+
+def test_gates_without_room_are_means_within_their_range(page, place, browser: Browser):
+    tab = ready(browser.open(page, width=400))
+    show(tab, "clip")
+    name = "gate: valence/video/unattended"
+    gates = read_gates(place.runs["first"], "validation").values["clip"][:, 0].astype(float)
+    shown = series(tab, name)
+    size = -(-ROWS // len(shown))
+    groups = [gates[at : at + size] for at in range(0, ROWS, size)]
+    assert 2 <= size == len(groups[0])
+    assert np.allclose(shown, [group.mean() for group in groups], atol=6e-3)
+    ends = series(tab, f"range of {name}")
+    assert np.allclose(ends[: len(groups)], [group.max() for group in groups], atol=6e-3)
+    assert np.allclose(ends[len(groups) :][::-1], [group.min() for group in groups], atol=6e-3)
+    zoom = "Plotly.relayout(document.getElementById('plot-video'), {'xaxis.range': [2, 4]})"
+    tab.page.evaluate(zoom)
+    tab.wait(f"!document.getElementById('plot-video').data.some(t => t.meta === 'range of {name}')")
+    assert np.allclose(series(tab, name), gates, atol=6e-3)
+    assert tab.page.evaluate(
+        "document.getElementById('plot-video')._fullLayout.xaxis.range"
+    ) == [2, 4]  # fmt: skip
+    tab.page.click("#whole")
+    tab.wait(f"document.getElementById('plot-video').data.some(t => t.meta === 'range of {name}')")
     assert tab.complaints == []
 
 
