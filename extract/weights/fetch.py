@@ -101,7 +101,7 @@ def fetch_weights(
     entry = weight_entry(name, folder)
     if entry.url is None:
         raise WeightsError(
-            f"the weights {name} have no public location ({entry.source}); add your file: "
+            f"the weights {name} cannot be fetched ({entry.source}); add your file: "
             f"`vapipe weights add {name} FILE`"
         )
     target = folder / entry.file

@@ -318,7 +318,7 @@ def _absent(entries: Sequence[WeightEntry], folder: Path) -> WeightsError:
     public = [entry for entry in entries if entry.url is not None]
     names = [entry.name for entry in public]
     said = [
-        f"the weights {entry.name} are not in {folder} and have no public location "
+        f"the weights {entry.name} are not in {folder} and cannot be fetched "
         f"({entry.source}); add your file: `vapipe weights add {entry.name} FILE`"
         for entry in entries
         if entry.url is None

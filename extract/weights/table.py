@@ -48,7 +48,7 @@ class WeightEntry:
         name: what commands and configurations call it.
         architecture: the network it fits, a name of `networks.architectures.ARCHITECTURES`.
         file: its name in the folder of weights.
-        url: its public location; None where there is none.
+        url: its public location; None where none can be fetched from.
         sha256: the digest in lower-case hex, or the prefix of it that the publisher put into the
             file name; None where none is public, so that the first use records it.
         nbytes: its size, for messages and progress; the digest decides.
@@ -77,6 +77,20 @@ def _wavlm_hub(name: str, revision: str, sha256: str | None, nbytes: int | None)
         nbytes=nbytes,
         licence=_CC_WAVLM,
         source=f"Hugging Face microsoft/{name} (Chen et al. 2022)",
+    )
+
+
+def _ir50_elsewhere(name: str, source: str) -> WeightEntry:
+    """A published file without a location that can be fetched from, nor a digest."""
+    return WeightEntry(
+        name=name,
+        architecture="ir50",
+        file=f"{name}.weights",
+        url=None,
+        sha256=None,
+        nbytes=None,
+        licence="not known here; see the project that publishes it",
+        source=source,
     )
 
 
@@ -194,6 +208,8 @@ _ENTRIES = (
         licence="unknown; the terms under which you got the file",
         source="your own IR-50 checkpoint (MS-Celeb-1M, FER+)",
     ),
+    _ir50_elsewhere("ir50-ms1m", "face.evoLVe's IR-50 backbone, MS-Celeb-1M; from its publishers"),
+    _ir50_elsewhere("ir50-abaw3", "res50_ir_0.887, published for ABAW3; from its publishers"),
 )
 
 WEIGHT_TABLE = {entry.name: entry for entry in _ENTRIES}

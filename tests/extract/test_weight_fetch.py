@@ -286,6 +286,6 @@ def test_something_that_does_not_speak_http_is_named(tmp_path, server, listed):
 def test_weights_without_public_location_are_to_be_added(tmp_path, server, listed):
     listed(entry_of(server, url=None))
     assert refusal(tmp_path) == (
-        "the weights sample have no public location (a test); add your file: "
+        "the weights sample cannot be fetched (a test); add your file: "
         "`vapipe weights add sample FILE`"
     )

@@ -65,7 +65,7 @@ def test_absent_weights_name_the_commands_that_get_them(tmp_path):
         "`vapipe weights add resnet50-imagenet-v2 FILE`"
     )
     assert refusal(find_weights, "ir50", folder=tmp_path) == (
-        f"the weights ir50 are not in {tmp_path} and have no public location (your own IR-50 "
+        f"the weights ir50 are not in {tmp_path} and cannot be fetched (your own IR-50 "
         "checkpoint (MS-Celeb-1M, FER+)); add your file: `vapipe weights add ir50 FILE`"
     )
 

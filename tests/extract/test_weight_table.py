@@ -38,7 +38,7 @@ def test_a_digest_is_whole_or_the_prefix_in_the_file_name(entry):
 @ENTRIES
 def test_a_public_location_is_encrypted_and_ends_in_the_file(entry):
     if entry.url is None:
-        assert entry.name == "ir50"
+        assert entry.architecture == "ir50"
     else:
         assert entry.url.startswith("https://")
         assert entry.file.endswith(entry.url.rpartition("/")[2])
