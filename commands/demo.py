@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shlex
-import sys
 import time
 from pathlib import Path
 
@@ -48,8 +47,11 @@ def demo(context: click.Context, folder: Path, head: str, seed: int, device: str
     say(f"{counted(len(paths), 'clip')} written to {videos}")
     for words in plan_steps(folder, head=head, seed=seed, device=device):
         say(f"\n$ vapipe {shlex.join(words)}")
-        if code := program.main(words, "vapipe", standalone_mode=False):
-            sys.exit(code)
+        try:
+            program.main(words, "vapipe")
+        except SystemExit as end:
+            if end.code:
+                raise
     fit = f"vapipe fit --head concat --config {folder / 'fit.json'} --cache {folder / 'cache'}"
     say(
         f"\nthe demo took {time.perf_counter() - began:.0f} s; the data is synthetic\n"

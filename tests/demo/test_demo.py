@@ -5,6 +5,8 @@ import re
 import pytest
 from terminal import vapipe_
 
+from vapipe.cli import main
+
 
 @pytest.mark.slow  # four minutes on two cores
 def test_the_demo_learns_and_leaves_a_report(tmp_path):
@@ -17,3 +19,30 @@ def test_the_demo_learns_and_leaves_a_report(tmp_path):
     page = tmp_path / "demo" / "runs" / "grjca-1" / "report.html"
     assert page.stat().st_size > 1e6  # the plotting library is in it
     assert str(page) in result.stdout
+
+
+def steps_run(monkeypatch, tmp_path, capsys, steps):
+    """Exit code and output of a demo of other commands, without clips."""
+    monkeypatch.setattr("vapipe.demo.dataset.write_demo_set", lambda *_, **__: [])
+    monkeypatch.setattr("vapipe.demo.steps.plan_steps", lambda *_, **__: steps)
+    try:
+        main(["demo", "--folder", str(tmp_path)], "vapipe")
+    except SystemExit as end:
+        return end.code or 0, capsys.readouterr().out
+
+
+def test_every_step_is_run_and_said(monkeypatch, tmp_path, capsys):
+    code, said = steps_run(
+        monkeypatch, tmp_path, capsys, [["heads"], ["streams"], ["weights", "list"]]
+    )
+    assert code == 0
+    places = [said.index(f"$ vapipe {name}") for name in ("heads", "streams", "weights list")]
+    assert places == sorted(places)
+    assert "the demo took" in said[places[-1] :]
+
+
+def test_a_step_that_fails_ends_it_with_its_code(monkeypatch, tmp_path, capsys):
+    absent = ["evaluate", str(tmp_path / "none")]
+    code, said = steps_run(monkeypatch, tmp_path, capsys, [absent, ["streams"]])
+    assert code == 1
+    assert "$ vapipe streams" not in said
