@@ -122,7 +122,7 @@ def test_encoders_and_whole_extractions_are_exact_and_leave_the_flags(monkeypatc
         return Outcome("v", "extracted")
 
     monkeypatch.setattr("vapipe.extract.run.extract_video", extract)
-    _attempt(Settings(Path("cache"), ()), None)
+    _attempt(Settings(Path("cache"), ()), (), None)
     assert seen == [True, True, True]
     assert flags() == before
 

@@ -15,6 +15,7 @@ from plugged import forget_afterwards
 from vapipe.cache import FeatureStore
 from vapipe.cli import main
 from vapipe.extract.device_client import choose_address
+from vapipe.extract.encoders import registry
 from vapipe.extract.failures import read_failures
 from vapipe.extract.runlog import read_logs
 from vapipe.extract.wire import receive, send
@@ -112,7 +113,7 @@ def test_a_video_that_kills_the_devices_process_costs_no_other(videos, tmp_path,
     for path in videos.iterdir():
         (poisoned / path.name).symlink_to(path)
     write_clip(poisoned / "poison.mp4", times=constant_times(PAL, 31), sound=Sound())
-    result = deadly(poisoned, tmp_path, rows=31)
+    result = deadly(poisoned, tmp_path, monkeypatch, rows=31)
     assert result.exit_code == 3, result.output
     assert f"{VIDEOS} videos extracted" in result.stdout
     assert "poison: the process that computes on the device has ended" in result.stderr
@@ -123,14 +124,16 @@ def test_a_device_whose_networks_kill_it_while_they_load_ends_the_run(
     videos, tmp_path, monkeypatch
 ):
     forget_afterwards(monkeypatch)
-    result = deadly(videos, tmp_path, rows="loading")
+    result = deadly(videos, tmp_path, monkeypatch, rows="loading")
     assert result.exit_code == 1, result.output
     words = "error: the process that computes on cpu ended (signal 9, SIGKILL) while it loaded"
     assert words in result.stderr
     assert "too little memory" in result.stderr
 
 
-def deadly(videos, folder, rows):
+def deadly(videos, folder, monkeypatch, rows):
+    # Other tests import the module instead.
+    monkeypatch.delitem(registry._ENCODERS, "deadly", raising=False)
     (folder / "streams.toml").write_text(
         f'[streams.deadly]\nencoder = "deadly"\nplan = "{rows}:9:{folder}"\n'
     )
