@@ -8,9 +8,6 @@ from pathlib import Path
 
 import pytest
 
-from vapipe.extract.encoders import list_encoders
-from vapipe.fusion import list_heads
-
 SUPPORT = Path(__file__).parent / "support"
 ROUNDING = 1e-5  # as a part of the largest value
 MEETINGS = ("to host", "waits")
@@ -36,36 +33,26 @@ def meetings(line):
     return sum(line.get(kind, 0) for kind in MEETINGS)
 
 
-def test_devices_do_not_mix(found):
+def test_a_device_gives_the_cpus_values_and_meets_the_host_seldom(found):
+    """One test, so that the program runs once wherever tests are shared out."""
     assert "Expected all tensors to be on the same device" in found["mixing"]["error"]
-
-
-def test_every_encoder_gives_the_cpus_values_and_meets_the_host_once_per_call(found):
-    for name in set(list_encoders()) - {
-        "egemaps",
-        "mfcc",
-    }:  # other packages compute these, on the CPU
+    encoders = {what.removeprefix("encoder ") for what in found if what.startswith("encoder ")}
+    assert encoders >= {"facenet", "ir50", "logmel", "onet", "resnet50", "vggish", "wavlm"}
+    for name in encoders - {"egemaps", "mfcc"}:  # other packages compute these, on the CPU
         line = found[f"encoder {name}"]
         assert line["difference"] <= ROUNDING, line
         assert line["operations"] > 0
         most = 2 if name == "logmel" else 1  # its sample has two pieces
         assert meetings(line) == most, line
         assert line["to device"] <= 2, line  # nothing but what is encoded
-
-
-def test_a_search_for_faces_gives_the_cpus_boxes_in_few_meetings(found):
     line = found["detector"]
     assert line["difference"] <= ROUNDING, line
     assert line["remark"] == "the same beside a running encoder"
     assert meetings(line) <= 6, line  # for eight pictures
-
-
-@pytest.mark.parametrize("name", list_heads())
-def test_every_head_gives_the_cpus_values_and_gradients(found, name):
-    assert found[f"head {name}"]["difference"] <= ROUNDING
-
-
-def test_a_fit_gives_the_cpus_losses_and_predictions_and_meets_the_host_twice_per_step(found):
+    heads = [what for what in found if what.startswith("head ")]
+    assert len(heads) >= 11
+    for head in heads:  # values and gradients
+        assert found[head]["difference"] <= ROUNDING
     line = found["fit"]
     assert line["losses"] <= ROUNDING, line
     assert line["difference"] <= ROUNDING, line

@@ -66,6 +66,7 @@ def values(folder):
     return {video: store.read(video, "faulty").tobytes() for video in store.videos()}
 
 
+@pytest.mark.slow
 def test_a_device_that_fails_at_every_video_stops_the_run_and_is_named(extract, tmp_path):
     stopped = extract("always illegal")
     assert stopped.exit_code == 1, stopped.output
