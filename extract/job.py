@@ -79,7 +79,7 @@ class Job:
         part: which part of a larger data set it is.
         found: number of videos of the whole data set.
         scheduler: address of a Dask scheduler whose workers extract, in place of `jobs`.
-        devices: those that compute for the processes; empty where each process computes itself.
+        devices: several that compute for the processes; empty for the one of the settings.
         disappeared: what the cache holds of videos and annotations that are gone, for people.
     """
 
@@ -210,8 +210,6 @@ def make_job(videos: Path, cache: Path, asked: JobOptions) -> Job:
     jobs = 1 if asked.scheduler is not None else asked.jobs
     beside = "cuda" if devices else settings.device
     jobs = jobs or max(len(devices), sensible_jobs(dataset.videos, beside, settings.specs))
-    if not devices and settings.device != "cpu" and asked.scheduler is None:
-        devices = (settings.device,)
     return Job(
         dataset,
         settings,

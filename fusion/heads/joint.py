@@ -169,6 +169,18 @@ class DCA(Gated):
     joint_width: Annotated[int, Within(1)] = 512
 
 
+# Of both gated heads of one paper.
+_UNITED = (
+    "Praveen, Alam and Charton, United we stand, Divided we fall (arXiv:2503.12261, 2025); "
+    "released code"
+)
+_UNITED_PUBLISHED: Mapping[str, Stated] = {
+    **RELEASED_MODEL,
+    **RELEASED_FRAMEWORK,
+    "recursions": Stated(2, "released code; the paper reports 3 as best"),
+}
+
+
 @register_head("grjca")
 class GRJCA(Gated):
     """Recursive joint cross-attention whose inputs and all recursions are gated per frame.
@@ -187,15 +199,8 @@ class GRJCA(Gated):
     """
 
     parameter_count = 1_118_326
-    source = (
-        "Praveen, Alam and Charton, United we stand, Divided we fall (arXiv:2503.12261, 2025); "
-        "released code"
-    )
-    published: ClassVar[Mapping[str, Stated]] = {
-        **RELEASED_MODEL,
-        **RELEASED_FRAMEWORK,
-        "recursions": Stated(2, "released code; the paper reports 3 as best"),
-    }
+    source = _UNITED
+    published: ClassVar[Mapping[str, Stated]] = _UNITED_PUBLISHED
 
 
 @register_head("hgrjca")
@@ -220,15 +225,8 @@ class HGRJCA(Gated):
     """
 
     parameter_count = 1_119_870
-    source = (
-        "Praveen, Alam and Charton, United we stand, Divided we fall (arXiv:2503.12261, 2025); "
-        "released code"
-    )
-    published: ClassVar[Mapping[str, Stated]] = {
-        **RELEASED_MODEL,
-        **RELEASED_FRAMEWORK,
-        "recursions": Stated(2, "released code; the paper reports 3 as best"),
-    }
+    source = _UNITED
+    published: ClassVar[Mapping[str, Stated]] = _UNITED_PUBLISHED
 
 
 @register_head("tagf")
