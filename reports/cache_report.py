@@ -32,7 +32,7 @@ from .page import Asset, Page, pack_array, write_page
 
 LISTED = 100_000  # items in the table at most; each takes some 60 to 100 bytes of the page
 _SECONDS = 300.0  # that a video may take for its sheets
-_SHEETS_A_PROCESS = 8  # worth the start of a process
+_SHEETS_A_PROCESS = 12  # worth the start of a process
 _PROBLEMS = 200  # lines in the list of problems at most
 _RATES = 8  # frame rates counted one by one
 _BINS = 10  # of histograms

@@ -32,7 +32,7 @@ from ..extract.spec import crop_facts
 from ..extract.video_files import video_files
 
 FACES = 8  # of an item
-REACH = 80  # frames that are read of a video
+REACH = 64  # frames of a video that are shown; a search for faces ends just behind them
 _SIDE = 96  # pixels of a face
 _BINS = 160  # of codes over time
 _STRIP = (480, 64)  # pixels of the sound: time, bands
@@ -297,7 +297,7 @@ def _cut_faces(store: FeatureStore, task: _CutTask) -> _Faces:
     faces: dict[str, list[Face]] = {item: [] for item in items}
     codes: dict[str, list[np.ndarray]] = {item: [] for item in items}
     pts = info.timeline.pts
-    for batch in read_crops(info, task.config, subjects):
+    for batch in read_crops(info, task.config, subjects, rows=reach):
         stop = batch.start + len(batch.codes[items[0]])
         for item in items:
             codes[item].append(batch.codes[item])

@@ -21,6 +21,7 @@ from vapipe.cache.timeline import usable
 from vapipe.executor import Limits
 from vapipe.extract.dataset import find_dataset
 from vapipe.extract.faces.crops import CropConfig, read_crops
+from vapipe.extract.media.frames import read_frames
 from vapipe.extract.media.probe import probe
 from vapipe.extract.run import run_extraction
 from vapipe.extract.spec import crop_facts
@@ -139,6 +140,26 @@ def test_long_videos_are_read_to_a_limit(cache, videos, monkeypatch):
     monkeypatch.setattr(contact_sheets, "REACH", 3)
     assert [face.row for face in sheets(cache, videos, "gone")["gone"].faces] == [0, 1, 2]
     assert FACES == 8
+
+
+def test_a_sheet_costs_hardly_more_frames_than_it_shows(tmp_path, portrait, monkeypatch):
+    image = np.full((160, 160, 3), 60, np.uint8)
+    image[20:140, 20:140] = portrait
+    clip = tmp_path / "long.mp4"
+    write_clip(clip, times=constant_times(PAL, 160), size=(160, 160), draw=lambda row: image)
+    info, read = probe(clip), []
+
+    def counted(*args, **options):
+        for frame in read_frames(*args, **options):
+            read.append(frame.row)
+            yield frame
+
+    monkeypatch.setattr("vapipe.extract.faces.crops.read_frames", counted)
+    video = find_dataset(tmp_path).videos[0]
+    first = next(read_crops(info, CropConfig(), video.subjects, rows=contact_sheets.REACH))
+    assert usable(first.codes["long"]).all()
+    assert len(first.codes["long"]) == contact_sheets.REACH
+    assert len(read) < 1.2 * contact_sheets.REACH
 
 
 def test_without_videos_the_sheets_say_how_to_get_faces(cache):
