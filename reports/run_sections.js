@@ -166,21 +166,21 @@ function differenceFigure() {
 
 function showLearning() {
   const rows = data.runs.flatMap((run) =>
-    run.metrics.flatMap(({ network, epoch, loss, ccc, best }) =>
+    run.metrics.flatMap(({ network, epoch, loss, validationLoss, ccc, best }) =>
       epoch.map((number, i) => [
-        run.name, network, String(number), figure3(loss[i]), figure3(ccc[i]),
+        run.name, network, String(number), figure3(loss[i]), figure3(validationLoss[i]), figure3(ccc[i]),
         number === best ? "kept" : "",
       ]),
     ),
   );
-  const head = ["run", "network", "epoch", "loss", "validation CCC", ""];
+  const head = ["run", "network", "epoch", "training loss", "validation loss", "validation CCC", ""];
   at("learning-table").append(table("Epochs", head, rows));
   return plot(at("plot-learning"), learningFigure);
 }
 
 function learningFigure() {
   const traces = data.runs.flatMap((run, r) =>
-    run.metrics.flatMap(({ network, epoch, loss, ccc, best }, n) => {
+    run.metrics.flatMap(({ network, epoch, loss, validationLoss, ccc, best }, n) => {
       const name = plain(`${prefix(run.name)}${network}`);
       const own = runColor(several ? r : n);
       const all = { name, legendgroup: name, hovertemplate: "%{y:.3f}" };
@@ -191,8 +191,11 @@ function learningFigure() {
         ...all, x: [best], y: [ccc[kept]], mode: "markers", showlegend: false,
         marker: { symbol: "star", size: 12, color: own }, hovertemplate: "kept: %{y:.3f}",
       };
-      const losses = { ...curve, y: loss, yaxis: "y2", showlegend: false };
-      return [{ ...curve, y: ccc }, losses, ...(kept < 0 ? [] : [star])];
+      const lossOf = (part, y, width) => ({
+        ...curve, y, yaxis: "y2", showlegend: false, line: { ...style, width }, hovertemplate: `${part}: %{y:.3f}`,
+      });
+      const losses = [lossOf("training", loss, 0.9), lossOf("validation", validationLoss, 2.4)];
+      return [{ ...curve, y: ccc }, ...losses, ...(kept < 0 ? [] : [star])];
     }),
   );
   const layout = {

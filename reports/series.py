@@ -93,7 +93,10 @@ def _columns(group: GateGroup, head: str, variant: str, roles: Sequence[str]) ->
 
 
 def describe_metrics(metrics: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Learning curves: for each network its epochs, losses, CCCs and the epoch that was kept."""
+    """Learning curves: for each network its epochs, losses, CCCs and the epoch that was kept.
+
+    Runs of earlier versions have no validation loss: None.
+    """
     networks: dict[str, list[Mapping[str, Any]]] = {}
     for record in metrics:
         networks.setdefault(record["network"], []).append(record)
@@ -102,6 +105,7 @@ def describe_metrics(metrics: Sequence[Mapping[str, Any]]) -> list[dict[str, Any
             "network": name,
             "epoch": [record["epoch"] for record in records],
             "loss": [record["loss"] for record in records],
+            "validationLoss": [record.get("validation_loss") for record in records],
             "ccc": [record["ccc"]["mean"] for record in records],
             "best": max((r["epoch"] for r in records if r.get("best")), default=None),
         }

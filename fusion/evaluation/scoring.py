@@ -18,7 +18,7 @@ from ...device_faults import device_errors
 from ...errors import ConfigError, counted
 from ...numerics import inferring
 from ..config import TARGETS
-from ..data.loader import BatchLoader
+from ..data.loader import BatchLoader, Tensors
 from ..data.plan import make_windows
 from .ccc import ccc
 from .gates import GateGroup, Gates, gate_columns, gate_groups
@@ -121,25 +121,34 @@ def merge_windows(
 
 
 def predict(
-    network: nn.Module, loader: BatchLoader, videos: Sequence[str]
+    network: nn.Module,
+    loader: BatchLoader,
+    videos: Sequence[str],
+    seen: Callable[[Tensors, torch.Tensor], None] = lambda tensors, output: None,
 ) -> dict[str, np.ndarray]:
     """Predict every frame of the videos: video -> [T, C] float32, overlaps averaged in float64.
 
     Args:
         network: called with (streams, valid, mask), gives [B, L, C]; left in evaluation mode.
+        seen: called with every batch of windows and the network's output [B, L, C] for it.
     """
-    return _predict(network, loader, videos, gated=False)[0]
+    return _predict(network, loader, videos, seen, gated=False)[0]
 
 
 def predict_gated(
     model: nn.Module, loader: BatchLoader, videos: Sequence[str]
 ) -> tuple[dict[str, np.ndarray], Gates]:
     """As `predict`, with the heads' gates of the same pass; `model` fills a further argument."""
-    return _predict(model, loader, videos, gated=True)
+    return _predict(model, loader, videos, lambda tensors, output: None, gated=True)
 
 
 def _predict(
-    network: nn.Module, loader: BatchLoader, videos: Sequence[str], *, gated: bool
+    network: nn.Module,
+    loader: BatchLoader,
+    videos: Sequence[str],
+    seen: Callable[[Tensors, torch.Tensor], None],
+    *,
+    gated: bool,
 ) -> tuple[dict[str, np.ndarray], Gates]:
     """Predictions, and gates if asked for.
 
@@ -156,6 +165,7 @@ def _predict(
             given = (tensors.streams, tensors.valid, tensors.mask)
             found: dict[str, dict[str, torch.Tensor]] = {}
             output = network(*given) if groups == [] else network(*given, found)
+            seen(tensors, output)
             values.extend(output.double().cpu().numpy())
             if groups is None:
                 groups = gate_groups(found, output.shape[1])

@@ -83,6 +83,7 @@ def track(
         def tell(records: Sequence[Mapping[str, Any]]) -> None:
             last, ccc = records[-1], records[-1]["ccc"].items()
             scalars = {"loss": last["loss"], "learning rate": last["learning_rate"]}
+            scalars |= {"validation loss": last["validation_loss"]}
             scalars |= {f"validation CCC/{target}": value for target, value in ccc}
             for log in logs:
                 log({f"{last['network']}/{n}": v for n, v in scalars.items()}, len(records))

@@ -30,12 +30,14 @@ class Epoch:
         network: valence, arousal or joint.
         epoch: from 1.
         learning_rate: at the end of the epoch.
-        loss: mean over the windows of the sum over targets of 1 - CCC.
+        loss: mean over the training windows of the sum over targets of 1 - CCC.
         gradient_norm: median over the steps, before clipping.
         clipped: share of the steps whose gradient was clipped.
         ccc: target -> validation CCC (concatenated, float64), and `mean`.
         best: whether these are the best weights so far.
         seconds: duration of training and validation.
+        validation_loss: as `loss`, over the windows of the validation videos, with the weights
+            after the epoch; None in runs of earlier versions.
     """
 
     network: str
@@ -47,6 +49,7 @@ class Epoch:
     ccc: dict[str, float]
     best: bool
     seconds: float
+    validation_loss: float | None = None
 
 
 class Trainer:
@@ -107,13 +110,19 @@ class Trainer:
         """
         state, epoch, started = self.state, self.state.epoch + 1, time.monotonic()
         loss, norms = self.train_epoch(epoch)
-        validation = self.plan.validation
+        total = torch.zeros(2, len(self.targets), device=self.loader.device)
+
+        def weigh(tensors: Tensors, output: torch.Tensor) -> None:
+            windows = counted_frames(tensors, self.config)[..., self.labels].any(1).sum(0)
+            total.add_(torch.stack([self._losses(output, tensors) * windows, windows]))
+
         agreement = score(
             self.loader.store,
-            predict(self.network, self.loader, validation),
+            predict(self.network, self.loader, self.plan.validation, weigh),
             partition="validation",
             targets=self.targets,
         ).ccc
+        losses, windows = total.cpu()
         result = Epoch(
             network=self.name,
             epoch=epoch,
@@ -124,6 +133,7 @@ class Trainer:
             ccc=agreement,
             best=agreement["mean"] > state.best,
             seconds=time.monotonic() - started,
+            validation_loss=float((losses / windows).sum()),
         )
         if result.best:
             state.best, state.best_epoch = agreement["mean"], epoch
@@ -151,18 +161,7 @@ class Trainer:
         for step, tensors in enumerate(self.loader.batches([self.windows[i] for i in order], rng)):
             self.schedule.before_step((epoch - 1) * self.steps + step + 1)
             output = self.forward(tensors.streams, tensors.valid, tensors.mask)
-            counted = counted_frames(tensors, config)
-            loss = torch.stack(
-                [
-                    ccc_loss(
-                        output[..., i],
-                        tensors.labels[..., c],
-                        counted[..., c],
-                        ddof=config.loss_ddof,
-                    )
-                    for i, c in enumerate(self.labels)
-                ]
-            ).sum()
+            loss = self._losses(output, tensors).sum()
             self.optimizer.zero_grad()
             loss.backward()
             norm = nn.utils.clip_grad_norm_(self.network.parameters(), self.largest_norm)
@@ -174,6 +173,21 @@ class Trainer:
             total += lost * len(tensors.windows)
             norms.append(length)
         return total / len(self.windows), norms
+
+    def _losses(self, output: torch.Tensor, tensors: Tensors) -> torch.Tensor:
+        """1 - CCC of a batch per target, [targets], each the mean over its annotated windows."""
+        counted = counted_frames(tensors, self.config)
+        return torch.stack(
+            [
+                ccc_loss(
+                    output[..., i],
+                    tensors.labels[..., c],
+                    counted[..., c],
+                    ddof=self.config.loss_ddof,
+                )
+                for i, c in enumerate(self.labels)
+            ]
+        )
 
     def _diverged(
         self, epoch: int, step: int, loss: float, batch: Tensors

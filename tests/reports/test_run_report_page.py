@@ -121,7 +121,11 @@ def test_every_plot_has_as_many_points_as_there_are(opened, place):
     assert [n for name, n in traces if name.startswith("gate")] == [ROWS] * 6
     assert opened.points("#plot-headline") == [3]  # nothing is published on these videos
     epochs = [sum(r["network"] == name for r in record.metrics) for name in ("valence", "arousal")]
-    assert opened.points("#plot-learning") == [epochs[0], epochs[0], 1, epochs[1], epochs[1], 1]
+    assert opened.points("#plot-learning") == [*[epochs[0]] * 3, 1, *[epochs[1]] * 3, 1]
+    losses = opened.page.eval_on_selector("#plot-learning", "gd => gd.data.map(t => [...t.y])")
+    valence = [record.metrics[i] for i in range(epochs[0])]
+    assert losses[1] == [epoch["loss"] for epoch in valence]
+    assert losses[2] == [epoch["validation_loss"] for epoch in valence]
     counted = opened.page.eval_on_selector(
         "#plot-plane-1", "gd => gd.data[0].customdata.flat().reduce((a, b) => a + b)"
     )
