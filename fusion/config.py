@@ -52,6 +52,8 @@ class FitConfig:
         least_annotated: share of the frames of each partition's videos below which a fit does not
             start: annotations of another rate cover the beginnings only.
         missing_streams: what to do when videos lack a stream: `stop`, or `skip` these videos.
+        min_speech: share of a training window's frames that must be speech (0.5 or more in the
+            stream `vad`) for the window to be trained on; 0 takes all and needs no such stream.
         split: `stored` (the partitions in the cache), `aff-wild2` (the papers' six folds),
             `k-fold`, `leave-one-subject-out`, or the path of a `video,partition` file; see
             `splits.split`.
@@ -120,6 +122,7 @@ class FitConfig:
     label_delay: Annotated[float, Within(0, 60)] = 0.0
     least_annotated: Share = 0.5
     missing_streams: Annotated[str, Among(("stop", "skip"))] = "stop"
+    min_speech: Share = 0.0
     split: str = "stored"
     fold: Whole = 0
     folds: Annotated[int, Within(2)] = 5

@@ -10,6 +10,7 @@ from . import (
     onet,
     resnet50,
     timm_network,
+    vad,
     vggish,
     wavlm,
 )
@@ -45,6 +46,7 @@ __all__ = [
     "resnet50",
     "summarise_encoder",
     "timm_network",
+    "vad",
     "vggish",
     "wavlm",
 ]

@@ -118,7 +118,7 @@ class WaveformEncoder(AudioEncoder):
         than half is heard is NO_AUDIO.
         """
         heard = Heard(timeline)
-        rows = _RowValues(timeline, heard, self.steps, self.dim)
+        rows = RowValues(timeline, heard, self.steps, self.dim)
         for windows in cut_audio(heard.listen(blocks), self.steps, self.batch):
             batches = Batches(self.name, self.batch)
             samples = np.stack([window.samples for window in windows])
@@ -227,7 +227,7 @@ class _AudioRun:
         return AudioWindow(samples, start, keep, (self._start, stop))
 
 
-class _RowValues:
+class RowValues:
     """Values of rows from features at regular steps; each row from the first run it overlaps."""
 
     def __init__(self, timeline: Timeline, heard: Heard, steps: Steps, dim: int) -> None:

@@ -25,6 +25,7 @@ from ..runs.recorded import recorded
 from .splits import annotated_targets, shared_subjects, split
 
 _MODALITY = {"video": "visual", "audio": "audio", "audio2": "audio"}
+_SPEECH = "vad"  # the stream that min_speech goes by
 _CHUNK = 4096  # rows per step of the statistics
 
 
@@ -72,6 +73,13 @@ def plan_fit(store: FeatureStore, config: FitConfig) -> Plan:
         )
     annotated = _annotated_shares(store, {"training": train, "validation": validation}, config)
     names = list(streams.values())
+    if config.min_speech:
+        if _SPEECH not in store.streams():
+            raise StreamError(
+                f"min_speech goes by the stream {_SPEECH}, which {store.root} does not hold; "
+                f"`vapipe extract --videos DIR --streams {_SPEECH}` makes it"
+            )
+        names.append(_SPEECH)
     if config.missing_streams == "skip":
         train, skipped = _with_streams(store, train, names)
         validation, further = _with_streams(store, validation, names)
@@ -98,6 +106,15 @@ def plan_fit(store: FeatureStore, config: FitConfig) -> Plan:
             f"missing = exclude: no frame of the {counted(len(train), 'training video')} has "
             "both a face and an annotation"
         )
+    if config.min_speech:
+        spoken = keep_spoken(store, windows, config.min_speech)
+        notes.append(
+            f"min_speech = {config.min_speech:g} leaves {len(spoken):,} of "
+            f"{counted(len(windows), 'training window')}"
+        )
+        if not spoken:
+            raise ConfigError(f"{notes[-1]}; lower it")
+        windows = spoken
     dims = {role: store.dim(name) for role, name in streams.items()}
     with torch.device("meta"):  # refuses what does not fit, without computing anything
         model = Model(config=config, dims=dims)
@@ -185,6 +202,8 @@ def choose_streams(store: FeatureStore, config: FitConfig) -> dict[str, str]:
     chosen = {}
     for role, modality in (("video", "visual"), ("audio", "audio")):
         fitting = [name for name in names if store.modality(name) == modality]
+        if config.min_speech:
+            fitting = [name for name in fitting if name.partition("@")[0] != _SPEECH]
         if len(fitting) > 1:
             raise StreamError(
                 f"{len(fitting)} {modality} streams are in {store.root}: {', '.join(fitting)}; "
@@ -228,6 +247,8 @@ def fingerprint(store: FeatureStore, plan: Plan) -> str:
     """SHA-256 of what a fit reads: stream keys, video files, labels, partitions, first weights."""
     digest = hashlib.sha256()
     keys = {role: store.key(name) for role, name in plan.config.streams.items()}
+    if plan.config.min_speech:
+        keys["min_speech"] = store.key(_SPEECH)
     digest.update(canonical_json([keys, plan.train, plan.validation]))
     if plan.config.init_from:
         digest.update((Path(plan.config.init_from) / "model.safetensors").read_bytes())
@@ -287,6 +308,17 @@ def keep_annotated(
         return bool(counted.any())
 
     return [window for window in windows if counts(window)]
+
+
+def keep_spoken(store: FeatureStore, windows: Sequence[Window], least: float) -> list[Window]:
+    """The windows of whose frames at least that share is speech."""
+
+    def share(window: Window) -> float:
+        rows = slice(window.start, window.stop)
+        speech = store.read(window.video, _SPEECH, window.start, window.stop)[:, 0] >= 0.5
+        return float((speech & usable(store.status(window.video, _SPEECH)[rows])).mean())
+
+    return [window for window in windows if share(window) >= least]
 
 
 def statistics(

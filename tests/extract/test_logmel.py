@@ -75,16 +75,6 @@ def test_equals_librosa_averaged_over_each_frames_interval(frames, start):
     np.testing.assert_allclose(features, expected, atol=2e-3)
 
 
-def test_nothing_depends_on_how_the_sound_is_cut_into_blocks():
-    samples, frames = noise(4.0), timeline(constant_times(RATES[0], 90))
-    whole, codes = encode([AudioBlock(50, samples)], frames)
-    cuts = [0, 1, 150, 700, 701, 9000, 40000, len(samples)]
-    blocks = [AudioBlock(50 + a, samples[a:b]) for a, b in itertools.pairwise(cuts)]
-    pieces, piece_codes = encode(blocks, frames)
-    np.testing.assert_array_equal(codes, piece_codes)
-    np.testing.assert_allclose(whole, pieces, atol=1e-4)
-
-
 def test_frames_in_a_hole_have_no_audio_and_those_after_it_do_not_move():
     samples, frames = noise(4.0), timeline(constant_times(Fraction(25), 100))
     whole, _ = encode([AudioBlock(0, samples)], frames)

@@ -1,7 +1,5 @@
 """`mfcc` is librosa's on the window around each frame's own time, whatever the rate and blocks."""
 
-import itertools
-
 import librosa
 import numpy as np
 import pytest
@@ -65,32 +63,6 @@ def test_equals_librosa_on_the_window_around_each_frame(times, options):
     expected = np.array([librosas(samples, start, t, **options) for t in frames.pts[heard]])
     np.testing.assert_allclose(features[heard], expected, atol=2e-2)
     assert np.abs(expected).max() > 100
-
-
-@pytest.mark.parametrize("times", TIMES, ids=NAMES)
-def test_a_click_lands_on_its_row(times):
-    frames = timeline(times)
-    for moment in (0.4137, 0.9, 1.3303):
-        samples = np.zeros(2 * RATE, np.float32)
-        samples[round(moment * RATE)] = 0.9
-        features, _ = encode([AudioBlock(0, samples)], frames)
-        nearest = np.abs(frames.pts - moment)
-        assert nearest[features[:, 0].argmax()] <= nearest.min() + 1 / RATE
-
-
-def test_nothing_depends_on_blocks_and_holes_move_nothing():
-    samples, frames = noise(4.0), timeline(constant_times(RATES[0], 90))
-    whole, codes = encode([AudioBlock(50, samples)], frames)
-    cuts = [0, 1, 150, 700, 701, 9000, 40000, len(samples)]
-    blocks = [AudioBlock(50 + a, samples[a:b]) for a, b in itertools.pairwise(cuts)]
-    pieces, piece_codes = encode(blocks, frames)
-    np.testing.assert_array_equal(pieces, whole)
-    np.testing.assert_array_equal(piece_codes, codes)
-    holed, holed_codes = encode([*blocks[:-2], blocks[-1]], frames)
-    gone = holed_codes == Valid.NO_AUDIO
-    assert (gone & (codes == Valid.AUDIO)).any()
-    far = (frames.pts * RATE < 50 + 9000 - 520) | (frames.pts * RATE > 50 + 40000 + 520)
-    np.testing.assert_array_equal(holed[far], whole[far])
 
 
 def test_silence_is_finite_and_fits_float16():

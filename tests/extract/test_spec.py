@@ -35,6 +35,7 @@ OPTIONS = {
     },
     "onet": {},
     "resnet50": {"weights": "my-resnet50", "size": 96, "precision": "bfloat16"},
+    "vad": {},
     "vggish": {
         "weights": "my-vggish", "placement": "forward", "relu": True, "pca": "my-vggish-pca",
         "precision": "float32",
@@ -44,7 +45,11 @@ OPTIONS = {
         "context": 0.7, "precision": "float32",
     },
 }  # fmt: skip
-ABSENT = set() if find_spec("opensmile") else {"egemaps"}
+ABSENT = {
+    name
+    for name, package in (("egemaps", "opensmile"), ("vad", "silero_vad"))
+    if not find_spec(package)
+}
 CROPS = [
     CropConfig(),
     CropConfig(source="frame", size=96, lines=200),

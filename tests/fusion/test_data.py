@@ -9,9 +9,10 @@ from caches import add_features, add_video
 
 from vapipe.cache import CacheError, ConfigError, FeatureStore, Valid, Window
 from vapipe.device import choose_device
+from vapipe.errors import StreamError
 from vapipe.fusion import FitConfig, plan_fit
 from vapipe.fusion.data.loader import BatchLoader
-from vapipe.fusion.data.plan import choose_streams, make_windows, statistics
+from vapipe.fusion.data.plan import choose_streams, fingerprint, make_windows, statistics
 
 
 def video(rows=20, streams=("onet", "logmel"), seed=0, **arguments):
@@ -133,6 +134,53 @@ def test_windows_without_an_annotated_frame_are_left_out(make_store):
     plan = plan_fit(store, FitConfig(window=10, stride=10, least_annotated=0))
     assert plan.windows == [Window("a", 10, 20)]
     assert plan.annotated.startswith("6.0% of 50 training frames, ")
+
+
+def test_windows_with_too_little_speech_are_left_out_where_asked(make_store):
+    """Speech is a usable row of `vad` of 0.5 or more; validation is scored as ever."""
+    streams = ("onet", "logmel", "vad")
+    videos = {
+        "a": video(50, streams, partition="train"),
+        "b": video(20, streams, partition="validation"),
+    }
+    speech = np.repeat([0.9, 0.5, 0.49, 1.0, 0.0], [15, 5, 10, 10, 10])
+    videos["a"]["features"]["vad"], videos["b"]["features"]["vad"] = (
+        values[:, None] for values in (speech, np.zeros(20))
+    )
+    codes = np.full(50, Valid.AUDIO, np.uint8)
+    codes[34:36] = Valid.NO_AUDIO
+    videos["a"]["valid"] = {"vad": codes}
+    store = make_store(videos)
+
+    def starts(least):
+        config = FitConfig(window=10, stride=10, min_speech=least)
+        plan = plan_fit(store, config)
+        assert plan.config.streams == {"video": "onet", "audio": "logmel"}
+        assert f"min_speech = {least:g} leaves {len(plan.windows)} of 5 training windows" in (
+            plan.notes
+        )
+        return [window.start for window in plan.windows], fingerprint(store, plan)
+
+    found = {least: starts(least) for least in (0.8, 0.81, 0.99)}
+    assert [windows for windows, _ in found.values()] == [[0, 10, 30], [0, 10], [0, 10]]
+    plain = plan_fit(
+        store, FitConfig(window=10, stride=10, streams={"video": "onet", "audio": "logmel"})
+    )
+    assert len(plain.windows) == 5
+    assert fingerprint(store, plain) != found[0.99][1]
+
+
+def test_min_speech_needs_the_stream_and_some_speech(make_store):
+    with pytest.raises(StreamError, match=r"the stream vad, which .* does not hold; `vapipe extr"):
+        plan_fit(make_store(TWO), FitConfig(min_speech=0.1))
+    videos = {part: video(20, partition=part) for part in ("train", "validation")}
+    for each in videos.values():
+        each["features"]["vad"] = np.zeros((20, 1))
+    store = make_store(videos)
+    with pytest.raises(StreamError, match=r"2 of 4 videos without all streams: a \(vad\), b"):
+        plan_fit(store, FitConfig(min_speech=0.1))
+    with pytest.raises(ConfigError, match=r"= 0.1 leaves 0 of 1 training window; lower it"):
+        plan_fit(store, FitConfig(min_speech=0.1, missing_streams="skip"))
 
 
 def test_a_fit_does_not_start_where_implausibly_little_is_annotated(make_store):

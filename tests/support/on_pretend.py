@@ -26,7 +26,7 @@ from vapipe.fusion import FitConfig, fit, list_heads
 from vapipe.fusion.training.trainer import Trainer
 
 Found = dict[str, Any]
-ON_CPU = {"egemaps", "mfcc"}  # everywhere: other packages compute them
+ON_CPU = {"egemaps", "mfcc", "vad"}  # everywhere: other packages compute them
 
 
 def check_encoders(folder: Path) -> Iterator[Found]:
