@@ -31,7 +31,8 @@ def plan_steps(folder: Path, *, head: str, seed: int, device: str) -> list[list[
     run = next(path for path in runs if not path.exists())
     where = [] if device == "auto" else ["--device", device]
     stored = ["--cache", str(cache)]
-    fit = ["fit", "--head", head, "--config", str(options), "--seed", str(seed)]
+    streams = ["--stream", "video=onet", "--stream", "audio=logmel"]  # a cache may hold others
+    fit = ["fit", "--head", head, *streams, "--config", str(options), "--seed", str(seed)]
     return [
         ["extract", "--videos", str(videos), *stored, *where],
         [*fit, *stored, "--run", str(run), *where],

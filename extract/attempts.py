@@ -15,6 +15,7 @@ from ..errors import (
     StoppedError,
     VapipeError,
     WriteVerificationError,
+    counted,
 )
 from ..executor import Cause, Limits, TaskFailed
 from .plan import length_of
@@ -146,9 +147,9 @@ class Attempts:
         if most is not None and self._failed > most:
             reasons = "".join(f"\n  {outcome.problems[0]}" for _, outcome in self._suspects)
             raise StoppedError(
-                f"stopped: {self._failed} video(s) failed, and --max-failures allows {most}; what "
-                "is extracted stays, the same command with a higher number continues"
-                + (f". Not tried again:{reasons}" if reasons else "")
+                f"stopped: {counted(self._failed, 'video')} failed, and --max-failures "
+                f"allows {most}; what is extracted stays, the same command with a higher number "
+                "continues" + (f". Not tried again:{reasons}" if reasons else "")
             )
 
     def _check_device(self, outcome: Outcome) -> None:

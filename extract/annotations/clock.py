@@ -6,7 +6,7 @@ import numpy as np
 
 from ...cache.labels import SURPLUS_ALLOWED, interpolate
 from ...cache.timeline import Timeline
-from ...errors import LabelError
+from ...errors import LabelError, counted
 from .reading import Reading
 from .samples import Key, Samples
 
@@ -121,7 +121,7 @@ def _check_rows(samples: Samples, rows: int, duration: float, notes: list[str]) 
         what = (
             f"more than {SURPLUS_ALLOWED} surplus rows mean another video or frame rate"
             if surplus > 0
-            else f"more than {allowed} row(s) too few mean another video or rate of rows"
+            else f"a lack of more than {counted(allowed, 'row')} means another video or rate"
         )
         rate = likely_rate(count + samples.blank, duration)
         advice = "Check that annotation and video belong together"
@@ -136,9 +136,9 @@ def _check_rows(samples: Samples, rows: int, duration: float, notes: list[str]) 
             f"{samples.name}: {count} annotated rows for a video of {rows} frames; {what}. {advice}"
         )
     if surplus > 0:
-        notes.append(f"{surplus} label row(s) beyond the last of {rows} frames dropped")
+        notes.append(f"{counted(surplus, 'label row')} beyond the last of {rows} frames dropped")
     elif short > 0:
-        notes.append(f"labels end {short} row(s) before the last of {rows} frames")
+        notes.append(f"labels end {counted(short, 'row')} before the last of {rows} frames")
 
 
 def _check_times(

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from ...cache.labels import composed, item_name, partition_of, read_split_file
 from ...cache.tables import OTHER_SUFFIXES, SUFFIXES
-from ...errors import ConfigError, LabelError, UnlabelledError
+from ...errors import ConfigError, LabelError, UnlabelledError, counted
 from .match import SIDES, Match, Matcher
 from .places import files_beside, table_files
 from .reader import Annotation, Part, Reader
@@ -91,7 +91,7 @@ def find_annotations(
     if strangers:
         shown = ", ".join(strangers[:3])
         search.unused.append(
-            (str(split_file), f"{len(strangers)} item(s) that are no video here ({shown})")
+            (str(split_file), f"{counted(len(strangers), 'item')} without a video here ({shown})")
         )
     return Found(
         {item: each for item, each in annotations.items() if item in known},
@@ -234,7 +234,9 @@ class _Search:
             lacking = [owner for owner, item in owned.items() if not item]
             if lacking:
                 shown = ", ".join(lacking[:3])
-                self.unused.append((name, f"rows of {len(lacking)} other videos ({shown})"))
+                self.unused.append(
+                    (name, f"rows of {counted(len(lacking), 'other video')} ({shown})")
+                )
             return
         if match.item:
             why = (

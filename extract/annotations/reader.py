@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ...cache.tables import read_table
-from ...errors import LabelError, ScaleError
+from ...errors import LabelError, ScaleError, counted
 from .reading import Reading
 from .samples import Key, Samples, take_samples
 
@@ -96,8 +96,8 @@ class Reader:
         if len(strange) > len(fine):
             for path, target in fine:
                 self._read[path, target] = ScaleError(
-                    f"{path}: {len(strange)} of {len(strange) + len(fine)} annotations are on "
-                    f"another scale than -1 to 1, and so may be this one. {strange[0]}"
+                    f"{path}: {len(strange)} of {counted(len(strange) + len(fine), 'annotation')} "
+                    f"are on another scale than -1 to 1, and so may be this one. {strange[0]}"
                 )
 
     def samples(self, part: Part) -> Samples:
@@ -113,8 +113,9 @@ class Reader:
             return found[part.owner]
         if len(found) > 1:
             raise LabelError(
-                f"{part.path}: its rows are of {len(found)} items ({', '.join(list(found)[:3])}); "
-                "call the file after none of them, or leave the column out: --columns -,..."
+                f"{part.path}: its rows are of {counted(len(found), 'item')} "
+                f"({', '.join(list(found)[:3])}); call the file after none of them, or leave the "
+                "column out: --columns -,..."
             )
         return next(iter(found.values()))
 

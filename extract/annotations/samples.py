@@ -13,7 +13,7 @@ import numpy as np
 from ...cache.judge import TARGETS
 from ...cache.labels import INVALID, item_name
 from ...cache.tables import AFEW_VA, Table, number, seconds, shown
-from ...errors import LabelError, ScaleError, UnlabelledError
+from ...errors import LabelError, ScaleError, UnlabelledError, counted
 from .names import (
     INDEX,
     STATISTICS,
@@ -122,8 +122,8 @@ class _Columns:
             if len(given) != table.width:
                 first = shown(list(table.names or table.rows[0]))
                 raise LabelError(
-                    f"{table.path}: {table.width} column(s), of which the first row is `{first}`, "
-                    f"and --columns names {len(given)} ({','.join(given)})"
+                    f"{table.path}: {counted(table.width, 'column')}, of which the first row is "
+                    f"`{first}`, and --columns names {len(given)} ({','.join(given)})"
                 )
             return list(given)
         if table.names:
@@ -261,7 +261,7 @@ class _Columns:
                 advice = f"may be not annotated: --missing {marks[0]:g}; or {advice}"
             raise ScaleError(
                 f"{table.path}: line {table.lines[row]} is {shown(table.rows[row])}; {where} "
-                f"({len(outside)} such rows). Values from {least:g} to {most:g} {advice}"
+                f"({counted(len(outside), 'such row')}). Values from {least:g} to {most:g} {advice}"
             )
         return (values - low) / (high - low) * 2 - 1 if (low, high) != (-1.0, 1.0) else values
 

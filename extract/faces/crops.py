@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from ...cache.timeline import Valid
-from ...errors import ConfigError
+from ...errors import ConfigError, counted
 from ..dataset import Subject
 from ..media.frames import read_frames
 from ..media.picture import Picture
@@ -100,8 +100,8 @@ def describe_crop_files(
         digests[subject.id] = {"crops": crops.digest(), "crop_files": crops.quick_digest()}
         if crops.surplus:
             notes.append(
-                f"{crops.folder}: {crops.surplus} crop(s) numbered above the video's {rows} "
-                "frames are left out"
+                f"{crops.folder}: {counted(crops.surplus, 'crop')} numbered above the video's "
+                f"{rows} frames left out"
             )
     return digests, notes
 
@@ -203,7 +203,7 @@ def _read_faces(
     info.damage.extend(note for item, doubt in doubts.items() if (note := doubt.note(item)))
     if tracks.rivalled > len(info.timeline) / 2 and None in tracks.items.values():
         info.damage.append(
-            f"{tracks.rivalled} of {len(info.timeline)} frames show a second large face "
+            f"{tracks.rivalled} of {counted(len(info.timeline), 'frame')} show a second large face "
             "(posters and screens count): the most prominent one is followed; look at the crops"
         )
 

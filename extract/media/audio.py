@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import av
 import numpy as np
 
+from ...errors import counted
 from . import RATE, SILENT
 from .mixing import Channels
 from .packets import open_media, read_packets
@@ -148,7 +149,7 @@ def _decode(info: MediaInfo) -> Iterator[tuple[float | None, int, np.ndarray]]:
         info.damage.append(f"the channels of {stream} cancel: its first channel alone is heard")
     if tally.refused:
         info.damage.append(
-            f"{tally.refused} packet(s) of {stream} cannot be decoded: no sound there"
+            f"{counted(tally.refused, 'packet')} of {stream} cannot be decoded: there is no sound"
         )
     if peak < SILENT and info.audio.others:
         others = ", ".join(map(str, info.audio.others))

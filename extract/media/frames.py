@@ -10,6 +10,7 @@ import av
 import numpy as np
 from av.video.reformatter import VideoReformatter
 
+from ...errors import counted
 from ..stages import timed, timed_items
 from .orientation import Orientation
 from .packets import decode_video, packet_of
@@ -101,17 +102,17 @@ class _Tally:
         """What the user should know."""
         notes = []
         if self.surplus:
-            notes.append(f"{self.surplus} picture(s) that the decoder gives belong to no frame")
+            notes.append(f"the decoder gives {counted(self.surplus, 'picture')} without a frame")
         if rows - self.placed > self.refused:
             notes.append(
                 f"the decoder gives {self.placed} pictures for {rows} frames and calls "
-                f"{self.refused} packet(s) damaged"
+                f"{counted(self.refused, 'packet')} damaged"
             )
         if self.doubtful:
-            notes.append(f"{self.doubtful} picture(s) may be damaged, says the decoder")
+            notes.append(f"{counted(self.doubtful, 'picture')} may be damaged, says the decoder")
         for space, count in self.spaces.items():
             notes.append(
-                f"{count} picture(s) are in colour space {space} (ITU-T H.273), which is not known "
+                f"colour space {space} (ITU-T H.273) of {counted(count, 'picture')} is not known "
                 "here: colours may be wrong"
             )
         return notes

@@ -18,7 +18,7 @@ from av.container import InputContainer
 from av.stream import Disposition
 
 from ...cache.timeline import Timeline
-from ...errors import MediaError
+from ...errors import MediaError, counted
 from .claims import find_shortfall, is_encrypted
 from .orientation import Orientation
 from .packets import (
@@ -189,7 +189,7 @@ def probe(
         rows, first = _find_rows(path, container, video, found, Fraction(nominal or 25))
         if rows.ticks[0] == rows.ticks[-1] and not rate:
             raise MediaError(
-                f"{path}: {len(rows.ticks)} frame(s), all at one time, and no frame rate; "
+                f"{path}: {counted(len(rows.ticks), 'frame')} at one time, and no frame rate; "
                 "re-encode the video with a constant rate"
             )
         aspect = float(video.sample_aspect_ratio or 1)

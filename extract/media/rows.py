@@ -13,6 +13,8 @@ from itertools import pairwise
 
 import numpy as np
 
+from ...errors import counted
+
 # Pictures that wait for earlier ones. Decoders deliver in order of presentation; only files whose
 # times contradict that order need any.
 REORDER = 8
@@ -160,8 +162,8 @@ def rows_of_pictures(
     odd = sum(g is None or g != pts for g, pts in zip(guessed, pictures.pts, strict=True))
     if odd:
         notes.append(
-            f"the times of {odd} of {len(guessed)} pictures are missing or contradict their order: "
-            "they are placed where a player shows them"
+            f"the times of {odd} of {counted(len(guessed), 'picture')} are missing or contradict "
+            "their order: they are placed where a player shows them"
         )
     times = _filled(guessed, step)
     order = np.argsort(times, kind="stable")
@@ -173,9 +175,9 @@ def rows_of_pictures(
         order = longest_rise(times)
         back = np.flatnonzero(np.diff(times) < 0)
         notes.append(
-            f"time goes back at {len(back)} picture(s), first at picture {back[0] + 1} of "
-            f"{len(times)} (recordings spliced?): {len(times) - len(order)} pictures that fit "
-            "nowhere are left out"
+            f"time goes back at {counted(len(back), 'picture')}, first at picture "
+            f"{back[0] + 1} of {len(times)} (recordings spliced?): "
+            f"{counted(len(times) - len(order), 'picture')} without a place left out"
         )
     ticks = times[order]
     holes = _holes([packets.pts[n] for n in refused], ticks, step)
@@ -260,4 +262,6 @@ def _holes(refused: Sequence[int | None], ticks: np.ndarray, step: float) -> np.
 def _unseen(count: int) -> tuple[str, ...]:
     if not count:
         return ()
-    return (f"{count} packet(s) before the first key frame cannot be shown and are no rows",)
+    return (
+        f"{counted(count, 'packet')} before the first key frame cannot be shown: no rows of that",
+    )

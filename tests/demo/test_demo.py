@@ -2,10 +2,13 @@
 
 import re
 
+import numpy as np
 import pytest
+from caches import add_video, make_cache
 from terminal import vapipe_
 
 from vapipe.cli import main
+from vapipe.demo.steps import plan_steps
 
 
 @pytest.mark.slow  # four minutes on two cores
@@ -46,3 +49,16 @@ def test_a_step_that_fails_ends_it_with_its_code(monkeypatch, tmp_path, capsys):
     code, said = steps_run(monkeypatch, tmp_path, capsys, [absent, ["streams"]])
     assert code == 1
     assert "$ vapipe streams" not in said
+
+
+def test_a_repeated_demo_fits_its_own_streams_whatever_else_the_cache_holds(tmp_path):
+    make_cache(tmp_path / "cache")
+    rng = np.random.default_rng(0)
+    for video, partition in (("a", "train"), ("b", "validation")):
+        features = {name: rng.normal(size=(30, 3)) for name in ("onet", "logmel", "vad", "egemaps")}
+        labels = rng.uniform(-1, 1, (30, 2)).astype(np.float32)
+        add_video(tmp_path / "cache", video, features, labels=labels, partition=partition)
+    _, fit, *_ = plan_steps(tmp_path, head="concat", seed=0, device="auto")
+    result = vapipe_(*fit, "--set", "epochs=1", "--set", "tcn_channels.video=[4]")
+    assert result.exit_code == 0, result.output
+    assert "on video=onet, audio=logmel" in result.stdout

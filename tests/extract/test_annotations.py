@@ -296,7 +296,7 @@ WRONG = {
                            "--columns time,valence,arousal"),
     "names that say nothing": ({"clip.csv": rows_only(head="x,y")}, {}, "--targets x,y"),
     "columns that do not fit": ({"clip.csv": rows_only()}, {"columns": "valence"},
-                                r"2 column\(s\).*--columns names 1"),
+                                r"2 columns.*--columns names 1"),
     "10 Hz without times": ({"clip.csv": rows_only(every(10))}, {},
                             "40 annotated rows for a video of 100 frames.*--rate 10"),
     "50 Hz without times": ({"clip.csv": rows_only(every(50))}, {},

@@ -175,7 +175,7 @@ def test_crop_files_belong_to_the_rows_of_their_numbers(tmp_path):
     )
     assert len(digests["v"]["crops"]) == 64
     assert notes == [
-        f"{tmp_path / 'crops' / 'v'}: 3 crop(s) numbered above the video's 80 frames are left out"
+        f"{tmp_path / 'crops' / 'v'}: 3 crops numbered above the video's 80 frames left out"
     ]
 
 

@@ -201,7 +201,7 @@ def test_first_failures_of_several_kinds_do_not(videos, tmp_path):
 
 def test_more_failures_than_allowed_stop_the_run(videos, tmp_path):
     policy = Policy(max_failures=1)
-    with pytest.raises(StoppedError, match=r"2 video\(s\) failed, and --max-failures allows 1"):
+    with pytest.raises(StoppedError, match=r"2 videos failed, and --max-failures allows 1"):
         run(videos, tmp_path, "1=raise,3=raise,5=raise", policy=policy)
     assert tries(tmp_path, ROWS + 5) == []
     done = FeatureStore.open(tmp_path / "cache")
@@ -236,7 +236,7 @@ def test_the_command_tells_and_ends_with_3(videos, tmp_path, monkeypatch):
     use("3=raise,4=raise")
     stopped = command("--max-failures", 0)
     assert stopped.exit_code == 3, stopped.output
-    assert "error: stopped: 1 video(s) failed, and --max-failures allows 0" in stopped.stderr
+    assert "error: stopped: 1 video failed, and --max-failures allows 0" in stopped.stderr
     assert "3 videos extracted" in stopped.stdout
     failed = command("--retries", 0)
     assert failed.exit_code == 3

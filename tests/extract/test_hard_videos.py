@@ -187,8 +187,8 @@ def test_a_recording_appended_to_itself_is_kept_once(tmp_path):
     assert set(found.seen.tolist()) == {Valid.IMAGE}
     assert set(found.heard.tolist()) == {Valid.SILENCE}
     (note,) = found.outcome.notes
-    assert "time goes back at 1 picture(s)" in note
-    assert "50 pictures that fit nowhere are left out" in note
+    assert "time goes back at 1 picture," in note
+    assert "50 pictures without a place left out" in note
 
 
 # -- names -----------------------------------------------------------------------------------------

@@ -198,4 +198,4 @@ def test_sound_that_cannot_be_decoded_is_counted(tmp_path):
     path.write_bytes(data)
     info = probe(path)
     list(read_audio(info))
-    assert info.damage == ["3 packet(s) of audio stream 1 cannot be decoded: no sound there"]
+    assert info.damage == ["3 packets of audio stream 1 cannot be decoded: there is no sound"]

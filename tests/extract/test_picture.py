@@ -199,6 +199,5 @@ def test_a_colour_space_that_is_not_known_is_named(tmp_path):
     info = probe(write_clip(tmp_path / "c.mp4", times=times, size=(64, 48), options=options).path)
     assert len(list(read_frames(info))) == 3
     assert info.damage == [
-        "3 picture(s) are in colour space 8 (ITU-T H.273), which is not known here: colours may be "
-        "wrong"
+        "colour space 8 (ITU-T H.273) of 3 pictures is not known here: colours may be wrong"
     ]

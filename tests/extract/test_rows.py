@@ -72,9 +72,7 @@ def test_fields_are_no_rows_and_what_precedes_the_first_key_frame_is_named():
     info = probe(problem("h264_intra_first-small.ts.mp4"))
     assert len(info.timeline) == 17
     assert info.timeline.fps == pytest.approx(25)
-    assert info.damage == [
-        "12 packet(s) before the first key frame cannot be shown and are no rows"
-    ]
+    assert info.damage == ["12 packets before the first key frame cannot be shown: no rows of that"]
     assert contents_any(info) == [0] * 17
 
 
@@ -197,7 +195,7 @@ def test_a_recording_that_begins_between_key_frames_begins_at_the_first(tmp_path
     path = remux(source, tmp_path / "c.ts", lambda n, p: [p] if n >= 13 else [])
     info = probe(path)
     assert contents(info) == list(range(20, 40))
-    assert info.damage == ["7 packet(s) before the first key frame cannot be shown and are no rows"]
+    assert info.damage == ["7 packets before the first key frame cannot be shown: no rows of that"]
 
 
 def test_time_that_goes_back_is_named_and_what_fits_is_kept():
@@ -205,8 +203,8 @@ def test_time_that_goes_back_is_named_and_what_fits_is_kept():
     assert len(info.timeline) == 75  # of 137 pictures, 62 of them from the end of the time
     assert contents_any(info) == [0] * 75
     assert any(
-        "time goes back at 1 picture(s), first at picture 62 of 137" in note
-        and "62 pictures that fit nowhere are left out" in note
+        "time goes back at 1 picture, first at picture 62 of 137" in note
+        and "62 pictures without a place left out" in note
         for note in info.damage
     )
 
@@ -275,7 +273,7 @@ def test_a_difference_between_rows_and_pictures_is_named(tmp_path, monkeypatch):
     monkeypatch.setattr("vapipe.extract.media.probe.rows_of_packets", wrong)
     info = probe(path)
     assert contents(info) == [row for row in range(40) if row != 7]
-    assert info.damage == ["1 picture(s) that the decoder gives belong to no frame"]
+    assert info.damage == ["the decoder gives 1 picture without a frame"]
 
 
 def test_pictures_that_do_not_come_are_named(tmp_path, monkeypatch):
@@ -289,7 +287,7 @@ def test_pictures_that_do_not_come_are_named(tmp_path, monkeypatch):
     path.write_bytes(packets)
     assert contents(info)[9] is None
     assert info.damage == [
-        "the decoder gives 39 pictures for 40 frames and calls 0 packet(s) damaged"
+        "the decoder gives 39 pictures for 40 frames and calls 0 packets damaged"
     ]
     assert len(probe(path).timeline) == 39
 

@@ -132,7 +132,7 @@ def test_a_changed_video_is_extracted_again_and_its_labels_refitted(videos, tmp_
     assert outcomes["clip0"].notes == (
         "clip0: onet was made from an earlier version of the video file",
         "clip0: logmel was made from an earlier version of the video file",
-        f"clip0: 3 label row(s) beyond the last of {ROWS - 3} frames dropped",
+        f"clip0: 3 label rows beyond the last of {ROWS - 3} frames dropped",
     )
     store = FeatureStore.open(tmp_path / "cache")
     assert len(store.read("clip0", "onet")) == len(store.labels("clip0")) == ROWS - 3
