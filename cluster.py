@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-from .errors import ConfigError, SchedulerLostError, counted
+from .errors import MissingPackageError, SchedulerLostError, counted
 from .isolation import Cause, IsolatedProcess, Parcel, TaskFailed, unpack
 
 if TYPE_CHECKING:
@@ -26,15 +26,14 @@ def connect(address: str) -> Iterator[Client]:
     """A client of a scheduler.
 
     Raises:
-        ConfigError: Dask is not installed.
+        MissingPackageError: Dask is not installed.
         SchedulerLostError: no scheduler answers.
     """
     try:
         from distributed import Client
     except ImportError as error:
-        raise ConfigError(
-            f"the Dask engine needs a package that cannot be loaded ({error}); install it with "
-            "`pip install 'vapipe[cluster]'`, on the workers, too"
+        raise MissingPackageError(
+            "the Dask engine", error, "cluster", ", on the workers, too"
         ) from error
     try:
         client = Client(address, timeout=_SCHEDULER_ANSWER_S)

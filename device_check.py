@@ -19,7 +19,7 @@ from .cache.timeline import Timeline
 from .demo.face import load_portrait
 from .device import choose_device
 from .device_faults import device_errors
-from .errors import ConfigError, VapipeError, WeightsError
+from .errors import MissingPackageError, VapipeError, WeightsError
 from .extract.encoders import Encoder, VisualEncoder, encoder_options, list_encoders
 from .extract.faces.crop_config import CropConfig
 from .extract.faces.detector import FaceDetector
@@ -42,12 +42,14 @@ class Comparison:
         difference: the largest, as a part of the largest value; None where it could not compute.
         speed: rows (of heads: steps) per second on the device.
         remark: what to bear in mind, or why it could not compute.
+        installed: whether the packages that it needs are.
     """
 
     what: str
     difference: float | None
     speed: float = 0.0
     remark: str = ""
+    installed: bool = True
 
     @property
     def agrees(self) -> bool:
@@ -75,6 +77,8 @@ def check_device(device: str) -> Iterator[Comparison]:
 def _judged(what: str, check: Callable[[], tuple[float, float, str]]) -> Comparison:
     try:
         return Comparison(what, *check())
+    except MissingPackageError as error:
+        return Comparison(what, None, remark=str(error), installed=False)
     except VapipeError as error:
         return Comparison(what, None, remark=str(error))
 
@@ -125,7 +129,7 @@ def _check_detector(device: torch.device) -> tuple[float, float, str]:
     crops = CropConfig()
     try:
         head = load_portrait()[:480:2, :480:2]
-    except ConfigError:  # without scikit-image
+    except MissingPackageError:
         head = _pictures(1, 240)[0]
     pictures = [np.roll(head, 8 * shift, axis=1) for shift in range(8)]
     cpu, detector = (

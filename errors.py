@@ -83,6 +83,16 @@ class ConfigError(VapipeError):
     """Options that do not exist, do not fit together, or do not fit the data."""
 
 
+class MissingPackageError(ConfigError):
+    """An optional package that is not installed, or that cannot be imported."""
+
+    def __init__(self, what: str, error: ImportError, extra: str, note: str = "") -> None:
+        super().__init__(
+            f"{what} needs the package {error.name}, which cannot be imported ({error}); "
+            f"install it with: pip install 'vapipe[{extra}]'{note}"
+        )
+
+
 class ArgumentsError(ConfigError):
     """Arguments of one command or function that exclude each other; exit code 2."""
 

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from ..errors import ConfigError
+from ..errors import MissingPackageError
 
 SIZE = 256  # pixels, both sides of a frame
 FACE_CENTRE = (224.0, 118.0)  # x, y in the portrait [512, 512]
@@ -81,14 +81,13 @@ def load_portrait() -> np.ndarray:
     """Return the portrait [512, 512, 3] uint8, RGB.
 
     Raises:
-        ConfigError: scikit-image cannot be imported.
+        MissingPackageError: scikit-image cannot be imported.
     """
     try:
         from skimage import data
     except ImportError as error:
-        raise ConfigError(
-            "the demo clips are drawn from a portrait that scikit-image ships, and scikit-image "
-            f"cannot be imported ({error}); install it with: pip install 'vapipe[demo]'"
+        raise MissingPackageError(
+            "the portrait of the demo clips, which scikit-image ships,", error, "demo"
         ) from error
     return np.asarray(data.astronaut())
 

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..cache.durable import write_bytes
-from ..errors import ConfigError, counted
+from ..errors import ConfigError, MissingPackageError, counted
 from . import figure_panels as panels
 from . import measures
 from .measures import density
@@ -162,10 +162,7 @@ def _import_matplotlib() -> Any:
     try:
         import matplotlib
     except ImportError as error:
-        raise ConfigError(
-            f"`vapipe figure` draws with matplotlib, which cannot be imported ({error}); install "
-            "it with: pip install 'vapipe[figures]'"
-        ) from error
+        raise MissingPackageError("`vapipe figure`", error, "figures") from error
     return matplotlib
 
 

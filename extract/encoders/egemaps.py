@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.util
 from dataclasses import dataclass
 
-from ...errors import ConfigError
+from ...errors import MissingPackageError
 from .base import Encoder, EncoderOptions
 from .registry import register_encoder
 
@@ -24,12 +24,14 @@ class EgemapsOptions(EncoderOptions):
         """Refuse to go on without the package.
 
         Raises:
-            ConfigError: says how to install it.
+            MissingPackageError: says how to install it.
         """
         if importlib.util.find_spec("opensmile") is None:
-            raise ConfigError(
-                "encoder `egemaps` needs the package opensmile: `pip install "
-                "'opensmile>=2.6,<3'` (its licence allows research, no commercial use)"
+            raise MissingPackageError(
+                "encoder `egemaps`",
+                ModuleNotFoundError("No module named 'opensmile'", name="opensmile"),
+                "opensmile",
+                " (its licence allows research, no commercial use)",
             )
 
     @property

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ...cache.durable import digest_file
-from ...errors import ConfigError, WeightsError
+from ...errors import ConfigError, MissingPackageError, WeightsError
 from ..media import RATE
 from ..weights.table import WeightFile
 from .base import Encoder, EncoderOptions, check_precision
@@ -108,10 +108,7 @@ def _package(encoder: str) -> Any:
     try:
         import transformers
     except ImportError as error:
-        raise ConfigError(
-            f"encoder `{encoder}` needs the package transformers: "
-            "`pip install 'transformers>=5,<6'`"
-        ) from error
+        raise MissingPackageError(f"encoder `{encoder}`", error, "hf") from error
     return transformers
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from os import PathLike
 from typing import TYPE_CHECKING, Any
 
-from ...errors import ConfigError, WeightsError
+from ...errors import ConfigError, MissingPackageError, WeightsError
 from ..weights.table import WeightFile
 from .base import Encoder, EncoderOptions, check_precision
 from .image_input import ImageInput, check_side
@@ -97,9 +97,7 @@ def _package(encoder: str) -> Any:
     try:
         import timm
     except ImportError as error:
-        raise ConfigError(
-            f"encoder `{encoder}` needs the package timm: `pip install 'timm>=1,<2'`"
-        ) from error
+        raise MissingPackageError(f"encoder `{encoder}`", error, "timm") from error
     return timm
 
 

@@ -378,7 +378,7 @@ def _unreachable(entry: WeightEntry, reason: object, timeout_s: float) -> Except
     """The error for a connection that failed, by whether another attempt may help."""
     host = urllib.request.Request(entry.url or "").host
     if isinstance(reason, socket.gaierror):
-        return _failure(entry, f"the name {host} is not found; is this machine offline?")
+        return _failure(entry, f"the name {host} is not found; this machine may be offline")
     if isinstance(reason, ConnectionRefusedError):
         return _failure(entry, f"{host} refuses the connection")
     if isinstance(reason, ssl.SSLCertVerificationError):

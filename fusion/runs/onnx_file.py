@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from ...cache.durable import write_bytes
 from ...cache.store import FeatureStore
-from ...errors import CacheError, ConfigError
+from ...errors import CacheError, ConfigError, MissingPackageError
 from ..heads import describe_head
 from ..models.network import Model
 from .folder import Run
@@ -70,10 +70,7 @@ def write_onnx(run: Run, target: Path) -> OnnxFile:
         import onnx
         import onnxruntime
     except ImportError as error:
-        raise ConfigError(
-            f"ONNX files need the packages onnx and onnxruntime ({error}): "
-            "pip install 'vapipe[onnx]'"
-        ) from error
+        raise MissingPackageError("an ONNX file", error, "onnx") from error
     for network in run.model.networks.children():
         network.autocast = False  # type: ignore[assignment]  # the file is in float32
     flat = _Flat(run.model.cpu().float(), list(run.streams)).eval()

@@ -13,7 +13,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
-from ...errors import ConfigError
+from ...errors import ConfigError, MissingPackageError
 
 Log = Callable[[dict[str, float], int], Any]  # scalars, and the number of epochs of all networks
 
@@ -76,9 +76,10 @@ def track(
                 raise ConfigError(f"no tracker `{name}`; there are: {', '.join(TRACKERS)}")
             try:
                 logs.append(stack.enter_context(TRACKERS[name](folder, config, done)))
+            except ImportError as error:
+                raise MissingPackageError(f"--track {name}", error, name) from error
             except Exception as error:
-                hint = f"; pip install 'vapipe[{name}]'" if isinstance(error, ImportError) else ""
-                raise ConfigError(f"--track {name}: {error}{hint}") from error
+                raise ConfigError(f"--track {name}: {error}") from error
 
         def tell(records: Sequence[Mapping[str, Any]]) -> None:
             last, ccc = records[-1], records[-1]["ccc"].items()

@@ -1,6 +1,7 @@
 """`vapipe check` tells whether a device computes what the CPU does."""
 
 import json
+import sys
 
 import pytest
 import torch
@@ -66,6 +67,18 @@ def test_what_cannot_compute_there_does_not_agree(check, monkeypatch):
     result = check()
     assert result.exit_code == 1
     assert "no such thing here  DISAGREES" in result.stdout
+
+
+def test_an_encoder_whose_package_is_not_installed_is_left_out(check, monkeypatch):
+    monkeypatch.setattr(device_check, "list_encoders", lambda: ["onet", "egemaps"])
+    monkeypatch.setitem(sys.modules, "opensmile", None)
+    result = check()
+    assert result.exit_code == 0, result.output
+    line = next(line for line in result.stdout.splitlines() if "egemaps" in line)
+    assert "not compared: encoder `egemaps` needs the package opensmile" in line
+    assert result.stdout.endswith("all 3 agree; 1 not compared\n")
+    found = json.loads(check("--json").stdout)
+    assert {each["what"]: each["agrees"] for each in found}["encoder egemaps"] is None
 
 
 def test_boxes_that_change_beside_an_encoder_are_told(check, monkeypatch):

@@ -263,7 +263,7 @@ def test_a_port_where_nobody_listens_is_named(tmp_path, server, listed):
 def test_a_name_that_is_not_found_suggests_being_offline(tmp_path, server, listed):
     listed(entry_of(server, url="http://nowhere.invalid/file"))
     message = refusal(tmp_path)
-    assert "the name nowhere.invalid is not found; is this machine offline?" in message
+    assert "the name nowhere.invalid is not found; this machine may be offline. To go on" in message
     assert "`vapipe weights add sample FILE`" in message
 
 

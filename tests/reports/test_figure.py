@@ -346,5 +346,5 @@ def test_without_matplotlib_the_extra_is_named(runs, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     result = vapipe_("figure", runs["concat"], "--out", tmp_path / "f.pdf")
     assert result.exit_code == 1
-    assert "`vapipe figure` draws with matplotlib, which cannot be imported" in result.stderr
+    assert "`vapipe figure` needs the package matplotlib, which cannot be imported" in result.stderr
     assert "pip install 'vapipe[figures]'" in result.stderr
