@@ -170,4 +170,5 @@ class _Context(click.Context):
 commands: list[click.Command] = [main]
 for command in commands:
     command.context_class = _Context
+    command.short_help = command.get_short_help_str(200)  # wrapped, where click cuts it off
     commands += getattr(command, "commands", {}).values()

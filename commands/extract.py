@@ -12,6 +12,7 @@ import click
 from .batch import failure_options, part_option, source_options
 from .console import ERROR, PARTLY, say, unless_default
 from .extraction_view import extraction_view
+from .plan import plan
 
 if TYPE_CHECKING:
     from ..extract.task import ItemLabels
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 @source_options
 @failure_options
 @part_option
+@click.option("--dry-run", is_flag=True, help="Do nothing but what `vapipe plan` does.")
 @click.option("--verbose", is_flag=True, help="Say where the time went.")
 @click.option(
     "--scheduler", metavar="ADDRESS", help="Of Dask, whose workers extract: tcp://node1:8786."
@@ -33,6 +35,7 @@ def extract(
     memory_limit: float | None,
     max_failures: int | None,
     retry_failed: bool,
+    dry_run: bool,
     verbose: bool,
     **chosen: Any,
 ) -> None:
@@ -40,14 +43,17 @@ def extract(
 
     Annotations and splits found beside the videos go into the cache too. A run that was stopped
     continues where it was; videos that cannot be used are listed at the end (exit code 3).
-    `vapipe plan` shows before what is to be done.
     """
     from .. import extract_features
     from ..extract.attempts import Policy
     from .labels import take_reading
 
+    if dry_run:
+        del chosen["scheduler"]
+        given = {"videos": videos, "cache": cache, "retry_failed": retry_failed, **chosen}
+        click.get_current_context().invoke(plan, **given, as_json=False)
+        return
     reading = take_reading(chosen)
-
     policy = Policy(
         retries=retries,
         time_limit=time_limit,

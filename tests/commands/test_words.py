@@ -113,6 +113,14 @@ def test_a_command_without_its_subcommand_shows_them():
         assert "Commands:" in result.stderr
 
 
+@pytest.mark.parametrize("words", [(), ("cache",), ("weights",), ("labels",), ("runs",)])
+def test_lists_of_commands_are_whole_on_narrow_terminals(words):
+    result = CliRunner().invoke(main, [*words, "--help"], terminal_width=60)
+    listed = result.output.split("Commands:")[1]
+    assert "..." not in listed
+    assert max(map(len, listed.splitlines())) <= 60
+
+
 def test_a_question_that_is_declined_changes_nothing(cache):
     result = CliRunner().invoke(main, ["cache", "remove", "--cache", str(cache), "a"], input="n\n")
     assert result.exit_code == 1

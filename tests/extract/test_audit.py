@@ -167,6 +167,13 @@ def extracted(folder, tmp_path_factory):
     return cache
 
 
+def test_a_dry_run_of_extract_is_a_plan(folder, tmp_path):
+    said = extract(folder, tmp_path / "none", *FRAME, "--dry-run")
+    assert said == plan(folder, tmp_path / "none", *FRAME)
+    assert "to do: 1 of 1 video" in said
+    assert not (tmp_path / "none").exists()
+
+
 REPLACING = [
     (("--video-stream", "2"), ("onet", "logmel"), "made of video stream 0 of the file, not of 2"),
     (("--audio-stream", "3"), ("logmel",), "made of audio stream 1 of the file, not of 3"),
