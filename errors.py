@@ -86,10 +86,12 @@ class ConfigError(VapipeError):
 class MissingPackageError(ConfigError):
     """An optional package that is not installed, or that cannot be imported."""
 
-    def __init__(self, what: str, error: ImportError, extra: str, note: str = "") -> None:
+    def __init__(self, what: str, package: str | ImportError, extra: str, note: str = "") -> None:
+        fault = f"{package}, which is not installed"
+        if isinstance(package, ImportError):
+            fault = f"{package.name}, which cannot be imported ({package})"
         super().__init__(
-            f"{what} needs the package {error.name}, which cannot be imported ({error}); "
-            f"install it with: pip install 'vapipe[{extra}]'{note}"
+            f"{what} needs the package {fault}; install it: pip install 'vapipe[{extra}]'{note}"
         )
 
 

@@ -29,7 +29,7 @@ class EgemapsOptions(EncoderOptions):
         if importlib.util.find_spec("opensmile") is None:
             raise MissingPackageError(
                 "encoder `egemaps`",
-                ModuleNotFoundError("No module named 'opensmile'", name="opensmile"),
+                "opensmile",
                 "opensmile",
                 " (its licence allows research, no commercial use)",
             )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.util
 from dataclasses import dataclass
 
-from ...errors import ConfigError
+from ...errors import MissingPackageError
 from ..weights.bundled_weights import silero_weights
 from ..weights.table import WeightFile
 from .base import Encoder, EncoderOptions
@@ -28,14 +28,11 @@ class VadOptions(EncoderOptions):
         """Refuse to go on without the packages.
 
         Raises:
-            ConfigError: says how to install them.
+            MissingPackageError: says how to install them.
         """
         for package in ("silero_vad", "onnxruntime"):
             if importlib.util.find_spec(package) is None:
-                raise ConfigError(
-                    f"encoder `vad` needs the package {package.replace('_', '-')}: "
-                    "`pip install 'vapipe[vad]'`"
-                )
+                raise MissingPackageError("encoder `vad`", package.replace("_", "-"), "vad")
 
     def weights_files(self) -> dict[str, WeightFile]:
         """The file in the installed silero-vad."""

@@ -57,7 +57,7 @@ def test_an_absent_package_is_named_with_the_command_that_installs_it(
     with pytest.raises(
         MissingPackageError,
         match=rf"^encoder `{name}` needs the package {package}, which cannot be imported "
-        rf"\(.*\); install it with: pip install 'vapipe\[{extra}\]'$",
+        rf"\(.*\); install it: pip install 'vapipe\[{extra}\]'$",
     ):
         create_encoder(name)
 

@@ -156,5 +156,7 @@ def test_without_its_package_an_encoder_is_listed_and_says_what_to_install(
 ):
     monkeypatch.setitem(sys.modules, package, None)
     assert name in list_encoders()
-    with pytest.raises(ConfigError, match=rf"`{name}` needs the package {package[:6]}.*`pip insta"):
+    with pytest.raises(
+        ConfigError, match=rf"`{name}` needs the package {package[:6]}.*pip install 'vapipe"
+    ):
         create_encoder(name)
