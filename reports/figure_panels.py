@@ -252,7 +252,7 @@ def _gate_axes(grid: Sequence[Sequence[GatePanel]], figure: SubFigure, sharex: b
     for panel, ax in zip(grid[0], axes[0], strict=True):
         ax.set_title("both targets" if panel.network == "joint" else panel.network)
     for panels, row in zip(grid, axes, strict=True):
-        row[0].set_ylabel(panels[0].gate)
+        row[0].set_ylabel(panels[0].gate.replace(" ", "\n"))
     return axes
 
 

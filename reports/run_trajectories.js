@@ -34,7 +34,7 @@ async function loadSeries(index) {
 
 // -- panels ---------------------------------------------------------------------------------------
 
-// A panel is {title, px, axis, traces} and, of gates, {legend}. Bands are shaded where rows lack something.
+// A panel is {title, px, axis, traces} and, of gates, {legend}, of colours {margin} at its right. Bands are shaded where rows lack something.
 
 const bandColors = { visual: "--band-1", audio: "--band-2", labels: "--band-3" };
 const runDashes = ["solid", "dot", "dash", "dashdot"];
@@ -132,13 +132,54 @@ function gateTraces(times, values, range, curve) {
   return [band, { ...curve, x, y: groups.map((group) => group.mean) }];
 }
 
-// The gates of one network: a panel for each.
+// The attention that frames receive, a row for each kind; shades are logarithmic about the even share.
+function attentionPanel(series, range, rows) {
+  const reach = Math.min(3, Math.max(0.5, ...rows.map(({ values }) => values.reduce((m, v) => Math.max(m, Math.log2(v)), 0))));
+  const near = (time) => range[0] - 1 <= time && time <= range[1] + 1;
+  const cells = rows.map(({ values }) => {
+    const groups = grouped(series.times, values, range);
+    if (groups) return groups.map(({ x, mean }) => [x, mean]);
+    return Array.from(values, (value, i) => [series.times[i], value]).filter(([x]) => near(x));
+  });
+  const ticks = [-3, -2, -1, 0, 1, 2, 3].filter((power) => Math.abs(power) <= reach);
+  const shares = { "-3": "⅛", "-2": "¼", "-1": "½" };
+  const height = Math.max(70, 22 * rows.length);
+  return {
+    title: `<b>attention received</b>, times an even share`,
+    px: height,
+    axis: {
+      tickvals: rows.map((_, k) => k), ticktext: rows.map(({ name }) => plain(short(name, 9))),
+      range: [rows.length - 0.5, -0.5], showgrid: false, zeroline: false, ticks: "", tickfont: { size: 10 },
+    },
+    margin: 46,
+    traces: [{
+      type: "heatmap", meta: "attention", x: cells[0].map(([x]) => x), y: rows.map((_, k) => k),
+      z: cells.map((own) => own.map(([, v]) => Math.max(-reach, Math.min(reach, Math.log2(v))))),
+      customdata: cells.map((own) => own.map(([, v]) => v)),
+      text: cells.map((own, k) => own.map(() => plain(rows[k].name))),
+      zmin: -reach, zmax: reach, xgap: 0, ygap: 2,
+      colorscale: [[0, color("--series-2")], [0.5, color("--panel")], [1, color("--series-1")]],
+      hovertemplate: "%{text}: %{customdata:.2f} times<extra></extra>",
+      colorbar: {
+        thickness: 8, outlinewidth: 0, xpad: 4, ypad: 0, lenmode: "pixels", len: height + 8, tickfont: { size: 10 },
+        tickvals: ticks, ticktext: ticks.map((power) => shares[power] ?? String(2 ** power)),
+      },
+    }],
+  };
+}
+
+// The gates of one network: a panel for each, and one for all attention.
 function gatePanels(video, series, range, run, network) {
   let from = 0;
-  return data.runs[run].gates.flatMap((gate) => {
+  const attention = [];
+  const panels = data.runs[run].gates.flatMap((gate) => {
     const values = gate.columns.map((_, c) => series.gates[run][from + c]);
     from += gate.columns.length;
     if (gate.network !== network) return [];
+    if (gate.attention) {
+      attention.push({ name: gate.gate.replace(/ attention$/, ""), values: values[0] });
+      return [];
+    }
     const weights = values.length > 1;
     const most = weights ? 1 : values[0].reduce((a, b) => Math.max(a, b));
     const traces = gate.columns.flatMap((name, c) =>
@@ -156,6 +197,7 @@ function gatePanels(video, series, range, run, network) {
       traces: [...bands(video, series, 0, most), ...traces],
     };
   });
+  return attention.length ? [...panels, attentionPanel(series, range, attention)] : panels;
 }
 
 // -- figure ---------------------------------------------------------------------------------------
@@ -186,6 +228,9 @@ function trajectories(index, series, shown, range) {
       const place = { x: 0, xanchor: "left", y: domain[1] };
       layout[own.legend] = { ...legend, ...place, font: { size: 11 }, visible: panel.legend };
     }
+    for (const trace of panel.traces) {
+      if (trace.colorbar) Object.assign(trace.colorbar, { y: (domain[0] + domain[1]) / 2 });
+    }
     return panel.traces.map((trace) => ({ ...trace, ...own, yaxis: `y${id}` }));
   });
   return {
@@ -196,7 +241,7 @@ function trajectories(index, series, shown, range) {
       hoverdistance: -1,
       uirevision: `video ${index}`,
       height: total + 34 + 46,
-      margin: { l: 40, r: 8, t: 34, b: 46 },
+      margin: { l: 46, r: Math.max(8, ...panels.map((panel) => panel.margin ?? 0)), t: 34, b: 46 },
       legend: { ...legend, x: 1, xanchor: "right", y: 1 },
       xaxis: {
         anchor: panels.length > 1 ? `y${panels.length}` : "y", title: { text: "seconds" }, zeroline: false,

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ..fusion.evaluation.gates import GateGroup, Gates
+from ..fusion.evaluation.gates import ATTENTION, GateGroup, Gates
 from .page import pack_array
 
 GAP = -32768  # in int16 series: no value
@@ -61,11 +61,12 @@ def _pack_steps(whole: np.ndarray) -> str:
 
 
 def describe_gates(gates: Gates, head: str, variant: str, roles: Sequence[str]) -> list[dict]:
-    """For each gate: its network, its name, and what its columns weigh."""
+    """For each gate: its network, its name, whether it is attention, and what its columns weigh."""
     return [
         {
             "network": group.network,
             "gate": group.gate,
+            "attention": group.gate.endswith(ATTENTION),
             "columns": _columns(group, head, variant, roles),
         }
         for group in gates.groups

@@ -1,7 +1,8 @@
 """The gates of heads, frame by frame: what they are, and the file that keeps them.
 
-Kept are gates that say something of a frame: weights of recursions, of modalities, reliabilities.
-Attention of frames to frames, as long as the window, is not: it means other frames in each window.
+Kept is what says something of a frame: weights of recursions, of modalities, reliabilities, and
+how much attention the frame receives. Attention of frames to frames itself, as long as the window,
+is not: it means other frames in each window.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from torch import Tensor
 from ...cache.durable import write_bytes
 from ...errors import ConfigError
 
+ATTENTION = " attention"  # behind the name of attention weights, of which frames' shares are kept
 _FORMAT = "vapipe-gates 1"
 
 
@@ -57,19 +59,45 @@ class Gates:
     values: dict[str, np.ndarray]
 
 
-def gate_groups(found: Mapping[str, Mapping[str, Tensor]], length: int) -> list[GateGroup]:
-    """The gates per frame among network -> name -> [B, L, ...]; `length` is L."""
+_Found = Mapping[str, Mapping[str, Tensor]]  # network -> name -> [B, L, ...]
+
+
+def gates_per_frame(found: _Found, mask: Tensor | None) -> dict[str, dict[str, Tensor]]:
+    """What of a pass says something of a frame: network -> name -> [B, L, ...] without further L.
+
+    Attention weights [B, L, heads, L] (who asks, head, who answers) become the attention [B, L]
+    that a frame receives: the mean over the frames that ask and over heads, times the number of
+    frames that may answer. 1 is an even share, and the mean over a window. Scores [B, L, L], which
+    are no weights, are left out.
+
+    Args:
+        mask: [B, L] bool, existing rows, or None for all.
+    """
+    kept: dict[str, dict[str, Tensor]] = {}
+    for network, own in found.items():
+        kept[network] = {}
+        for name, values in own.items():
+            length = values.shape[1]
+            if length not in values.shape[2:]:
+                kept[network][name] = values
+            elif values.ndim == 4 and values.shape[3] == length:
+                asked = values.float().mean(dim=2)
+                if mask is not None:
+                    asked = asked * mask[..., None]
+                kept[network][name + ATTENTION] = asked.sum(dim=1)  # L askers / L times L answers
+    return kept
+
+
+def gate_groups(found: _Found) -> list[GateGroup]:
+    """The gates among what `gates_per_frame` gives."""
     return [
         GateGroup(network, name, tuple(values.shape[2:]))
         for network, own in found.items()
         for name, values in own.items()
-        if length not in values.shape[2:]
     ]
 
 
-def gate_columns(
-    found: Mapping[str, Mapping[str, Tensor]], groups: Sequence[GateGroup]
-) -> np.ndarray:
+def gate_columns(found: _Found, groups: Sequence[GateGroup]) -> np.ndarray:
     """The values of the groups side by side: [B, L, C] float32."""
     parts = [found[group.network][group.gate] for group in groups]
     flat = [part.float().reshape(*part.shape[:2], -1).cpu().numpy() for part in parts]

@@ -21,7 +21,7 @@ from ..config import TARGETS
 from ..data.loader import BatchLoader, Tensors
 from ..data.plan import make_windows
 from .ccc import ccc
-from .gates import GateGroup, Gates, gate_columns, gate_groups
+from .gates import GateGroup, Gates, gate_columns, gate_groups, gates_per_frame
 from .metrics import moments, mse, over_videos, pcc, t_interval, with_mean
 
 
@@ -152,8 +152,8 @@ def _predict(
 ) -> tuple[dict[str, np.ndarray], Gates]:
     """Predictions, and gates if asked for.
 
-    The first batch shows which gates there are; a head without any per frame is not asked again,
-    for attention between frames is slower when its weights are wanted.
+    The first batch shows which gates there are; a head without any is not asked again, for scores
+    between frames are slower when they are wanted.
     """
     network.eval()
     windows = make_windows(loader.store, videos, loader.config)
@@ -167,10 +167,11 @@ def _predict(
             output = network(*given) if groups == [] else network(*given, found)
             seen(tensors, output)
             values.extend(output.double().cpu().numpy())
+            own = gates_per_frame(found, tensors.mask)
             if groups is None:
-                groups = gate_groups(found, output.shape[1])
+                groups = gate_groups(own)
             if groups:
-                kept.extend(gate_columns(found, groups))
+                kept.extend(gate_columns(own, groups))
     gates = _merge_videos(loader, windows, kept) if kept else {}
     return (
         _as_annotated(loader, _merge_videos(loader, windows, values), videos),

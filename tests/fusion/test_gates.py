@@ -10,7 +10,13 @@ from vapipe.cache import ConfigError
 from vapipe.fusion import FitConfig, Model
 from vapipe.fusion.data.loader import BatchLoader
 from vapipe.fusion.data.plan import make_windows
-from vapipe.fusion.evaluation.gates import GateGroup, Gates, read_gates, write_gates
+from vapipe.fusion.evaluation.gates import (
+    GateGroup,
+    Gates,
+    gates_per_frame,
+    read_gates,
+    write_gates,
+)
 from vapipe.fusion.evaluation.scoring import predict, predict_gated
 
 
@@ -27,9 +33,11 @@ def build(planted, small, **changes):
     [
         ("grjca", {}, [("joint", "video", (3,)), ("joint", "audio", (3,))]),
         ("lfan", {}, [("joint", "video", (2, 2)), ("joint", "audio", (2, 2))]),
-        ("sage", {"variant": "paper"}, [("joint", "reliability", ())]),
+        ("sage", {"variant": "paper"}, [
+            ("joint", name, ()) for name in ("reliability", "layer1 attention", "layer2 attention")
+        ]),
         ("concat", {}, []),
-        ("transformer", {}, []),
+        ("transformer", {}, [("joint", f"layer{n} attention", ()) for n in (1, 2)]),
         ("dca", {"targets": "per_target"}, [
             (network, role, (2,)) for network in ("valence", "arousal")
             for role in ("video", "audio")
@@ -103,16 +111,31 @@ def test_a_fit_leaves_the_gates_of_its_validation(fitted, planted):
     }
 
 
-def test_the_window_decides_what_is_attention_between_frames():
-    """Paper's GRJCA has scores [B, L, L] beside its gates; only these are of a frame."""
+def test_the_attention_that_a_frame_receives_is_its_share_of_what_all_others_give(planted, small):
+    """By the weights of the head itself, frame by frame, in plain NumPy; also in short windows."""
+    model, loader = build(planted, small, head="transformer", head_options={})
+    windows = make_windows(planted, ["video2"], loader.config)  # 40 rows of a window of 50
+    (batch,) = loader.batches(windows)
+    found = {}
+    with torch.inference_mode():
+        model.eval()(batch.streams, batch.valid, batch.mask, found)
+    _, gates = predict_gated(model, loader, ["video2"])
+    rows = planted.rows("video2")
+    for column, weights in enumerate(found["joint"].values()):
+        exact = weights[0].double().numpy()  # [L, heads, L]
+        share = exact[:rows, :, :rows].mean(axis=(0, 1)) * rows
+        assert np.allclose(gates.values["video2"][:, column], share, atol=2e-3)
+        assert share.mean() == pytest.approx(1)
+
+
+@pytest.mark.parametrize(("head", "left"), [("grjca", ["video", "audio"]), ("jca", [])])
+def test_scores_between_frames_that_are_no_weights_are_left_out(head, left):
+    """Paper's joint cross-attention has scores [B, L, L], tanh of correlations."""
     config = FitConfig(
-        head="grjca", variant="paper", window=12, stride=12, targets="joint",
+        head=head, variant="paper", window=12, stride=12, targets="joint",
         tcn_channels={"video": (8,), "audio": (8,)},
     ).resolved()  # fmt: skip
     model = Model(config=config, dims={"video": 4, "audio": 4}).eval()
     found = {}
     model({"video": torch.zeros(1, 12, 4), "audio": torch.zeros(1, 12, 4)}, None, None, found)
-    from vapipe.fusion.evaluation.gates import gate_groups
-
-    assert len(found["joint"]) > 2
-    assert [group.gate for group in gate_groups(found, 12)] == ["video", "audio"]
+    assert [*gates_per_frame(found, None)["joint"]] == left

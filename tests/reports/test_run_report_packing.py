@@ -74,11 +74,17 @@ def test_spans_are_the_marked_rows(marked):
             [f"{r}, head {h}" for h in (1, 2) for r in ("video", "audio")],
         ),
         ("sage", "paper", "reliability", (), ["reliability"]),
+        ("sage", "paper", "layer1 attention", (), ["layer1 attention"]),
         ("mine", "", "x", (2,), ["0", "1"]),
     ],
 )
 def test_columns_of_gates_are_named_as_the_heads_define_them(head, variant, gate, shape, columns):
     group = GateGroup("joint", gate, shape)
     (described,) = describe_gates(Gates([group], {}), head, variant, ["video", "audio"])
-    assert described == {"network": "joint", "gate": gate, "columns": columns}
+    assert described == {
+        "network": "joint",
+        "gate": gate,
+        "attention": "attention" in gate,
+        "columns": columns,
+    }
     assert len(columns) == group.size

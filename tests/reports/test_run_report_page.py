@@ -1,63 +1,18 @@
-"""Reports in a real browser: right, quiet, harmless, usable by keyboard and on a small screen."""
+"""Reports in a real browser show what the run and the cache hold, and do no harm."""
+
+import dataclasses
+import shutil
 
 import numpy as np
 import pytest
-from browser import Browser, Tab
-from report_runs import FACES, HARM, ROWS, SILENCE, UNLABELLED, make_place
+from browser import Browser
+from report_pages import ready, series, show
+from report_runs import FACES, HARM, ROWS, SILENCE, SMALL, UNLABELLED
 
+from vapipe.fusion import fit
 from vapipe.fusion.evaluation.gates import gates_file, read_gates
 from vapipe.reports.records import RunRecord, read_record
 from vapipe.reports.run_report import write_report
-
-SERIES = "name => Array.from(document.getElementById('plot-video').data.find(t => t.meta === name)"
-
-
-@pytest.fixture(scope="module")
-def place(tmp_path_factory):
-    return make_place(tmp_path_factory.mktemp("report"))
-
-
-@pytest.fixture(scope="module")
-def page(place):
-    """One run with media."""
-    write_report([place.runs["first"]], place.runs["first"] / "report.html", media=place.media)
-    return place.runs["first"] / "report.html"
-
-
-@pytest.fixture(scope="module")
-def both(place, tmp_path_factory):
-    """Two runs compared."""
-    out = tmp_path_factory.mktemp("both") / "both.html"
-    write_report(list(place.runs.values()), out)
-    return out
-
-
-@pytest.fixture(scope="module")
-def opened(page, browser: Browser):
-    """The page of one run, for tests that leave it usable."""
-    return ready(browser.open(page))
-
-
-def ready(tab: Tab) -> Tab:
-    tab.page.wait_for_selector("body[data-ready]", state="attached")
-    return tab
-
-
-def show(tab: Tab, video: str) -> None:
-    """Open a video by its link."""
-    link = tab.page.get_by_role("link", name=video, exact=True)
-    number = link.get_attribute("href").removeprefix("#video-")
-    link.click()
-    tab.page.wait_for_selector(f"#detail[data-open='{number}']")
-
-
-def series(tab: Tab, name: str, axis: str = "y") -> np.ndarray:
-    """Values of a trace of the open video; NaN where it has none."""
-    values = tab.page.evaluate(f"{SERIES}.{axis}, v => Number.isNaN(v) ? null : v)", name)
-    return np.array([np.nan if value is None else value for value in values])
-
-
-# -- what it shows ---------------------------------------------------------------------------------
 
 
 def test_it_opens_quietly_and_asks_for_nothing_but_the_clip(opened, page, place):
@@ -163,225 +118,24 @@ def test_what_is_published_for_a_run_stands_beside_it(
     assert "Reported by others" in tab.page.inner_text("#headline-notes")
 
 
-# -- the clip --------------------------------------------------------------------------------------
-
-
-def click_at(tab: Tab, share: float) -> None:
-    """Click into the first panel at a share of its width."""
-    tab.page.evaluate(  # the clip covers what is scrolled below it
-        "() => { document.documentElement.style.scrollBehavior = 'auto';"
-        "const top = id => document.getElementById(id).getBoundingClientRect();"
-        "document.getElementById('plot-video').scrollIntoView();"
-        "scrollBy(0, top('plot-video').top - top('player').bottom); }"
-    )
-    x, y = tab.page.evaluate(
-        "share => { const gd = document.getElementById('plot-video');"
-        "const box = gd.getBoundingClientRect(), size = gd._fullLayout._size;"
-        "return [box.left + size.l + share * size.w, box.top + size.t + 80]; }",
-        share,
-    )
-    tab.page.mouse.move(x, y)
-    tab.page.wait_for_timeout(80)
-    tab.page.mouse.click(x, y)
-
-
-def test_a_click_seeks_and_the_cursor_follows_the_clip(opened, place):
-    show(opened, "clip")
-    page, pts = opened.page, place.store.timeline("clip").pts
-    opened.wait("document.querySelector('video').readyState >= 1")
-    assert page.evaluate("document.querySelector('video').duration") == pytest.approx(8, abs=0.1)
-    click_at(opened, 0.5)
-    opened.wait("document.querySelector('video').currentTime > 3.9")
-    assert page.evaluate("document.querySelector('video').currentTime") == pytest.approx(
-        4, abs=0.06
-    )
-    assert float(page.get_attribute("#cursor", "data-seconds")) == pytest.approx(4, abs=0.05)
-    clicked = int(page.input_value("#frame"))
-    page.keyboard.press("ArrowRight")  # goes on from where one clicked
-    assert page.input_value("#frame") == str(clicked + 1)
-    opened.wait(f"document.querySelector('video').currentTime > {pts[clicked + 1]}")
-    page.evaluate("document.querySelector('video').currentTime = 6.415")
-    row = int(np.searchsorted(pts, 6.415) - 1)
-    opened.wait(f"document.getElementById('frame').value === '{row}'")
-    assert float(page.get_attribute("#cursor", "data-seconds")) == pytest.approx(pts[row])
-    assert f"{pts[row]:.2f} s, frame {row}: not annotated" in page.inner_text("#readout")
-    page.evaluate("document.querySelector('video').muted = true")
-    page.evaluate("document.querySelector('video').play()")
-    opened.wait(f"Number(document.getElementById('frame').value) > {row + 5}")
-    page.evaluate("document.querySelector('video').pause()")
-
-
-@pytest.mark.parametrize("where", ["curves", "clip"])
-def test_arrows_go_by_frames_and_seconds_after_a_click(opened, place, where):
-    show(opened, "clip")
-    page, pts = opened.page, place.store.timeline("clip").pts
-    opened.wait("document.querySelector('video').readyState >= 1")
-    click_at(opened, 0.5)
-    if where == "clip":
-        page.evaluate("document.querySelector('video').focus()")  # as a click does, but stays still
-    row = int(page.input_value("#frame"))
-    second = round(1 / (pts[1] - pts[0]))
-    for keys, expected in (
-        ("ArrowLeft", row - 1),
-        ("ArrowRight", row),
-        ("Shift+ArrowRight", row + second),
-        ("Shift+ArrowLeft", row),
-    ):
-        page.keyboard.press(keys)
-        assert page.input_value("#frame") == str(expected)
-        assert page.evaluate("document.querySelector('video').currentTime") == pytest.approx(
-            pts[expected] + 1e-3, abs=1e-4
-        )
-    page.fill("#frame", str(ROWS - 1))
-    page.keyboard.press("Shift+ArrowRight")  # there is nothing after the last
-    assert page.input_value("#frame") == str(ROWS - 1)
-    assert opened.complaints == []
-
-
-def test_the_clip_stays_in_view_beside_its_curves(opened):
-    show(opened, "clip")
-    opened.wait("document.querySelector('video').readyState >= 1")
-    top, bottom = opened.page.evaluate(
-        "(() => { document.documentElement.style.scrollBehavior = 'auto';"
-        "const stage = document.getElementById('plot-video');"
-        "scrollBy(0, stage.getBoundingClientRect().bottom - innerHeight);"
-        "const box = document.querySelector('video').getBoundingClientRect();"
-        "return [box.top, box.bottom - innerHeight / 2]; })()"
-    )
-    assert top >= 0
-    assert bottom <= 0
-
-
-def test_the_cursor_stands_where_its_time_is_on_the_axis(opened):
-    show(opened, "clip")
-    opened.page.fill("#frame", "100")
-    left, expected = opened.page.evaluate(
-        "(() => { const gd = document.getElementById('plot-video'), axis = gd._fullLayout.xaxis;"
-        "return [document.getElementById('cursor').getBoundingClientRect().left,"
-        "gd.getBoundingClientRect().left + axis._offset + axis.l2p(4)]; })()"
-    )
-    assert left == pytest.approx(expected, abs=2)
-    opened.page.evaluate(
-        "Plotly.relayout(document.getElementById('plot-video'), {'xaxis.range': [5, 6]})"
-    )
-    opened.page.wait_for_selector("#cursor", state="hidden")
-    opened.page.click("#whole")
-    opened.page.wait_for_selector("#cursor", state="visible")
-
-
-def test_a_video_without_a_file_says_so(opened):
-    show(opened, HARM[2])
-    assert "No file for" in opened.page.inner_text("#player")
-    assert opened.page.query_selector("video") is None
-
-
-# -- harm, keyboard, small screens -----------------------------------------------------------------
-
-
-@pytest.mark.parametrize("name", HARM)
-def test_harmful_names_are_shown_and_do_nothing(opened, name):
-    show(opened, name)
-    assert opened.page.text_content("#video-name") == name
-    assert opened.page.evaluate("document.querySelectorAll('img').length") == 0
-    assert opened.complaints == []
-
-
-def test_everything_can_be_reached_by_keyboard(page, browser: Browser):
-    tab = ready(browser.open(page))
-    keys = tab.page.keyboard
-    keys.press("Tab")
-    assert tab.page.evaluate("document.activeElement.textContent") == "Skip to the content"
-    assert tab.page.evaluate("document.activeElement.getBoundingClientRect().left") >= 0
-    keys.press("Enter")
-    assert tab.page.get_by_text("Skip the list").get_attribute("href") == "#video-name"
-    reached = []
-    for _ in range(40):
-        keys.press("Tab")
-        reached.append(
-            tab.page.evaluate(
-                "(() => { const e = document.activeElement, s = getComputedStyle(e);"
-                "return [e.id || e.textContent, e === document.body ? 'end' : s.outlineStyle];"
-                "})()"
-            )
-        )
-    names = [name for name, _ in reached]
-    assert {
-        "Videos",
-        "order",
-        "clip",
-        *HARM,
-        "gates",
-        "frame",
-        "next",
-        "All epochs as a table",
-    } <= {*names}
-    assert [name[:40] for name, ring in reached if ring == "none"] == []
-    tab.page.get_by_role("link", name="clip", exact=True).focus()
-    keys.press("Enter")
-    tab.wait("document.activeElement.id === 'video-name'")
-    tab.page.wait_for_selector("#cursor", state="visible")
-    tab.page.focus("#frame")
-    keys.press("ArrowRight")
-    keys.press("ArrowRight")
-    assert "0.08 s, frame 2" in tab.page.inner_text("#readout")
-    assert "0.08 s, frame 2. valence: annotated" in tab.page.get_attribute(
-        "#frame", "aria-valuetext"
-    )
-    assert tab.page.get_attribute("#cursor", "data-seconds") == "0.08"
-    keys.press("End")
-    assert f"frame {ROWS - 1}" in tab.page.inner_text("#readout")
-    tab.page.focus("#next")
-    keys.press("Enter")
-    tab.wait("document.getElementById('video-name').textContent !== 'clip'")
-    assert tab.complaints == []
-
-
-def test_on_a_small_dark_calm_screen(both, browser: Browser):
-    tab = ready(
-        browser.open(both, width=400, height=800, color_scheme="dark", reduced_motion="reduce")
-    )
-    assert tab.wide() == 0
-    for video in HARM:
-        show(tab, video)
-        assert tab.wide() == 0
-    for summary in tab.page.query_selector_all("summary"):
-        summary.click()
-    assert tab.wide() == 0
-    assert tab.cut() == []
-    ground = tab.page.evaluate("getComputedStyle(document.body).backgroundColor")
-    assert max(int(part) for part in ground.strip("rgb()").split(",")) < 60
-    ink = tab.page.evaluate("document.getElementById('plot-video')._fullLayout.font.color")
-    assert min(int(part) for part in ink.strip("rgb()").split(",")) > 180
-    assert tab.page.evaluate("getComputedStyle(document.documentElement).scrollBehavior") == "auto"
-    assert tab.complaints == []
-
-
-def test_gates_without_room_are_means_within_their_range(page, place, browser: Browser):
-    tab = ready(browser.open(page, width=400))
+def test_attention_is_a_band_of_what_each_frame_receives(place, browser: Browser, tmp_path):
+    config = dataclasses.replace(SMALL, head="transformer", epochs=1, targets="joint")
+    fit(place.store, config, tmp_path / "run")
+    write_report([tmp_path / "run"], tmp_path / "page.html")
+    tab = ready(browser.open(tmp_path / "page.html"))
     show(tab, "clip")
-    name = "gate: valence/video/unattended"
-    gates = read_gates(place.runs["first"], "validation").values["clip"][:, 0].astype(float)
-    shown = series(tab, name)
-    size = -(-ROWS // len(shown))
-    groups = [gates[at : at + size] for at in range(0, ROWS, size)]
-    assert 2 <= size == len(groups[0])
-    assert np.allclose(shown, [group.mean() for group in groups], atol=6e-3)
-    ends = series(tab, f"range of {name}")
-    assert np.allclose(ends[: len(groups)], [group.max() for group in groups], atol=6e-3)
-    assert np.allclose(ends[len(groups) :][::-1], [group.min() for group in groups], atol=6e-3)
-    zoom = "Plotly.relayout(document.getElementById('plot-video'), {'xaxis.range': [2, 4]})"
-    tab.page.evaluate(zoom)
-    tab.wait(f"!document.getElementById('plot-video').data.some(t => t.meta === 'range of {name}')")
-    assert np.allclose(series(tab, name), gates, atol=6e-3)
-    assert tab.page.evaluate(
-        "document.getElementById('plot-video')._fullLayout.xaxis.range"
-    ) == [2, 4]  # fmt: skip
-    tab.page.click("#whole")
-    tab.wait(f"document.getElementById('plot-video').data.some(t => t.meta === 'range of {name}')")
-    assert tab.complaints == []
-
-
-# -- two runs --------------------------------------------------------------------------------------
+    received = read_gates(tmp_path / "run", "validation").values["clip"].astype(float).T
+    find = "gd => gd.data.find(t => t.meta === 'attention')"
+    shown = tab.page.eval_on_selector("#plot-video", f"{find}.customdata")
+    assert np.allclose(shown, received, atol=0.02 * np.ptp(received))
+    assert "layer1" in tab.page.text_content("#plot-video")
+    narrow = ready(browser.open(tmp_path / "page.html", width=400))
+    show(narrow, "clip")
+    means = np.array(narrow.page.eval_on_selector("#plot-video", f"{find}.customdata"))
+    size = -(-ROWS // means.shape[1])
+    assert size > 1
+    assert np.allclose(means[:, 0], received[:, :size].mean(axis=1), atol=0.02)
+    assert tab.complaints == narrow.complaints == []
 
 
 def test_two_runs_are_shown_with_their_difference(both, place, browser: Browser):
@@ -423,8 +177,6 @@ def test_two_runs_are_shown_with_their_difference(both, place, browser: Browser)
 
 
 def test_a_run_without_gates_or_curves_names_the_commands(place, tmp_path, browser: Browser):
-    import shutil
-
     run = shutil.copytree(place.runs["first"], tmp_path / "old")
     gates_file(run, "validation").unlink()
     written = write_report([run], tmp_path / "old.html")
