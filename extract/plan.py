@@ -241,7 +241,10 @@ def sensible_jobs(videos: Sequence[Video], device: str, streams: Sequence[Encode
 
     Those beside a GPU compute no networks, and all of them can hardly keep it busy.
     """
-    cores = min(len(os.sched_getaffinity(0)), max(1, available_memory() // _PROCESS_BYTES))
+    growing = sum(stream.encoder_options().bytes_per_hour for stream in streams)
+    longest = max((container_duration(v.path)[0] for v in videos if growing), default=0.0)
+    fitting = int(available_memory() // (_PROCESS_BYTES + growing * longest / 3600))
+    cores = min(len(os.sched_getaffinity(0)), max(1, fitting))
     worth = _WORTH_A_PROCESS_S
     if device == "cpu":
         large = [stream.precision for stream in streams if stream.encoder not in _LIGHT]

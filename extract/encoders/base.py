@@ -49,6 +49,11 @@ class EncoderOptions(ABC):
         """Length D of an embedding, None where only the network tells."""
         return None
 
+    @property
+    def bytes_per_hour(self) -> float:
+        """Memory that grows with a video's length, per hour of it; mostly none does."""
+        return 0.0
+
     @abstractmethod
     def load(self, device: str) -> Encoder:
         """Load the network.

@@ -11,7 +11,7 @@ from ...cache.timeline import Timeline, usable
 from ..media.audio import AudioBlock
 from .base import AudioEncoder
 from .mfcc import MfccOptions
-from .sound import rows_with_sound
+from .sound import row_windows
 
 _RANGE = 80.0  # dB, librosa's top_db
 
@@ -30,17 +30,11 @@ class MfccEncoder(AudioEncoder):
         self, blocks: Iterable[AudioBlock], timeline: Timeline
     ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Rows of the timeline in order: features [n, n_mfcc] float32, codes [n] uint8."""
-        length = self._options.window
-        reach = length // 2 + 1
-        for rows in rows_with_sound(blocks, timeline, before=reach, after=reach):
-            heard = usable(rows.codes)
-            features = np.zeros((len(heard), self.dim), np.float32)
-            if heard.any():
-                starts = np.rint(rows.moments[heard]).astype(np.int64) - length // 2
-                samples = rows.sound.cut(int(starts[0]), int(starts[-1]) + length)
-                windows = np.lib.stride_tricks.sliding_window_view(samples, length)
-                features[heard] = self._cepstrum(windows[starts - starts[0]])
-            yield features, rows.codes
+        for codes, windows in row_windows(blocks, timeline, self._options.window):
+            features = np.zeros((len(codes), self.dim), np.float32)
+            if len(windows):
+                features[usable(codes)] = self._cepstrum(windows)
+            yield features, codes
 
     def _cepstrum(self, windows: np.ndarray) -> np.ndarray:
         """MFCCs [n, n_mfcc] of windows [n, window]."""

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ...cache.timeline import Timeline, Valid
+from ...cache.timeline import Timeline, Valid, usable
 from ..media import RATE, SILENT
 
 if TYPE_CHECKING:
@@ -143,6 +143,30 @@ def rows_with_sound(
     while group is not None:
         yield Rows(moments[group], heard.codes(group), sound)
         group = next(groups, None)
+
+
+def row_windows(
+    blocks: Iterable[AudioBlock], timeline: Timeline, length: int
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """A window of sound for each row that is heard, from the sample nearest to where it begins.
+
+    Args:
+        blocks: 16 kHz mono in order of time.
+        timeline: the T frames, each in the middle of its window.
+        length: samples of a window.
+
+    Yields:
+        Codes [n] of successive rows; windows [m, length] float32 of the m usable ones.
+    """
+    reach = length // 2 + 1
+    for rows in rows_with_sound(blocks, timeline, before=reach, after=reach):
+        starts = np.rint(rows.moments[usable(rows.codes)]).astype(np.int64) - length // 2
+        if not len(starts):
+            yield rows.codes, np.zeros((0, length), np.float32)
+            continue
+        samples = rows.sound.cut(int(starts[0]), int(starts[-1]) + length)
+        windows = np.lib.stride_tricks.sliding_window_view(samples, length)
+        yield rows.codes, windows[starts - starts[0]]
 
 
 def _groups(moments: np.ndarray) -> Iterator[slice]:

@@ -50,3 +50,21 @@ def test_the_memory_that_is_left_is_known():
 
 def test_videos_that_cannot_be_opened_are_worth_no_process(tmp_path):
     assert sensible_jobs([Video("a", tmp_path / "a.mp4", ())] * 2, "cpu", []) == 1
+
+
+def test_memory_that_grows_with_the_longest_video_is_reckoned_with(monkeypatch):
+    """OpenSMILE's descriptors take 2.7 GB per hour; its functionals, as most, do not grow."""
+    pytest.importorskip("opensmile")
+    monkeypatch.setattr(plan_module.os, "sched_getaffinity", lambda _: set(range(8)))
+    monkeypatch.setattr(plan_module, "available_memory", lambda: 16_800_000_000)
+    monkeypatch.setattr(plan_module, "container_duration", lambda path: (float(path.name), 0))
+    videos = [Video(each, Path(each), ()) for each in ("600", "3600", "3600", "900")]
+
+    def jobs(*options):
+        streams = [EncoderSpec("s", "egemaps", "audio", options=each) for each in options]
+        return sensible_jobs(videos, "cpu", streams)
+
+    assert jobs((("window", 1.0),)) == 4  # one for each video
+    assert jobs(()) == 4  # 4 x (1.5 + 2.7) GB
+    assert jobs((), (("window", 1.0),)) == 4
+    assert jobs((), ()) == 2

@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 from dataclasses import replace
+from importlib.metadata import version
 from importlib.util import find_spec
 
 import pytest
@@ -20,9 +21,10 @@ from vapipe.extract.views import View
 from vapipe.extract.weights.files import FOLDER_VARIABLE, all_entries, find_weights, pin_file
 from vapipe.extract.weights.table import WEIGHT_TABLE
 
+SMILE = version("opensmile") if find_spec("opensmile") else ""
 # Of each encoder, options that are not the default ones; all but the device.
 OPTIONS = {
-    "egemaps": {},
+    "egemaps": {"window": 1.0, "opensmile": SMILE},
     "facenet": {"weights": "my-facenet", "precision": "bfloat16"},
     "ir50": {"weights": "my-ir50", "size": 48, "centre": 40, "precision": "float32"},
     "logmel": {
@@ -129,7 +131,7 @@ def test_every_option_is_in_the_key_and_no_name_of_weights_is(weights, tmp_path,
         flipped["relu"] = True if name == "vggish" else None
         flipped = {k: v for k, v in flipped.items() if v is not None}
         changed = spec_of(StreamConfig("s", name, tuple(flipped.items())), precision="bfloat16")
-        if option in ("precision", "relu"):
+        if option in ("precision", "relu", "opensmile"):
             continue  # below
         assert replace(changed, precision="float32").key() != plain_key or changed.key() != key
     if "weights" in given:
