@@ -21,7 +21,7 @@ from ..errors import CacheError, DamagedShardError, FileGoneError
 from .durable import canonical_json
 from .judge import RefusedError, check_header, parse_json
 
-VERSION = 1
+VERSION = 2  # the newest
 _PREAMBLE = re.compile(rb"vapipe-shard (\d{4}) (\d{9}) (\d{9}) ([0-9a-f]{64})\n")
 PREAMBLE_BYTES = 13 + 5 + 10 + 10 + 65
 _FIRST_READ = 8192
@@ -70,6 +70,11 @@ class Header:
         """Number of rows N of every array."""
         return sum(item.rows for item in self.items)
 
+    @property
+    def version(self) -> int:
+        """Of the format that is needed: 2 brought the boxes of faces."""
+        return VERSION if "box" in self.arrays else 1
+
     def encode(self) -> bytes:
         """The header as canonical JSON."""
         return canonical_json(asdict(self))
@@ -79,7 +84,7 @@ def pack_user_block(header: Header, block: int) -> bytes:
     """The `block` bytes that go before the HDF5 part: preamble, JSON, zeros."""
     body = header.encode()
     digest = hashlib.sha256(body).hexdigest()
-    preamble = f"vapipe-shard {VERSION:04d} {block:09d} {len(body):09d} {digest}\n".encode()
+    preamble = f"vapipe-shard {header.version:04d} {block:09d} {len(body):09d} {digest}\n".encode()
     return (preamble + body).ljust(block, b"\0")
 
 
@@ -128,9 +133,9 @@ def read_header_of(handle: BinaryIO, path: Path) -> Header:
     if match is None:
         raise DamagedShardError(path, _why_foreign(start))
     version, block, length = (int(match[group]) for group in (1, 2, 3))
-    if version != VERSION:
+    if not 1 <= version <= VERSION:
         raise CacheError(
-            f"{path} has shard format version {version}; this vapipe reads version "
+            f"{path} has shard format version {version}; this vapipe reads 1 to "
             f"{VERSION}. Use the vapipe that wrote it, or extract again into a new cache"
         )
     size = os.fstat(handle.fileno()).st_size
@@ -152,7 +157,10 @@ def read_header_of(handle: BinaryIO, path: Path) -> Header:
         raise DamagedShardError(
             path, f"the file has {size} bytes, its header says {block + raw['hdf5_bytes']}"
         )
-    return _decode(raw)
+    header = _decode(raw)
+    if header.version != version:
+        raise DamagedShardError(path, f"its arrays are not those of version {version}")
+    return header
 
 
 def _why_foreign(start: bytes) -> str:

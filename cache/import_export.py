@@ -18,6 +18,7 @@ from .store import FeatureStore
 from .timeline import Valid
 
 FORMATS = ("npy", "hdf5", "safetensors")
+_FACES = {"box": (np.float32, (4,)), "track": (np.uint16, ())}  # type and shape of a row
 _BLOCK_ROWS = 16_384
 
 
@@ -26,8 +27,9 @@ def export_stream(
 ) -> list[Path]:
     """Write a stream of all (or the named) items.
 
-    `npy`: `target/<item>.npy` [T, D] and `target/<item>.valid.npy` [T].
-    `hdf5`, `safetensors`: one file with `<item>/features` and `<item>/valid`.
+    `npy`: `target/<item>.npy` [T, D] and `target/<item>.valid.npy` [T]; where faces were followed
+    also `target/<item>.box.npy` [T, 4] and `target/<item>.track.npy` [T].
+    `hdf5`, `safetensors`: one file with `<item>/features`, `<item>/valid` and so on.
 
     Raises:
         ConfigError: unknown form, nothing to export, or the target exists.
@@ -62,8 +64,8 @@ def _check_names(items: Sequence[str], form: str, target: Path) -> None:
         name = PurePosixPath(item)
         if form == "npy" and (name.is_absolute() or ".." in name.parts):
             raise ConfigError(f"item `{item}` would be written outside {target}; use --format hdf5")
-        for end in (".npy", ".valid.npy") if form == "npy" else ("/features", "/valid"):
-            path = f"{name}{end}".lstrip("/")
+        for array in ("features", "valid", *_FACES):
+            path = f"{name}{_suffix(array) if form == 'npy' else f'/{array}'}".lstrip("/")
             if form == "npy":
                 path = composed(path).casefold()
             other = taken.setdefault(path, item)
@@ -82,11 +84,21 @@ def _clash(one: str, other: str, name: str) -> ConfigError:
     )
 
 
+def _arrays(store: FeatureStore, stream: str, item: str) -> dict[str, np.ndarray]:
+    """All that is stored of an item; no boxes where there is not one."""
+    arrays = {"features": store.read(item, stream), "valid": store.status(item, stream)}
+    faces = {"box": store.boxes(item, stream), "track": store.tracks(item, stream)}
+    return {**arrays, **(faces if faces["track"].any() else {})}
+
+
+def _suffix(array: str) -> str:
+    return ".npy" if array == "features" else f".{array}.npy"
+
+
 def _export_npy(store: FeatureStore, stream: str, folder: Path, item: str) -> list[Path]:
     paths = []
-    arrays = {".npy": store.read(item, stream), ".valid.npy": store.status(item, stream)}
-    for suffix, values in arrays.items():
-        path = folder / f"{item}{suffix}"
+    for name, values in _arrays(store, stream, item).items():
+        path = folder / f"{item}{_suffix(name)}"
         with atomic_file(path) as partial, wrap_io_errors(path), partial.open("wb") as handle:
             np.save(handle, values)
         paths.append(path)
@@ -98,24 +110,25 @@ def _export_hdf5(store: FeatureStore, stream: str, path: Path, items: Sequence[s
         file.attrs["stream"], file.attrs["key"] = stream, store.key(stream)
         for item in items:
             group = file.create_group(item)
-            group["features"] = store.read(item, stream)
-            group["valid"] = store.status(item, stream)
+            for name, values in _arrays(store, stream, item).items():
+                group[name] = values
 
 
 def _export_safetensors(store: FeatureStore, stream: str, path: Path, items: Sequence[str]) -> None:
     from safetensors.numpy import save_file
 
-    tensors = {}
-    for item in items:
-        tensors[f"{item}/features"] = store.read(item, stream)
-        tensors[f"{item}/valid"] = store.status(item, stream)
+    tensors = {
+        f"{item}/{name}": values
+        for item in items
+        for name, values in _arrays(store, stream, item).items()
+    }
     save_file(tensors, path, metadata={"stream": stream, "key": store.key(stream)})
 
 
 def import_stream(
     store: FeatureStore, stream: str, folder: Path, *, modality: str, dtype: str = "float16"
 ) -> list[str]:
-    """Take `folder/<item>.npy` [T, D] (and `<item>.valid.npy` [T]) in as a stream.
+    """Take `folder/<item>.npy` [T, D] (and what `export_stream` writes beside) in as a stream.
 
     Every file must have as many rows as the item's timeline has frames; nothing is taken in
     before all files were checked. The key is the digest of the name and the files' content.
@@ -128,7 +141,7 @@ def import_stream(
         CacheError: a length that differs from the timeline's, a wrong shape, or the disk refuses.
     """
     found = sorted(folder.rglob("*.npy"))
-    beside = {path.with_suffix(".valid.npy") for path in found}
+    beside = {path.with_suffix(_suffix(name)) for path in found for name in ("valid", *_FACES)}
     files: dict[str, Path] = {}
     for path in found:
         if path in beside:
@@ -155,6 +168,7 @@ def import_stream(
     with writing(store.root):
         for item, path in files.items():
             values, codes = _load(path), _import_codes(path, store.rows(item))
+            faces = _import_faces(path, store.rows(item))
             with write_features(
                 store.root,
                 item,
@@ -166,10 +180,12 @@ def import_stream(
                 source=store.source(item),
                 config=config,
                 dtype=dtype,
+                faces=bool(faces),
             ) as shard:
+                arrays = {"features": values, "valid": codes, **faces}
                 for start in range(0, len(values), _BLOCK_ROWS):
                     rows = slice(start, start + _BLOCK_ROWS)
-                    shard.append(features=values[rows], valid=codes[rows])
+                    shard.append(**{name: each[rows] for name, each in arrays.items()})
                 if digest_file(path) != digests[item]:
                     raise CacheError(f"{path} changed while it was imported; import it again")
     return list(files)
@@ -198,7 +214,27 @@ def _check_import(store: FeatureStore, item: str, path: Path) -> int:
             "nothing was imported. One row per frame of the video is needed"
         )
     _import_codes(path, rows)
+    _import_faces(path, rows)
     return values.shape[1]
+
+
+def _import_faces(path: Path, rows: int) -> dict[str, np.ndarray]:
+    """Boxes and tracks beside the file; nothing where there are none."""
+    files = {name: path.with_suffix(_suffix(name)) for name in _FACES}
+    missing = [file for file in files.values() if not file.exists()]
+    if len(missing) == len(files):
+        return {}
+    if missing:
+        raise CacheError(f"{missing[0]}: no such file; boxes and tracks belong together")
+    arrays = {name: _load(file) for name, file in files.items()}
+    for name, values in arrays.items():
+        dtype, row = _FACES[name]
+        if values.dtype != dtype or values.shape != (rows, *row):
+            raise CacheError(
+                f"{files[name]}: {values.dtype} {list(values.shape)}; expected "
+                f"{np.dtype(dtype)} {[rows, *row]}"
+            )
+    return arrays
 
 
 def _import_codes(path: Path, rows: int) -> np.ndarray:

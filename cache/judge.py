@@ -15,12 +15,15 @@ from .durable import canonical_json
 
 PARTITIONS = ("train", "validation", "test")
 TARGETS = ("valence", "arousal")  # of labels that name no others
+_Allowed = dict[str, dict[str, tuple[tuple[str, ...], int]]]
 # What the arrays of each kind may be: NumPy types, and number of dimensions.
-ARRAYS: dict[str, dict[str, tuple[tuple[str, ...], int]]] = {
+ARRAYS: _Allowed = {
     "timeline": {"pts": (("<f8",), 1)},
     "labels": {"labels": (("<f4",), 2)},
     "features": {"features": (("<f2", "<f4"), 2), "valid": (("|u1",), 1)},
 }
+# What shards of features have besides where faces were followed, both or none.
+FACES: _Allowed = {"features": {"box": (("<f4",), 2), "track": (("<u2",), 1)}}
 _HEADER = {"kind", "stream", "key", "items", "arrays", "provenance", "hdf5_bytes", "hdf5_sha256"}
 _ARRAY = {"dtype", "shape", "offset", "sha256"}
 _SHA256 = re.compile(r"[0-9a-f]{64}")
@@ -74,8 +77,14 @@ def check_header(raw: Any, block: int) -> None:
     _expect(kind != "features" or _is_sha256(raw["key"]), "key is no SHA-256")
     _expect(_count(raw["hdf5_bytes"]), f"hdf5_bytes is {raw['hdf5_bytes']!r:.80}")
     _expect(_is_sha256(raw["hdf5_sha256"]), "hdf5_sha256 is no SHA-256")
-    rows = _check_items(kind, raw["items"])
-    _check_arrays(kind, raw["arrays"], rows, block, block + raw["hdf5_bytes"])
+    arrays = raw["arrays"]
+    more = isinstance(arrays, dict) and not arrays.keys().isdisjoint(FACES.get(kind, ()))
+    allowed = {**ARRAYS[kind], **(FACES[kind] if more else {})}
+    rows = _check_items(kind, raw["items"], set(allowed))
+    _expect(_named(arrays, set(allowed)), f"the arrays are not those of a {kind} shard")
+    for name, types in allowed.items():
+        _check_array(name, arrays[name], types, rows, block, block + raw["hdf5_bytes"])
+    _expect(not more or arrays["box"]["shape"][1] == 4, "a `box` is not four numbers")
     check_provenance(kind, raw["provenance"])
     if kind == "labels":
         widths = {len(item["facts"].get("targets", TARGETS)) for item in raw["items"]}
@@ -83,7 +92,7 @@ def check_header(raw: Any, block: int) -> None:
         _expect(widths == {shape[1]}, f"`labels` is {shape!r:.80} for other targets")
 
 
-def _check_items(kind: str, items: Any) -> int:
+def _check_items(kind: str, items: Any, arrays: set[str]) -> int:
     """The rows of all items."""
     _expect(isinstance(items, list) and bool(items), "`items` is no list of items")
     rows, seen = 0, set()
@@ -97,32 +106,32 @@ def _check_items(kind: str, items: Any) -> int:
         check_facts(kind, item["facts"])
         digests = item["facts"].get("digests")  # of the item's rows, in packs
         hexed = isinstance(digests, dict) and all(_is_sha256(each) for each in digests.values())
-        _expect(digests is None or (hexed and set(digests) == set(ARRAYS[kind])), "odd `digests`")
+        _expect(digests is None or (hexed and set(digests) == arrays), "odd `digests`")
     return rows
 
 
-def _check_arrays(kind: str, arrays: Any, rows: int, block: int, size: int) -> None:
-    _expect(_named(arrays, set(ARRAYS[kind])), f"the arrays are not those of a {kind} shard")
-    for name, (dtypes, ndim) in ARRAYS[kind].items():
-        info = arrays[name]
-        _expect(_named(info, _ARRAY), f"`{name}` is not {', '.join(sorted(_ARRAY))}")
-        dtype, shape, offset = info["dtype"], info["shape"], info["offset"]
-        fits = (
-            isinstance(dtype, str)
-            and dtype in dtypes
-            and isinstance(shape, list)
-            and len(shape) == ndim
-            and all(_count(length, 1) for length in shape)
-            and shape[0] == rows
-        )
-        _expect(fits, f"`{name}` is {dtype!r:.40} {shape!r:.80} for {rows} rows, no {kind} shard's")
-        _expect(_is_sha256(info["sha256"]), f"the digest of `{name}` is no SHA-256")
-        nbytes = math.prod(shape) * int(dtype[2:])
-        if offset is None:
-            _expect(nbytes <= _DEFLATED_MOST * size, f"`{name}` is larger than the file can hold")
-            continue
-        _expect(_count(offset, block), f"`{name}` begins at {offset!r:.80}")
-        _expect(offset + nbytes <= size, f"`{name}` ends beyond the end of the file")
+def _check_array(
+    name: str, info: Any, types: tuple[tuple[str, ...], int], rows: int, block: int, size: int
+) -> None:
+    _expect(_named(info, _ARRAY), f"`{name}` is not {', '.join(sorted(_ARRAY))}")
+    dtype, shape, offset = info["dtype"], info["shape"], info["offset"]
+    dtypes, ndim = types
+    fits = (
+        isinstance(dtype, str)
+        and dtype in dtypes
+        and isinstance(shape, list)
+        and len(shape) == ndim
+        and all(_count(length, 1) for length in shape)
+        and shape[0] == rows
+    )
+    _expect(fits, f"`{name}` is {dtype!r:.40} {shape!r:.80} for {rows} rows")
+    _expect(_is_sha256(info["sha256"]), f"the digest of `{name}` is no SHA-256")
+    nbytes = math.prod(shape) * int(dtype[2:])
+    if offset is None:
+        _expect(nbytes <= _DEFLATED_MOST * size, f"`{name}` is larger than the file can hold")
+        return
+    _expect(_count(offset, block), f"`{name}` begins at {offset!r:.80}")
+    _expect(offset + nbytes <= size, f"`{name}` ends beyond the end of the file")
 
 
 def check_provenance(kind: str, provenance: Any) -> None:

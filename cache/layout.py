@@ -220,6 +220,7 @@ def write_features(
     config: Mapping[str, Any],
     dtype: str = "float16",
     versions: Mapping[str, str] | None = None,
+    faces: bool = False,
 ) -> AbstractContextManager[ShardWriter]:
     """Open a writer for the features of one item; append(features=[n, D], valid=[n]) in row order.
 
@@ -231,6 +232,9 @@ def write_features(
         source: {"name", "bytes"} of the video file and the facts of its `Source`.
         config: what the key is the digest of.
         versions: library versions the values were made with.
+        faces: whether append also takes box=[n, 4] (left, top, width, height of the face in pixels
+            of the displayed frame, NaN where there is none) and track=[n] (from 1, see
+            `FeatureStore.tracks`; 0 where there is none).
 
     Raises:
         CacheError: see `write_shard`.
@@ -241,7 +245,11 @@ def write_features(
         stream=stream,
         key=key,
         items=[Item(item, rows, {"source": dict(source)})],
-        arrays={"features": (DTYPES[dtype], (dim,)), "valid": ("|u1", ())},
+        arrays={
+            "features": (DTYPES[dtype], (dim,)),
+            "valid": ("|u1", ()),
+            **({"box": ("<f4", (4,)), "track": ("<u2", ())} if faces else {}),
+        },
         provenance={
             "modality": modality,
             "config": dict(config),

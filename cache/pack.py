@@ -130,7 +130,7 @@ def _pack_folder(
     states = {name: _state(path / name) for name in sources}
     pieces = sorted(
         (piece for name in sources if live.get(name) for piece in _pieces(path / name, live[name])),
-        key=lambda piece: (canonical_json(piece.header.provenance), piece.item.id),
+        key=lambda piece: (*_kind(piece), piece.item.id),
     )
     remaining = dict.fromkeys(sources, 0)
     for piece in pieces:
@@ -213,14 +213,19 @@ def _pieces(path: Path, live: Collection[str]) -> Iterator[Piece]:
         yield Piece(path, header, replace(item, facts=facts), start)
 
 
+def _kind(piece: Piece) -> tuple[bytes, list[str]]:
+    """What is the same for all items of a pack."""
+    return canonical_json(piece.header.provenance), sorted(piece.header.arrays)
+
+
 def _batches(pieces: list[Piece], max_bytes: int) -> Iterator[list[Piece]]:
-    """Consecutive pieces of one provenance that together stay below the size."""
+    """Consecutive pieces of one kind that together stay below the size."""
     batch: list[Piece] = []
     size = 0
     for piece in pieces:
         row = sum(info.nbytes // piece.header.rows for info in piece.header.arrays.values())
         nbytes = row * piece.item.rows
-        other = batch and piece.header.provenance != batch[0].header.provenance
+        other = batch and _kind(piece) != _kind(batch[0])
         if batch and (other or size + nbytes > max_bytes):
             yield batch
             batch, size = [], 0
@@ -231,7 +236,7 @@ def _batches(pieces: list[Piece], max_bytes: int) -> Iterator[list[Piece]]:
 
 
 def write_pack(path: Path, pieces: Sequence[Piece], compress: bool = False) -> Path:
-    """Copy pieces of one provenance into a new pack, which counts before all others of the folder.
+    """Copy pieces of one kind into a new pack, which counts before all others of the folder.
 
     Its name is its own, whoever else packs at the same time.
     """

@@ -22,6 +22,10 @@ from .mapping import map_file
 
 _BLOCK_BYTES = 64 << 20  # read at once where a whole array is gone through
 _CHUNK_BYTES = 1 << 20  # of a compressed shard: what one read decompresses at least
+_UNKNOWN: dict[str, np.ndarray] = {
+    "box": np.full(4, np.nan, np.float32),
+    "track": np.array(0, np.uint16),
+}
 _NAMES = ("videos", "offsets", "facts")  # what a shard's HDF5 part has besides the arrays
 
 
@@ -63,12 +67,16 @@ class ShardReader:
     def rows(self, name: str, start: int, stop: int) -> np.ndarray:
         """Rows [start, stop) of an array, read-only; a view of the map unless compressed.
 
+        Of a shard without faces, boxes are NaN and tracks 0.
+
         Raises:
             DamagedShardError: compressed rows cannot be decompressed.
         """
         array = self._arrays.get(name)
         if array is not None:
             return array[start:stop]
+        if name not in self.header.arrays:
+            return np.broadcast_to(_UNKNOWN[name], (stop - start, *_UNKNOWN[name].shape))
         with _opened_hdf5(self.path) as file:
             values = _dataset(file, name, self.header.arrays[name])[start:stop]
         values.flags.writeable = False

@@ -20,7 +20,6 @@ import numpy as np
 from ..errors import CacheError, PrecisionError, WriteVerificationError
 from .durable import atomic_file, canonical_json, digest_file, wrap_io_errors
 from .header import (
-    VERSION,
     ArrayInfo,
     Header,
     Item,
@@ -202,7 +201,7 @@ def _lay_out(path: Path, header: Header, block: int, compress: bool) -> Header:
         h5py.File(layout, "w", alignment_interval=_ALIGNMENT, **options) as file,
     ):
         file.attrs["format"] = "vapipe-shard"
-        file.attrs["version"] = VERSION
+        file.attrs["version"] = header.version
         for name in ("kind", "stream", "key"):
             file.attrs[name] = getattr(header, name)
         text = h5py.string_dtype()

@@ -148,6 +148,23 @@ class FeatureStore:
         """The T stored `Valid` codes, uint8, with the reasons of unusable rows."""
         return self._view(video, stream)[1]
 
+    def boxes(self, video: str, stream: str) -> np.ndarray:
+        """Where the face of each row was, [T, 4] float32: left, top, width, height.
+
+        In pixels of the frame as it is displayed; may reach over its edges. NaN where there is no
+        face, and in all rows where none was looked for (crop files, whole frames, sound, imported
+        features) or where an earlier vapipe extracted, which stored none.
+        """
+        return self._array(video, stream, "box")
+
+    def tracks(self, video: str, stream: str) -> np.ndarray:
+        """Whom each row shows, [T] uint16: numbers from 1 in order of appearance, 0 for nobody.
+
+        A number stays while a face is followed and looks alike, and comes back where it looks the
+        same again; two numbers may be one person who was not recognised.
+        """
+        return self._array(video, stream, "track")
+
     def timeline(self, video: str) -> Timeline:
         """Presentation times of the video's T frames."""
         owner = self._video(video)
@@ -266,22 +283,24 @@ class FeatureStore:
         """Features [T, D] and codes [T] of an item, checked once and then kept."""
         view = self._views.get((video, stream))
         if view is None:
-            fault = self._fault(video, stream)
-            place = self._place(video, stream)
-            if fault or place is None:
-                raise CacheError(
-                    f"{video}: stream `{stream}` is {fault}; "
-                    f"`vapipe extract --streams {stream.partition('@')[0]}` redoes it"
-                )
-            owner = self._owner(video, stream)
-            unit = self._resolve(stream)
-
-            def find(catalog: Catalog) -> RowRange | None:
-                group = catalog.features.get(unit)
-                return group.get(owner) if group else None
-
-            view = self._rows.read(find, owner, "features"), self._rows.read(find, owner, "valid")
+            view = self._array(video, stream, "features"), self._array(video, stream, "valid")
             self._views[video, stream] = view
             if len(self._views) > KEPT:
                 self._views.popitem(last=False)
         return view
+
+    def _array(self, video: str, stream: str, name: str) -> np.ndarray:
+        """An array's rows of an item, which must be there."""
+        fault = self._fault(video, stream)
+        if fault:
+            raise CacheError(
+                f"{video}: stream `{stream}` is {fault}; "
+                f"`vapipe extract --streams {stream.partition('@')[0]}` redoes it"
+            )
+        owner, unit = self._owner(video, stream), self._resolve(stream)
+
+        def find(catalog: Catalog) -> RowRange | None:
+            group = catalog.features.get(unit)
+            return group.get(owner) if group else None
+
+        return self._rows.read(find, owner, name)

@@ -134,7 +134,8 @@ def describe_source(path: Path) -> dict[str, Any]:
     }
 
 
-_Block = tuple[str, str, np.ndarray, np.ndarray]  # stream, owner, features [n, D], codes [n]
+# Stream, owner, what is stored of n rows beside their codes, codes [n].
+_Block = tuple[str, str, dict[str, np.ndarray], np.ndarray]
 
 
 class _Watch:
@@ -215,9 +216,9 @@ def _write(
             for stream in streams
             for owner in task.streams[stream.spec.stream]
         }
-        for name, owner, features, codes in blocks:
+        for name, owner, arrays, codes in blocks:
             with timed("write"):
-                units[name, owner].append(features, codes)
+                units[name, owner].append(arrays, codes)
     return (
         [note for unit in units.values() for note in unit.notes()],
         [unit.problem for unit in units.values() if unit.problem],
@@ -254,16 +255,17 @@ class _Rows:
                 config=spec.to_json(),
                 dtype=spec.dtype,
                 versions={**_versions(), **stream.versions},
+                faces=spec.crops is not None and spec.crops.source == "detect",
             )
         )
 
-    def append(self, features: np.ndarray, codes: np.ndarray) -> None:
+    def append(self, arrays: Mapping[str, np.ndarray], codes: np.ndarray) -> None:
         """Store rows; where they do not fit the precision the unit is given up, it alone."""
         if self.problem:
             return
         self._codes.update(codes.tolist())
         try:
-            self._writer.append(features=features, valid=codes)
+            self._writer.append(**arrays, valid=codes)
         except PrecisionError as error:
             self.problem = str(error)
             self._shard.__exit__(type(error), error, error.__traceback__)
@@ -334,7 +336,10 @@ def _visual_blocks(
                         features[use] = encoder.encode_fitting(
                             seen, margin=view.margin(crops.face_margin)
                         )
-                yield name, owner, features, codes
+                arrays = {"features": features}
+                if crops.source == "detect":
+                    arrays |= {"box": batch.boxes[owner], "track": batch.tracks[owner]}
+                yield name, owner, arrays, codes
 
 
 def _subjects(task: Task, streams: Sequence[Stream]) -> list[Subject]:
@@ -361,4 +366,4 @@ def _audio_blocks(task: Task, streams: Sequence[Stream], info: MediaInfo) -> Ite
             continue
         features, codes = part
         rows[name] += len(codes)
-        yield name, task.video.id, features, codes
+        yield name, task.video.id, {"features": features}, codes

@@ -5,8 +5,10 @@ What decides the pixels is in `CropConfig`; one call serves all visual streams o
 
 from __future__ import annotations
 
+import math
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -24,11 +26,13 @@ from .crop_geometry import cut_aligned, cut_centre, cut_face
 from .detector import FaceDetector
 from .finder import FaceFinder
 from .follow import FaceRow
+from .identity import PeopleNumbers
 from .official import OfficialCrops, find_crops
 from .subject_tracks import SubjectTracks
 
 BATCH = 64  # rows per CropBatch, enough for a processor ...
 GPU_BATCH = 256  # ... and for a GPU
+_OTHERS = 0.1  # of the faces that may be another person's without a word
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,11 +43,16 @@ class CropBatch:
         start: first row.
         crops: item id -> [n, S, S, 3] uint8 RGB; zeros where the row is not usable.
         codes: item id -> [n] uint8 codes of `cache.timeline.Valid`.
+        boxes: item id -> [n, 4] float32, left, top, width and height of the face in pixels of the
+            displayed frame; NaN where there is none, or none was looked for.
+        tracks: item id -> [n] uint16, see `PeopleNumbers`; 0 where there is no box.
     """
 
     start: int
     crops: dict[str, np.ndarray]
     codes: dict[str, np.ndarray]
+    boxes: dict[str, np.ndarray]
+    tracks: dict[str, np.ndarray]
 
 
 def read_crops(
@@ -106,11 +115,21 @@ def describe_crop_files(
     return digests, notes
 
 
-_Crop = tuple[str, np.ndarray, Valid]  # item id, [S, S, 3], code; rows of an item in order
+@dataclass(frozen=True, eq=False)
+class _Crop:
+    """One row of an item, as in `CropBatch`."""
+
+    pixels: np.ndarray
+    code: Valid
+    box: tuple[float, ...] = (math.nan,) * 4
+    track: int = 0
 
 
-def _batches(crops: Iterable[_Crop], items: Sequence[str], count: int) -> Iterator[CropBatch]:
-    waiting: dict[str, list[tuple[np.ndarray, Valid]]] = {item: [] for item in items}
+_Crops = Iterator[tuple[str, _Crop]]  # with item ids; rows of an item in order
+
+
+def _batches(crops: _Crops, items: Sequence[str], count: int) -> Iterator[CropBatch]:
+    waiting: dict[str, list[_Crop]] = {item: [] for item in items}
     start = 0
 
     def take() -> CropBatch:
@@ -120,14 +139,19 @@ def _batches(crops: Iterable[_Crop], items: Sequence[str], count: int) -> Iterat
             del rows[:count]
         batch = CropBatch(
             start,
-            {item: np.stack([crop for crop, _ in rows]) for item, rows in first.items()},
-            {item: np.array([code for _, code in rows], np.uint8) for item, rows in first.items()},
+            {item: np.stack([row.pixels for row in rows]) for item, rows in first.items()},
+            {item: np.array([row.code for row in rows], np.uint8) for item, rows in first.items()},
+            {item: np.array([row.box for row in rows], np.float32) for item, rows in first.items()},
+            {
+                item: np.array([row.track for row in rows], np.uint16)
+                for item, rows in first.items()
+            },
         )
         start += len(first[items[0]])
         return batch
 
-    for item, crop, code in crops:
-        waiting[item].append((crop, code))
+    for item, crop in crops:
+        waiting[item].append(crop)
         if min(len(rows) for rows in waiting.values()) == count:
             yield take()
     if waiting[items[0]]:
@@ -136,11 +160,11 @@ def _batches(crops: Iterable[_Crop], items: Sequence[str], count: int) -> Iterat
 
 def _read_files(
     info: MediaInfo, config: CropConfig, items: Sequence[str], crops_dir: Path | None
-) -> Iterator[_Crop]:
+) -> _Crops:
     folders = {item: _open_files(info, config, item, crops_dir) for item in items}
     for row in range(len(info.timeline)):
         for item, crops in folders.items():
-            yield item, *crops.read(row)
+            yield item, _Crop(*crops.read(row))
 
 
 def _open_files(
@@ -151,15 +175,15 @@ def _open_files(
     return OfficialCrops(find_crops(crops_dir, item), rows=len(info.timeline), size=config.size)
 
 
-def _read_whole(info: MediaInfo, config: CropConfig, items: Sequence[str]) -> Iterator[_Crop]:
+def _read_whole(info: MediaInfo, config: CropConfig, items: Sequence[str]) -> _Crops:
     empty = np.zeros((config.size, config.size, 3), np.uint8)
     for frame in read_frames(info, lines=config.lines):
-        crop, code = empty, Valid.DECODE_ERROR
+        crop = _Crop(empty, Valid.DECODE_ERROR)
         if frame.picture is not None:
             with timed("crop"):
-                crop, code = cut_centre(frame.picture, size=config.size), Valid.IMAGE
+                crop = _Crop(cut_centre(frame.picture, size=config.size), Valid.IMAGE)
         for item in items:
-            yield item, crop, code
+            yield item, crop
 
 
 def _read_faces(
@@ -168,7 +192,7 @@ def _read_faces(
     subjects: Sequence[Subject],
     device: torch.device | str,
     make_detector: Callable[..., FaceDetector],
-) -> Iterator[_Crop]:
+) -> _Crops:
     detector = make_detector(min_face=config.min_face, thresholds=config.thresholds, device=device)
     finder = FaceFinder(
         detector,
@@ -186,21 +210,34 @@ def _read_faces(
     )
     pictures: dict[int, Picture | None] = {}  # frames that still wait for a place
     doubts = {item: _Doubt(info, config) for item in tracks.items}
-    for frame in read_frames(info, lines=config.lines, reduced_lines=config.detection_lines):
-        pictures[frame.row] = frame.picture
-        for item, place in tracks.push(frame):
+    people = {item: PeopleNumbers[_Crop]() for item in tracks.items}
+
+    def cut(places: Iterable[tuple[str, FaceRow]]) -> _Crops:
+        for item, place in places:
             doubts[item].add(place)
             with timed("crop"):
-                crop, code = _crop(pictures[place.row], place, config)
-            yield item, crop, code
+                crop = _crop(pictures[place.row], place, config, info.height)
+            with timed("number people"):
+                looked = crop.pixels if place.seen and crop.code != Valid.DECODE_ERROR else None
+                time = float(info.timeline.pts[place.row])
+                numbered = list(people[item].push(crop, place.path, looked, time))
+            yield from number(item, numbered)
+
+    def number(item: str, crops: Iterable[tuple[_Crop, int]]) -> _Crops:
+        for crop, track in crops:
+            known = replace(crop, track=0 if math.isnan(crop.box[0]) else track)
+            doubts[item].count(known.track)
+            yield item, known
+
+    for frame in read_frames(info, lines=config.lines, reduced_lines=config.detection_lines):
+        pictures[frame.row] = frame.picture
+        yield from cut(tracks.push(frame))
         while pictures and next(iter(pictures)) < tracks.settled:
             del pictures[next(iter(pictures))]
-    for item, place in tracks.finish():
-        doubts[item].add(place)
-        with timed("crop"):
-            crop, code = _crop(pictures[place.row], place, config)
-        yield item, crop, code
-    info.damage.extend(note for item, doubt in doubts.items() if (note := doubt.note(item)))
+    yield from cut(tracks.finish())
+    for item, numbers in people.items():
+        yield from number(item, numbers.finish())
+    info.damage.extend(note for item, doubt in doubts.items() for note in doubt.notes(item))
     if tracks.rivalled > len(info.timeline) / 2 and None in tracks.items.values():
         info.damage.append(
             f"{tracks.rivalled} of {counted(len(info.timeline), 'frame')} show a second large face "
@@ -209,13 +246,14 @@ def _read_faces(
 
 
 class _Doubt:
-    """Counts the faces of an item that the detector is not sure of, or that are not upright."""
+    """Counts the faces of an item that are not sure or not upright, and whose they are."""
 
     def __init__(self, info: MediaInfo, config: CropConfig) -> None:
         self._sure = config.acquire
         lines = min(info.width, info.height)
         self._least = config.min_face * max(1.0, lines / config.detection_lines)
         self._faces = self._doubtful = 0
+        self._tracks = Counter[int]()
 
     def add(self, place: FaceRow) -> None:
         """Look at the next row."""
@@ -225,29 +263,43 @@ class _Doubt:
             self._faces += 1
             self._doubtful += bool(score < self._sure or down < abs(right))
 
-    def note(self, item: str) -> str:
-        """What the user should know; empty where most faces are sure."""
+    def count(self, track: int) -> None:
+        """Take the number of the person that a row shows; 0 for none."""
+        self._tracks[track] += track > 0
+
+    def notes(self, item: str) -> Iterator[str]:
+        """What the user should know; nothing where most faces are sure and of one person."""
         if not self._faces:
-            return (
+            yield (
                 f"{item}: no face found; those of less than {self._least:.0f} pixels are not "
                 "looked for (min_face, detection_lines), those upside down or lying not found"
             )
-        if 2 * self._doubtful <= self._faces:
-            return ""
-        return (
-            f"{item}: {self._doubtful} of {self._faces} faces are doubtful (a score below "
-            f"{self._sure}, or not upright): look at the crops"
-        )
+        if 2 * self._doubtful > self._faces:
+            yield (
+                f"{item}: {self._doubtful} of {self._faces} faces are doubtful (a score below "
+                f"{self._sure}, or not upright): look at the crops"
+            )
+        rows = self._tracks.total()
+        others = rows - max(self._tracks.values(), default=0)
+        if others > _OTHERS * rows:
+            yield (
+                f"{item}: {others} of {rows} faces are not recognised as the person of most rows "
+                "(cuts, other people); look at the crops, `track` numbers them"
+            )
 
 
-def _crop(picture: Picture | None, place: FaceRow, config: CropConfig) -> tuple[np.ndarray, Valid]:
+def _crop(picture: Picture | None, place: FaceRow, config: CropConfig, height: int) -> _Crop:
+    """Cut a row's face, of a frame that is displayed with so many lines."""
     empty = np.zeros((config.size, config.size, 3), np.uint8)
     if picture is None:
-        return empty, Valid.DECODE_ERROR
+        return _Crop(empty, Valid.DECODE_ERROR)
     if place.box is None:
-        return empty, place.code
+        return _Crop(empty, place.code)
+    x0, y0, x1, y1 = (each * height for each in place.box[:4].tolist())
     if config.align == "points":
         points = place.box[4:14].reshape(5, 2) * picture.height
-        return cut_aligned(picture, points, size=config.size), place.code
-    box = place.box[:4] * picture.height
-    return cut_face(picture, box, margin=config.margin, size=config.size), place.code
+        pixels = cut_aligned(picture, points, size=config.size)
+    else:
+        box = place.box[:4] * picture.height
+        pixels = cut_face(picture, box, margin=config.margin, size=config.size)
+    return _Crop(pixels, place.code, (x0, y0, x1 - x0, y1 - y0))

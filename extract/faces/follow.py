@@ -31,12 +31,14 @@ class FaceRow:
         box: [4 or more], or None.
         code: why there is a box or none.
         path: track and shot; successive rows of one path show one continuous movement.
+        seen: whether the face was found there; False where its place is only supposed.
     """
 
     row: int
     box: np.ndarray | None
     code: Valid
     path: tuple[int, int] | None = None
+    seen: bool = True
 
 
 @dataclass(eq=False)
@@ -206,8 +208,8 @@ class Tracker:
             assert self._last is not None
             time, last = self._last
             share = (between.time - time) / (row.time - time) if row.time > time else 1.0
-            path = (self.subject, between.shot)
-            places.append(FaceRow(between.row, last + share * (box - last), Valid.TRACKED, path))
+            box_between, path = last + share * (box - last), (self.subject, between.shot)
+            places.append(FaceRow(between.row, box_between, Valid.TRACKED, path, seen=False))
         self._waiting = []
         self._last = (row.time, box)
         return [*places, FaceRow(row.row, box, row.code, (self.subject, row.shot))]

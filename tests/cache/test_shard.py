@@ -134,8 +134,8 @@ def test_foreign_files_are_named_as_such(tmp_path, content, reason):
 
 
 def test_a_newer_format_is_refused_with_both_versions(shard):
-    shard.write_bytes(shard.read_bytes().replace(b"vapipe-shard 0001", b"vapipe-shard 0002"))
-    with pytest.raises(CacheError, match="version 2; this vapipe reads version 1"):
+    shard.write_bytes(shard.read_bytes().replace(b"vapipe-shard 0001", b"vapipe-shard 0003"))
+    with pytest.raises(CacheError, match="version 3; this vapipe reads 1 to 2"):
         read_header(shard)
 
 

@@ -6,24 +6,13 @@ import av
 import numpy as np
 import pytest
 from clips import PAL, Sound, constant_times, write_clip
-from remux import ffmpeg, problem
+from remux import MATRICES, ffmpeg, problem, set_matrix
 
 from vapipe.extract.media.frames import read_frames
 from vapipe.extract.media.orientation import Orientation
 from vapipe.extract.media.probe import probe
 from vapipe.reports.overlay import write_overlay
 
-# The (a, b, c, d) of the display matrix: x' = a x + c y, y' = b x + d y.
-MATRICES = [
-    (1, 0, 0, 1),
-    (0, 1, -1, 0),
-    (-1, 0, 0, -1),
-    (0, -1, 1, 0),
-    (-1, 0, 0, 1),
-    (1, 0, 0, -1),
-    (0, 1, 1, 0),
-    (0, -1, -1, 0),
-]
 SIZE = (64, 48)
 
 
@@ -49,15 +38,6 @@ def expected(matrix):
     for number, (x, y) in enumerate([(-1, -1), (1, -1), (-1, 1), (1, 1)]):
         places[(b * x + d * y, a * x + c * y)] = number
     return [places[key] for key in sorted(places)]
-
-
-def set_matrix(path, matrix):
-    """Of the track header; its translation is of no importance to players."""
-    data = bytearray(path.read_bytes())
-    at = data.index(b"tkhd") + 44
-    a, b, c, d = (value << 16 for value in matrix)
-    data[at : at + 36] = struct.pack(">9i", a, b, 0, c, d, 0, 0, 0, 1 << 30)
-    path.write_bytes(data)
 
 
 def write(path, rows=3, **options):

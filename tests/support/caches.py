@@ -73,8 +73,12 @@ def add_features(
     key: str | None = None,
     video: str | None = None,
     dtype: str = "float16",
+    faces: Mapping[str, np.ndarray] | None = None,
 ) -> None:
-    """Write one item's features of one stream; `video` names its file when they differ."""
+    """Write one item's features of one stream; `video` names its file when they differ.
+
+    `faces` are `box` [T, 4] and `track` [T]; None as without a search for faces.
+    """
     with write_features(
         root,
         item,
@@ -86,9 +90,10 @@ def add_features(
         source=source_of(video or item),
         config={"encoder": {"name": stream}},
         dtype=dtype,
+        faces=faces is not None,
     ) as shard:
         codes = np.full(len(values), Valid.DETECTED, np.uint8) if codes is None else codes
-        shard.append(features=values, valid=codes)
+        shard.append(features=values, valid=codes, **(faces or {}))
 
 
 def make_cache(root: Path) -> Path:

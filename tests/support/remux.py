@@ -1,6 +1,7 @@
 """Writes media files again with other packets, and asks FFmpeg's own tools what is right."""
 
 import shutil
+import struct
 import subprocess
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -10,6 +11,18 @@ import av
 import pytest
 
 PROBLEMS = Path(__file__).resolve().parents[3] / "shared" / "media" / "problem"
+
+# The (a, b, c, d) of the display matrix: x' = a x + c y, y' = b x + d y.
+MATRICES = [
+    (1, 0, 0, 1),
+    (0, 1, -1, 0),
+    (-1, 0, 0, -1),
+    (0, -1, 1, 0),
+    (-1, 0, 0, 1),
+    (1, 0, 0, -1),
+    (0, 1, 1, 0),
+    (0, -1, -1, 0),
+]
 
 
 def problem(name: str) -> Path:
@@ -56,3 +69,12 @@ def shown_times(path: Path, stream: int) -> list[int | None]:
     lines = subprocess.run(words, check=True, capture_output=True, text=True).stdout.split()
     times = [line.strip(",") for line in lines if line.strip(",")]
     return [None if time == "N/A" else int(time) for time in times]
+
+
+def set_matrix(path: Path, matrix: tuple[int, int, int, int]) -> None:
+    """Of the track header; its translation is of no importance to players."""
+    data = bytearray(path.read_bytes())
+    at = data.index(b"tkhd") + 44
+    a, b, c, d = (value << 16 for value in matrix)
+    data[at : at + 36] = struct.pack(">9i", a, b, 0, c, d, 0, 0, 0, 1 << 30)
+    path.write_bytes(data)

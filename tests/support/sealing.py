@@ -38,7 +38,7 @@ def reseal_shard(path: Path, header: Any) -> None:
     while PREAMBLE_BYTES + len(body) > wide:
         wide *= 2
     digest = hashlib.sha256(body).hexdigest()
-    preamble = f"vapipe-shard 0001 {wide:09d} {len(body):09d} {digest}\n".encode()
+    preamble = data[:18] + f"{wide:09d} {len(body):09d} {digest}\n".encode()
     path.write_bytes((preamble + body).ljust(wide, b"\0") + data[block:])
 
 
