@@ -89,23 +89,17 @@ def test_pixels_that_are_not_square_and_frames_that_are_reduced(
 
 
 def test_what_is_stored_is_the_same_in_every_stream_alone_and_together(portrait, plain, tmp_path):
-    folder = tmp_path / "videos"
-    folder.mkdir()
-    for name in ("a", "b"):
-        clip(folder / f"{name}.mp4", lambda row: scene(portrait, row))
-    caches = [tmp_path / "serial", tmp_path / "shared"]
+    path = clip(tmp_path / "a.mp4", lambda row: scene(portrait, row))
     streams = [StreamConfig("onet", "onet"), StreamConfig("logmel", "logmel")]
     streams += [StreamConfig("onet~centre", "onet", view=View("centre"))]
-    for cache, jobs in zip(caches, (1, 2), strict=True):
-        settings = settings_of(cache, streams, SMALL)
-        list(run_extraction(find_dataset(folder), settings, jobs=jobs))
-    for cache in caches:
-        store = FeatureStore.open(cache)
-        for item in ("a", "b"):
-            for stream in ("onet", "onet~centre"):
-                np.testing.assert_array_equal(store.boxes(item, stream), plain)
-                assert store.tracks(item, stream).tolist() == [1] * ROWS
-            assert np.isnan(store.boxes(item, "logmel")).all()
+    for cache, runs in (("together", [streams]), ("alone", [[each] for each in streams])):
+        for chosen in runs:
+            list(run_extraction(find_dataset(path), settings_of(tmp_path / cache, chosen, SMALL)))
+        store = FeatureStore.open(tmp_path / cache)
+        for stream in ("onet", "onet~centre"):
+            np.testing.assert_array_equal(store.boxes("a", stream), plain)
+            assert store.tracks("a", stream).tolist() == [1] * ROWS
+        assert np.isnan(store.boxes("a", "logmel")).all()
 
 
 def test_crop_files_and_whole_frames_have_no_boxes(portrait, tmp_path):
