@@ -20,6 +20,7 @@ from typing import Any
 from .cluster import connect, run_on_cluster
 from .errors import DeviceError
 from .isolation import Cause, IsolatedProcess, Parcel, TaskFailed, describe_error, unpack
+from .progress import tell, telling_of
 
 
 @dataclass(frozen=True)
@@ -58,7 +59,8 @@ def run_tasks(
 
     Failures for which the task may not be the reason come last: when all others are done, each such
     task is tried again, alone and in a fresh process. Closing the generator ends what runs;
-    processes also end when their parent is killed.
+    processes also end when their parent is killed. What a task tells of its progress is told here,
+    too, with the task in front (`progress.py`); from a cluster it is not.
 
     Args:
         function: of one task; it, tasks and results travel to processes by cloudpickle.
@@ -144,7 +146,8 @@ class _Here:
 
     def _call(self, task: Any) -> Any:
         try:
-            return self._function(task)
+            with telling_of(task):
+                return self._function(task)
         except Exception as error:
             self._sound = not isinstance(error, DeviceError)
             return describe_error(error)
@@ -163,7 +166,8 @@ def _run_in_processes(
         if not hasattr(own, "process"):
             own.process = IsolatedProcess()
             started.append(own.process)
-        return unpack(pack(task).run(own.process, lambda: not stop.is_set()))
+        heard = partial(tell, task)
+        return unpack(pack(task).run(own.process, lambda: not stop.is_set(), heard))
 
     threads = ThreadPoolExecutor(1 if alone else n_jobs)
     futures = {threads.submit(work, task): task for task in tasks}

@@ -9,6 +9,7 @@ from __future__ import annotations
 import ctypes
 import faulthandler
 import io
+import json
 import math
 import multiprocessing.resource_tracker
 import os
@@ -33,9 +34,10 @@ from joblib.externals.loky.backend import resource_tracker
 
 from .errors import DeviceError
 from .plugins import name_plugins, named_plugins
+from .progress import listening
 
 _FAREWELL_S = 5.0  # a process told to stop has so long to tidy up
-_WATCH_S = 0.2  # how often it is looked at
+_WATCH_S = 0.2  # how often it is looked at, and tells how far its task is
 _OVERTIME_S = 5.0  # one that does not end itself when its time is up is killed after these
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 _STOPS = (signal.SIGINT, signal.SIGTERM)
@@ -83,6 +85,7 @@ class IsolatedProcess:
         """Start nothing yet; the process will end after `idle_s` seconds without work, if any."""
         self._idle_s = idle_s
         self._box, self._trace = os.memfd_create("work"), os.memfd_create("trace")
+        self._news, self._newsroom = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         self._pool: Any = None
         self._process: Any = None
 
@@ -93,6 +96,7 @@ class IsolatedProcess:
         seconds: float,
         memory: int | None,
         wanted: Callable[[], bool],
+        heard: Callable[..., None] = lambda *news: None,
     ) -> bytes | TaskFailed:
         """Call a function in the process and wait for what comes of it.
 
@@ -101,13 +105,15 @@ class IsolatedProcess:
             seconds: wall time that it may take.
             memory: resident bytes that the process may have.
             wanted: asked now and then; where it says no, the function is interrupted.
+            heard: called now and then with the last that the function told (`progress.tell`).
         """
         while True:
+            self._read_news()  # of a task before
             _write(self._box, work)
             os.ftruncate(self._trace, 0)
             fresh = self._pool is None
             future = self._submit(function, seconds)
-            verdict = self._watch(future, seconds, memory, wanted)
+            verdict = self._watch(future, seconds, memory, wanted, heard)
             error = future.exception()
             if verdict is None and error is None:
                 if future.result():
@@ -130,12 +136,12 @@ class IsolatedProcess:
     def close(self) -> None:
         """Let the process go, and see it gone."""
         self._end()
-        os.close(self._box)
-        os.close(self._trace)
+        for file in (self._box, self._trace, self._news, self._newsroom):
+            os.close(file)
 
     def _submit(self, function: Callable[[bytes], bytes], seconds: float) -> Future[bool]:
         if self._pool is None:
-            parent = os.getpid(), self._box, self._trace
+            parent = os.getpid(), self._box, self._trace, self._newsroom
             self._pool = process_executor.ProcessPoolExecutor(
                 1, initializer=_prepare, initargs=parent
             )
@@ -161,10 +167,13 @@ class IsolatedProcess:
         seconds: float,
         memory: int | None,
         wanted: Callable[[], bool],
+        heard: Callable[..., None],
     ) -> TaskFailed | None:
         """Wait; where the process must be ended, end it and say why."""
         began = time.monotonic()
         while not wait([future], _WATCH_S).done:
+            if news := self._read_news():
+                heard(*news)
             if not wanted():
                 with suppress(ProcessLookupError):
                     os.kill(self._process.pid, signal.SIGINT)
@@ -182,6 +191,13 @@ class IsolatedProcess:
                     "allowed",
                 )
         return None
+
+    def _read_news(self) -> list[Any]:
+        """The last that the process has told since it was asked last."""
+        with suppress(BlockingIOError):
+            if lines := os.read(self._news, 1 << 16).splitlines():
+                return json.loads(lines[-1])
+        return []
 
     def _kill(self) -> None:
         self._pool.shutdown(kill_workers=True)
@@ -273,10 +289,15 @@ class Parcel:
         content = cloudpickle.dumps((function, task))
         return Parcel(content, seconds, memory, named_plugins())
 
-    def run(self, process: IsolatedProcess, wanted: Callable[[], bool]) -> bytes | TaskFailed:
+    def run(
+        self,
+        process: IsolatedProcess,
+        wanted: Callable[[], bool],
+        heard: Callable[..., None] = lambda *news: None,
+    ) -> bytes | TaskFailed:
         """Have it done in a process; see `IsolatedProcess.run`, and `unpack` for the answer."""
         work = pickle.dumps(self.plugins) + self.content
-        return process.run(_open_and_call, work, self.seconds, self.memory, wanted)
+        return process.run(_open_and_call, work, self.seconds, self.memory, wanted, heard)
 
 
 def _open_and_call(work: bytes) -> bytes:
@@ -308,7 +329,7 @@ def unpack(answer: bytes | TaskFailed) -> Any:
 
 # -- in the process --------------------------------------------------------------------------------
 
-_files: tuple[int, int]  # those of the parent: work and answers, traces
+_files: tuple[int, int, int]  # those of the parent: work and answers, traces, news
 _spent = False  # whether this process is to do nothing more
 
 
@@ -318,7 +339,7 @@ def retire() -> None:
     _spent = True
 
 
-def _prepare(parent: int, box: int, trace: int) -> None:
+def _prepare(parent: int, box: int, trace: int, newsroom: int) -> None:
     """Make the process end with its parent, open the files, and be ready for signals."""
     # Not a thread that watches: a hang in a library can hold the interpreter's lock.
     if ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL) or os.getppid() != parent:
@@ -327,6 +348,7 @@ def _prepare(parent: int, box: int, trace: int) -> None:
     _files = (
         os.open(f"/proc/{parent}/fd/{box}", os.O_RDWR),
         os.open(f"/proc/{parent}/fd/{trace}", os.O_WRONLY | os.O_APPEND),
+        os.open(f"/proc/{parent}/fd/{newsroom}", os.O_WRONLY | os.O_NONBLOCK),
     )
     faulthandler.enable(_files[1])
     # With psutil loky replaces processes that grow by 300 MB; ours would load networks again.
@@ -345,15 +367,30 @@ def _interrupt_once(number: int, frame: object) -> None:
     raise KeyboardInterrupt
 
 
+class _Newsman:
+    """Sends what a task tells to the parent; what comes too often, or finds no room, is dropped."""
+
+    def __init__(self) -> None:
+        self._sent = -math.inf
+
+    def __call__(self, *news: Any) -> None:
+        if time.monotonic() - self._sent < _WATCH_S:
+            return
+        self._sent = time.monotonic()
+        with suppress(BlockingIOError):
+            os.write(_files[2], json.dumps(news).encode() + b"\n")  # short: all of it or nothing
+
+
 def _serve(function: Callable[[bytes], bytes], seconds: float, idle_s: int) -> bool:
     signal.alarm(0)
-    box, trace = _files
+    box, trace, _ = _files
     work = _read(box)
     os.ftruncate(box, 0)  # tells that it was taken
     if math.isfinite(seconds):
         faulthandler.dump_traceback_later(seconds, exit=True, file=trace)
     try:
-        _write(box, function(work))
+        with listening(_Newsman()):
+            _write(box, function(work))
     finally:
         faulthandler.cancel_dump_traceback_later()
         signal.alarm(idle_s)  # SIGALRM ends it

@@ -15,6 +15,7 @@ from ..errors import counted
 from .completion import complete_encoders
 from .console import cache_option, device_option, say, unless_default
 from .labels import reading_options
+from .progress import end_bars
 
 if TYPE_CHECKING:
     from ..extract.job import Job
@@ -201,6 +202,7 @@ def stoppable() -> Iterator[Callable[[], bool]]:
 
     def stop(number: int, frame: object) -> None:
         heard.set()
+        end_bars()
         for each in stops:
             signal.signal(each, signal.SIG_DFL)
         raise KeyboardInterrupt

@@ -11,7 +11,8 @@ import click
 from click.core import ParameterSource
 
 from ..errors import ConfigError, counted
-from .console import PARTLY, cache_option, progress_lines, say, size
+from .console import PARTLY, cache_option, say, size
+from .progress import progress_lines
 
 
 @click.group()
@@ -245,7 +246,7 @@ def report(cache: Path, videos: Path | None, out: Path, sheets: int) -> None:
     check_cache(cache)  # before torch is loaded
     from ..reports.cache_report import write_cache_report
 
-    with progress_lines(1, "reading the cache") as step:
+    with progress_lines(1) as step:
         made = write_cache_report(cache, out, videos=videos, sheets=sheets, progress=step)
     say(
         f"{out}: {counted(made.items, 'item')}, {counted(made.streams, 'stream')}, "

@@ -1,4 +1,4 @@
-"""What the commands share: options, progress on a terminal."""
+"""What the commands share: options, and how they print."""
 
 from __future__ import annotations
 
@@ -6,8 +6,7 @@ import re
 import shutil
 import sys
 import textwrap
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -224,24 +223,11 @@ def pairs(
     return found
 
 
-@contextmanager
-def progress_lines(total: float, what: str) -> Iterator[Callable[[float, str, str], None]]:
-    """Yield step(amount, line, state): a bar on a terminal, else plain lines."""
-    if not sys.stdout.isatty():
-        yield lambda amount, line, state: say(line) if line else None
-        return
-    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
-
-    columns = (TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn())
-    with Progress(*columns) as bar:
-        task = bar.add_task(what, total=total)
-
-        def step(amount: float, line: str, state: str) -> None:
-            if line:
-                bar.console.print(line, markup=False, highlight=False)
-            bar.update(task, advance=amount, description=state)
-
-        yield step
+def clock(seconds: float) -> str:
+    """`0:32`, `12:05`, `3:04:10`."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
 
 
 def size(nbytes: float) -> str:

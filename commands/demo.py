@@ -9,7 +9,8 @@ from pathlib import Path
 import click
 
 from ..errors import counted
-from .console import device_option, progress_lines, say
+from .console import device_option, say
+from .progress import progress_bar
 
 
 @click.command()
@@ -35,13 +36,10 @@ def demo(context: click.Context, folder: Path, head: str, seed: int, device: str
     began = time.perf_counter()
     videos, program = folder / "videos", context.find_root().command
     say(DESCRIPTION)
-    with progress_lines(1, "writing clips") as step:
-        done = 0.0
+    with progress_bar() as bar:
 
         def show(number: int, total: int) -> None:
-            nonlocal done
-            step(number / total - done, "", f"writing clips {number}/{total}")
-            done = number / total
+            bar.show(number, total, f"writing clips {number}/{total}")
 
         paths = write_demo_set(videos, seed=seed, progress=show)
     say(f"{counted(len(paths), 'clip')} written to {videos}")

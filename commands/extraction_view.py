@@ -10,12 +10,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import counted
+from ..progress import listening
 from .batch import show_job, stoppable
-from .console import ERROR, PARTLY, STOPPED, progress_lines, say
+from .console import ERROR, PARTLY, STOPPED, say
+from .progress import Pace, progress_bar
 
 if TYPE_CHECKING:
     from ..extract.job import Extraction, Job
-    from ..extract.task import Outcome
+    from ..extract.task import Outcome, Task
 
 
 @contextmanager
@@ -65,7 +67,11 @@ class ExtractionView(ExitStack):
         self.extraction, self._job = Extraction(), job
         self._began = time.perf_counter()
         self._sizes = {video.id: _size(video.path) for video in job.dataset.videos}
-        self._step = self.enter_context(progress_lines(sum(self._sizes.values()), "videos"))
+        self._done = self._before = 0  # bytes of videos; of those that were complete before
+        self._running: dict[str, tuple[int, int]] = {}  # video -> frames done, and all of them
+        self._bar, self._pace = self.enter_context(progress_bar()), Pace()
+        self._show()
+        self.enter_context(listening(self.hear))
 
     def warn(self, message: str) -> None:
         """Show a warning."""
@@ -78,11 +84,34 @@ class ExtractionView(ExitStack):
             KeyboardInterrupt: a library lost it.
         """
         self.extraction.add(outcome)
-        rate = self.extraction.rows / (time.perf_counter() - self._began)
-        state = f"{self.extraction.videos}/{len(self._sizes)} videos, {rate:.0f} frames/s"
-        self._step(self._sizes[outcome.video], _outcome_line(outcome), state)
+        self._running.pop(outcome.video, None)
+        size = self._sizes[outcome.video]
+        self._done += size
+        self._before += size if outcome.status in ("complete", "quarantined") else 0
+        say(_outcome_line(outcome))
+        self._show()
         if self.stopped():
             raise KeyboardInterrupt
+
+    def hear(self, task: Task, done: int, total: int, what: str) -> None:
+        """Note how far a video is."""
+        self._running[task.video.id] = done, total
+        self._show()
+
+    def _show(self) -> None:
+        running = dict(self._running)  # others may change it
+        part = sum(self._sizes[video] * done / total for video, (done, total) in running.items())
+        done, total = (sum(pair[i] for pair in running.values()) for i in (0, 1))
+        rate = self._pace(self.extraction.rows + done)
+        self._bar.show(
+            self._done + part,
+            sum(self._sizes.values()),
+            f"{self.extraction.videos}/{counted(len(self._sizes), 'video')}",
+            f"{done:,}/{counted(total, 'frame')}" if running else "",
+            f"{rate:.0f}/s" if rate else "",
+            ", ".join(running),
+            before=self._before,
+        )
 
     def run(self, job: Job) -> Extraction:
         """Run a job and show it."""

@@ -16,13 +16,13 @@ from .console import (
     Partition,
     device_option,
     ensemble_option,
-    progress_lines,
     run_cache_option,
     say,
     show_shares,
     smooth_option,
 )
 from .extraction_view import extraction_view
+from .progress import progress_lines
 
 if TYPE_CHECKING:
     import numpy as np
@@ -159,7 +159,7 @@ def _overlay(found: Predictions, out: Path, runs: str, video_stream: int | None)
     from ..fusion.evaluation.results import file_name
     from ..reports.overlay import write_overlay
 
-    with progress_lines(len(found.items), "drawing") as step:
+    with progress_lines(len(found.items)) as step:
         for item, prediction in found.items.items():
             if prediction.clip is None:
                 continue

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 import click
 
 from ..errors import counted
+from ..progress import listening
+from .batch import stoppable
 from .completion import complete_heads
 from .console import (
     PARTLY,
@@ -17,15 +19,15 @@ from .console import (
     cache_option,
     configuration_options,
     pairs,
-    progress_lines,
     say,
 )
+from .progress import progress_bar
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from ..fusion.papers.campaign import Sweep
-    from ..fusion.papers.sweep import Result
+    from ..fusion.papers.sweep import FitTask, Result
     from ..fusion.papers.table import Summary
 
 
@@ -122,13 +124,8 @@ def sweep(
     done: list[Result] = []
     told: set[str] = set()
     try:
-        with progress_lines(len(planned.tasks), "fits") as step:
-
-            def show(result: Result) -> None:
-                done.append(result)
-                step(1, _line(result), f"{len(done)}/{len(planned.tasks)} fits")
-
-            results = planned.run(show)
+        with stoppable():
+            results = _run(planned, done)
         for table, rows in planned.tabulate(results, say):
             _show_table(table.title, rows, told)
     except KeyboardInterrupt:
@@ -150,6 +147,40 @@ def sweep(
             say(result.trace, err=True)
     if failed:
         sys.exit(PARTLY)
+
+
+def _run(planned: Sweep, done: list[Result]) -> list[Result]:
+    """Run the fits and show how far they are; notes those that are done."""
+    running: dict[Path, tuple[float, str]] = {}
+
+    def show() -> None:
+        now = dict(running)  # others may change it
+        if len(now) == 1:
+            ((_, state),) = now.values()
+        else:
+            state = ", ".join(f"{share:.0%}" for share, _ in now.values())
+        bar.show(
+            len(done) + sum(share for share, _ in now.values()),
+            len(planned.tasks),
+            f"{len(done)}/{counted(len(planned.tasks), 'fit')}",
+            state,
+            before=sum(result.earlier for result in done),
+            most=True,
+        )
+
+    def step(result: Result) -> None:
+        done.append(result)
+        running.pop(result.task.folder, None)
+        say(_line(result))
+        show()
+
+    def hear(task: FitTask, epochs: float, total: float, words: str) -> None:
+        running[task.folder] = epochs / total, words
+        show()
+
+    with progress_bar() as bar, listening(hear):
+        show()
+        return planned.run(step)
 
 
 def _show_plan(planned: Sweep) -> None:

@@ -1,4 +1,4 @@
-"""How a fit shows itself: what is fitted, a live table on a terminal or a line per epoch."""
+"""How a fit shows itself: what is fitted, a line per epoch, how far it is."""
 
 from __future__ import annotations
 
@@ -8,11 +8,12 @@ from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
 
 from ..errors import Stopped, counted
+from ..progress import listening
+from .batch import stoppable
 from .console import STOPPED, say
+from .progress import progress_bar
 
 if TYPE_CHECKING:
-    from rich.table import Table
-
     from ..fusion.data.plan import Plan
     from ..fusion.training.trainer import Epoch
 
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 def training_view() -> Iterator[TrainingView]:
     """Show a fit; an interruption ends the program with what goes on with it."""
     try:
-        with TrainingView() as view:
+        with stoppable(), TrainingView() as view:
             yield view
     except Stopped as stopped:
         say(
@@ -34,14 +35,9 @@ def training_view() -> Iterator[TrainingView]:
 class TrainingView(ExitStack):
     """The terminal's side of a fit."""
 
-    def __init__(self) -> None:
-        super().__init__()
-        self._last: dict[str, Epoch] = {}
-        self._best: dict[str, Epoch] = {}
-
     def start(self, plan: Plan) -> None:
         """Say what will be trained, on what."""
-        self._config = config = plan.config
+        config = plan.config
         roles = ", ".join(f"{role}={name}" for role, name in config.streams.items())
         say(f"fitting {config.head} ({config.variant}, {config.targets}) on {roles}")
         say(config.describe_recipe())
@@ -60,51 +56,26 @@ class TrainingView(ExitStack):
         say(f"annotated: {plan.annotated}")
         for note in plan.notes:
             say(f"note: {note}")
-        if sys.stdout.isatty():
-            from rich.live import Live
-
-            self._live = self.enter_context(Live(self._table(), refresh_per_second=4))
+        self._bar = self.enter_context(progress_bar())
+        self._before: float | None = None
+        self.enter_context(listening(self.hear))
 
     def step(self, epoch: Epoch) -> None:
         """Show an epoch."""
-        if not sys.stdout.isatty():
-            say(_line(epoch))
-            return
-        self._last[epoch.network] = epoch
-        if epoch.best:
-            self._best[epoch.network] = epoch
-        self._live.update(self._table())
+        say(_line(epoch))
 
-    def _table(self) -> Table:
-        """One row per network: where it is, and its best epoch."""
-        from rich.table import Table
-
-        table = Table(box=None, pad_edge=False)
-        for column in ("network", "epoch", "loss", "CCC", "best CCC", "at", "rate", "s/epoch"):
-            table.add_column(column, justify="left" if column == "network" else "right")
-        for network in self._config.networks():
-            if network not in self._last:
-                table.add_row(network, f"0/{self._config.epochs}")
-                continue
-            now, top = self._last[network], self._best.get(network)
-            table.add_row(
-                network,
-                f"{now.epoch}/{self._config.epochs}",
-                f"{now.loss:.3f}",
-                f"{now.ccc['mean']:.3f}",
-                f"{top.ccc['mean']:.3f}" if top else "",
-                str(top.epoch) if top else "",
-                f"{now.learning_rate:.1e}",
-                f"{now.seconds:.1f}",
-            )
-        return table
+    def hear(self, done: float, total: float, words: str) -> None:
+        """Show how far it is; what is gone on with begins where it was."""
+        if self._before is None:
+            self._before = done
+        self._bar.show(done, total, words, before=self._before, most=True)
 
 
 def _line(epoch: Epoch) -> str:
-    scores = ", ".join(
-        f"{target} {value:.3f}" for target, value in epoch.ccc.items() if target != "mean"
-    )
+    own = {target: value for target, value in epoch.ccc.items() if target != "mean"}
+    named = len(own) > 1  # else the network is
+    scores = ", ".join(f"{target} {v:.3f}" if named else f"{v:.3f}" for target, v in own.items())
     return (
-        f"  {epoch.network} epoch {epoch.epoch:3d}  loss {epoch.loss:.3f}  "
+        f"  {epoch.network} epoch {epoch.epoch}  loss {epoch.loss:.3f}  "
         f"validation CCC {scores}  ({epoch.seconds:.1f} s){' *' if epoch.best else ''}"
     )

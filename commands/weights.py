@@ -9,7 +9,8 @@ from pathlib import Path
 import click
 
 from ..errors import counted
-from .console import PARTLY, progress_lines, say, size
+from .console import PARTLY, say, size
+from .progress import progress_bar
 
 
 @click.group()
@@ -83,16 +84,17 @@ def _fetch(name: str) -> None:
     """One download, with a bar on a terminal, else a line per tenth."""
     from ..extract.weights.fetch import fetch_weights
 
-    with progress_lines(100, name) as step:
-        shown = 0
+    with progress_bar() as bar:
+        tenths = 0
 
         def progress(done: int, total: int | None) -> None:
-            nonlocal shown
-            percent = int(100 * done / total) if total else 0
-            line = f"{name}: {percent} % of {size(total)}" if total else ""
-            tenth = percent // 10 > shown // 10
-            step(percent - shown, line if tenth and not sys.stdout.isatty() else "", name)
-            shown = percent
+            nonlocal tenths
+            if not total:
+                return
+            bar.show(done, total, name, size(total))
+            if 10 * done // total > tenths and not sys.stdout.isatty():
+                tenths = 10 * done // total
+                say(f"{name}: {100 * done // total} % of {size(total)}")
 
         found = fetch_weights(name, progress=progress)
     say(f"{name}: {found.path} ({size(found.nbytes)}, SHA-256 {found.sha256})")

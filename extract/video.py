@@ -29,6 +29,7 @@ from .faces.official import quick_digest
 from .media.audio import read_audio
 from .media.probe import MediaInfo, probe
 from .prefetch import prefetch
+from .shares import VideoShare
 from .spec import EncoderSpec
 from .stages import timed, timed_items
 from .task import Outcome, Settings, Task
@@ -97,6 +98,8 @@ def extract_video(
         )
     notes, problems = [str(each) for each in task.stale], list[str]()
     lacking = [stream for stream in streams if stream.spec.stream in task.streams]
+    units = [s.spec.modality for s in lacking for _ in task.streams[s.spec.stream]]
+    share = VideoShare(len(info.timeline), units)
     for crops in dict.fromkeys(stream.spec.crops for stream in lacking):
         group = [stream for stream in lacking if stream.spec.crops == crops]
         if crops is None:
@@ -109,6 +112,7 @@ def extract_video(
             blocks = watch.all_of(_visual_blocks(task, settings, group, crops, info, make_detector))
             if settings.crops_dir is not None:
                 blocks = _checked_crops(blocks, settings.crops_dir, owners)
+        blocks = share.count(group[0].spec.modality, blocks)
         said, lost = _write(task, settings, group, info, source, owners, blocks)
         notes, problems = [*notes, *said], [*problems, *lost]
     return Outcome(

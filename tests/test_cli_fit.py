@@ -175,7 +175,7 @@ def test_ctrl_c_says_how_to_go_on(planted, quick, tmp_path):
     run = tmp_path / "run"
     options = ("--config", quick, "--epochs", 500, "--set", "patience=500")
     child = Child(["fit", "--cache", planted, *options, "--run", run], tmp_path)
-    child.wait_until_said("epoch   3")
+    child.wait_until_said("epoch 3")
     child.signal(signal.SIGINT)
     result = child.result()
     assert result["code"] == 130

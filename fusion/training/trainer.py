@@ -13,6 +13,7 @@ import torch
 from torch import nn
 
 from ...errors import TrainingDivergedError, some
+from ...progress import tell
 from ..data.loader import BatchLoader, Tensors, counted_frames
 from ..data.plan import Plan, keep_annotated
 from ..evaluation.ccc import ccc_loss
@@ -158,6 +159,7 @@ class Trainer:
         order = rng.permutation(len(self.windows))
         set_training(self.network, config.freeze)
         total, norms = 0.0, []
+        self._tell(epoch, 0)
         for step, tensors in enumerate(self.loader.batches([self.windows[i] for i in order], rng)):
             self.schedule.before_step((epoch - 1) * self.steps + step + 1)
             output = self.forward(tensors.streams, tensors.valid, tensors.mask)
@@ -172,6 +174,7 @@ class Trainer:
             self.optimizer.step()
             total += lost * len(tensors.windows)
             norms.append(length)
+            self._tell(epoch, step + 1)
         return total / len(self.windows), norms
 
     def _losses(self, output: torch.Tensor, tensors: Tensors) -> torch.Tensor:
@@ -187,6 +190,16 @@ class Trainer:
                 )
                 for i, c in enumerate(self.labels)
             ]
+        )
+
+    def _tell(self, epoch: int, step: int) -> None:
+        """Tell how far the fit is, in epochs of all its networks."""
+        state, config = self.state, self.config
+        left = len(config.networks()) - len(state.finished)
+        tell(
+            len(state.records) + step / self.steps,
+            len(state.records) - state.epoch + left * config.epochs,
+            f"{self.name} epoch {epoch}/{config.epochs}, step {step}/{self.steps}",
         )
 
     def _diverged(

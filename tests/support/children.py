@@ -20,10 +20,10 @@ from typing import Any
 
 from vapipe.cli import main
 
-_FORKS = multiprocessing.get_context("forkserver")
+FORKS = multiprocessing.get_context("forkserver")
 _USED = ["extract.job", "extract.run", "extract.labels_report", "extract.encoders.logmel_spectra"]
 _USED += ["fusion.training.fit", "prediction"]
-_FORKS.set_forkserver_preload(["children", *(f"vapipe.{name}" for name in _USED)])
+FORKS.set_forkserver_preload(["children", *(f"vapipe.{name}" for name in _USED)])
 
 
 def _run(words: Sequence[str], said: Path, answer: Path) -> None:
@@ -48,7 +48,7 @@ class Child:
     def __init__(self, words: Sequence[object], folder: Path):
         own = Path(tempfile.mkdtemp(dir=folder))
         self._said, self._answer = own / "said", own / "answer"
-        self._process = _FORKS.Process(
+        self._process = FORKS.Process(
             target=_run, args=([str(word) for word in words], self._said, self._answer)
         )
         self._process.start()

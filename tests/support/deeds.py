@@ -9,6 +9,7 @@ import traceback
 from pathlib import Path
 
 from vapipe.errors import DeviceError
+from vapipe.progress import tell
 
 
 def double(number):
@@ -41,6 +42,15 @@ def lose_device(task):
     if number in deadly:
         raise DeviceError(f"device failed at {number}")
     return number, os.getpid()
+
+
+def tell_steps(task):
+    """Number, steps; tells of every step, and takes a while for it."""
+    number, steps = task
+    for step in range(1, steps + 1):
+        tell(step, steps, f"of {number}")
+        time.sleep(0.05)
+    return number
 
 
 def leave(number):
