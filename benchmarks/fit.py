@@ -60,7 +60,7 @@ def measure(store: FeatureStore, policy: str, device: torch.device) -> None:
     """Train two passes under a memory policy; print the second."""
     config = FitConfig(memory=policy, device=str(device), targets="joint")
     plan = plan_fit(store, config)
-    model = Model(config=plan.config, dims=plan.dims).to(device).train()
+    model = Model(config=plan.config, dims=plan.dims, layers=plan.layers).to(device).train()
     network = model.networks["joint"]
     optimizer = make_optimizer(network, plan.config)
     loader = BatchLoader(store, plan.config, device)

@@ -207,6 +207,16 @@ def write_labels(
         shard.append(labels=labels)
 
 
+def stacked_layers(config: Mapping[str, Any] | None) -> list[int]:
+    """Numbers of the layers that lie side by side in the rows of a stream; empty where none do.
+
+    Args:
+        config: of the stream, as its shards keep it.
+    """
+    options = (config or {}).get("options") or {}
+    return list(options["layer"]) if options.get("stack") is True else []
+
+
 def write_features(
     root: Path,
     item: str,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,6 +13,7 @@ import numpy as np
 from ..errors import counted
 from ..fusion.evaluation.corruption import KINDS
 from ..fusion.papers.published import NOTE
+from ..fusion.runs.model_card import LAYERS
 from .measures import BINS, agreement, density, difference, planes, summary
 from .media import find_media, media_url
 from .page import Asset, Page, write_page
@@ -118,6 +120,7 @@ def write_report(
 
 def _describe_run(record: RunRecord, partition: str) -> dict[str, Any]:
     config, roles = record.config, list(record.cache["streams"])
+    layers = record.path / LAYERS
     gates = record.gates
     return {
         "name": record.name,
@@ -137,6 +140,7 @@ def _describe_run(record: RunRecord, partition: str) -> dict[str, Any]:
             "config.json": config,
             "environment.json": record.environment,
             "cache.json": {k: v for k, v in record.cache.items() if k != "videos"},
+            **({LAYERS: json.loads(layers.read_text())} if layers.is_file() else {}),
         },
         "streams": [
             {"role": role, **{k: facts[k] for k in ("stream", "key", "dim", "modality")}}

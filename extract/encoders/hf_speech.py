@@ -15,7 +15,7 @@ from ..media import RATE
 from ..weights.table import WeightFile
 from .base import Encoder, EncoderOptions, check_precision
 from .registry import register_family
-from .waveform import choose_layers, cut_steps
+from .waveform import choose_layers, cut_steps, describe_layers
 
 _WEIGHTS = ("model.safetensors", "pytorch_model.bin")
 _CONFIG, _PREPROCESSOR = "config.json", "preprocessor_config.json"
@@ -34,7 +34,8 @@ class HFSpeechOptions(EncoderOptions):
         weights: folder with config.json, preprocessor_config.json, and model.safetensors or
             pytorch_model.bin.
         layer: hidden state after a layer from 1, or from the end as -1; several of them, or
-            "mean" for all, are averaged.
+            "all", are averaged.
+        stack: whether several layers are kept side by side instead, for a fit to weigh.
         chunk: seconds that a window contributes.
         context: seconds on either side of them.
         precision: float32, bfloat16, or auto.
@@ -44,6 +45,7 @@ class HFSpeechOptions(EncoderOptions):
     member: str
     weights: str | PathLike[str] | None = None
     layer: int | str | Sequence[int] = -1
+    stack: bool = False
     chunk: float = 10.0
     context: float = 1.5
     precision: str = "auto"
@@ -58,7 +60,12 @@ class HFSpeechOptions(EncoderOptions):
                 f"huggingface.co/{self.member} yourself and give the option weights=FOLDER"
             )
         cut_steps(self.name, chunk=self.chunk, context=self.context, hop=1, field=1)
-        self._files()
+        config, *_ = self._files()
+        if self.stack:  # a fit wants to know how many there are
+            depth = json.loads(config.read_text()).get("num_hidden_layers", 0)
+            object.__setattr__(self, "layer", choose_layers(self.name, self.layer, depth))
+        elif self.layer == "all":
+            object.__setattr__(self, "layer", "mean")
 
     @property
     def _folder(self) -> Path:
@@ -67,6 +74,10 @@ class HFSpeechOptions(EncoderOptions):
     def _files(self) -> list[Path]:
         wanted: tuple[tuple[str, ...], ...] = ((_CONFIG,), (_PREPROCESSOR,), _WEIGHTS)
         return [_file(self.name, self._folder, *names) for names in wanted]
+
+    def describe(self) -> dict[str, Any]:
+        """All options that determine values."""
+        return describe_layers(super().describe())
 
     def weights_files(self) -> dict[str, WeightFile]:
         """The three files of the folder: they decide the values together."""
@@ -92,9 +103,9 @@ class HFSpeechOptions(EncoderOptions):
         hop, field = feature_steps(config.conv_stride, config.conv_kernel)
         network = load_hf_network(config, self._files()[-1])
         return SpeechEncoder(
-            HiddenStates(network, layers, normalise),
+            HiddenStates(network, layers, stack=self.stack, normalise=normalise),
             name=self.name,
-            dim=config.hidden_size,
+            dim=config.hidden_size * (len(layers) if self.stack else 1),
             steps=cut_steps(
                 self.name, chunk=self.chunk, context=self.context, hop=hop, field=field
             ),

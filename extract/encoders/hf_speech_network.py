@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from ..networks.wavlm import join_layers
 from ..weights.checkpoints import load_strictly, read_state
 
 
@@ -25,22 +26,26 @@ def load_hf_network(config: Any, weights: Path) -> Any:
 
 
 class HiddenStates(nn.Module):
-    """Waveforms [b, n] to the mean of some hidden states, [b, F, D] float32."""
+    """Waveforms [b, n] to some hidden states, their mean or side by side."""
 
-    def __init__(self, network: nn.Module, layers: tuple[int, ...], normalise: bool) -> None:
+    def __init__(
+        self, network: nn.Module, layers: tuple[int, ...], *, stack: bool, normalise: bool
+    ) -> None:
         super().__init__()
+        self._stack = stack
         self.network = network
         self._layers = layers
         self._normalise = normalise
 
     def forward(self, sound: torch.Tensor) -> torch.Tensor:
-        """[b, n] float32 to [b, F, D]."""
+        """[b, n] float32 to [b, F, D], or [b, F, layers * D]."""
         if self._normalise:  # as Wav2Vec2FeatureExtractor
             variance, mean = torch.var_mean(sound, dim=1, correction=0, keepdim=True)
             sound = (sound - mean) / torch.sqrt(variance + 1e-7)
         sound = sound.to(next(self.parameters()).dtype)
         states = self.network(sound, output_hidden_states=True).hidden_states
-        return torch.stack([states[layer].float() for layer in self._layers]).mean(dim=0)
+        chosen = [states[layer].float() for layer in self._layers]
+        return join_layers(chosen, stack=self._stack)
 
 
 def _rename(state: dict[str, torch.Tensor], network: Any) -> dict[str, torch.Tensor]:

@@ -10,7 +10,7 @@ from abc import abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -77,7 +77,7 @@ def choose_layers(encoder: str, layer: int | str | Sequence[int], depth: int) ->
     Raises:
         ConfigError: no such layer, or none.
     """
-    if layer == "mean":
+    if layer in ("mean", "all"):
         return tuple(range(1, depth + 1))
     asked = list(layer) if isinstance(layer, list | tuple) else [layer]
     counted = {
@@ -88,9 +88,14 @@ def choose_layers(encoder: str, layer: int | str | Sequence[int], depth: int) ->
     if not asked or len(counted) < len(set(asked)):
         raise ConfigError(
             f"encoder `{encoder}`: layer must be one or several of 1..{depth} (or -1..-{depth} "
-            f"from the end), or mean; got {layer}"
+            f"from the end), or all; got {layer}"
         )
     return tuple(sorted(counted))
+
+
+def describe_layers(described: dict[str, Any]) -> dict[str, Any]:
+    """Options as they are told: whether layers are stacked only where they are."""
+    return {name: value for name, value in described.items() if name != "stack" or value}
 
 
 class WaveformEncoder(AudioEncoder):

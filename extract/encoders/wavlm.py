@@ -11,7 +11,7 @@ from ..weights.table import WeightFile
 from .base import Encoder, EncoderOptions, check_precision
 from .pretrained import open_weights
 from .registry import register_encoder
-from .waveform import choose_layers, cut_steps
+from .waveform import choose_layers, cut_steps, describe_layers
 
 _SIZES = {  # architecture, layers, dimension, whether the input is normalised, as torchaudio does
     "base": ("wavlm-base", 12, 768, False),
@@ -33,7 +33,8 @@ class WavLMOptions(EncoderOptions):
     Attributes:
         size: which network.
         layer: output of a transformer layer from 1, or from the end as -1; several of them, or
-            "mean" for all, are averaged.
+            "all", are averaged.
+        stack: whether several layers are kept side by side instead, for a fit to weigh.
         weights: name or path of the weights; None for torchaudio's of that size.
         chunk: seconds that a window contributes.
         context: seconds on either side of them.
@@ -43,6 +44,7 @@ class WavLMOptions(EncoderOptions):
     modality = "audio"
     size: Literal["base", "base-plus", "large"] = "base"
     layer: int | str | Sequence[int] = -1
+    stack: bool = False
     weights: str | None = None
     chunk: float = 10.0
     context: float = 1.5
@@ -66,12 +68,12 @@ class WavLMOptions(EncoderOptions):
 
     @property
     def dim(self) -> int:
-        """768, or 1024 of the large network."""
-        return self._facts[2]
+        """768, or 1024 of the large network; of several layers that many times."""
+        return self._facts[2] * (len(self._layers) if self.stack else 1)
 
     def describe(self) -> dict[str, Any]:
         """Base and base-plus are one network; their weights differ."""
-        return {**super().describe(), "size": self._facts[0].removeprefix("wavlm-")}
+        return describe_layers(super().describe()) | {"size": self._facts[0].removeprefix("wavlm-")}
 
     def weights_files(self) -> dict[str, WeightFile]:
         """The file of weights."""
@@ -86,7 +88,7 @@ class WavLMOptions(EncoderOptions):
 
         network = load_network(self.weights_files()["weights"])
         return SpeechEncoder(
-            WavLMLayers(network, layers=self._layers, normalise=self._facts[3]),
+            WavLMLayers(network, layers=self._layers, stack=self.stack, normalise=self._facts[3]),
             name=self.name,
             dim=self.dim,
             steps=cut_steps(

@@ -10,17 +10,20 @@ from torch.nn import functional
 
 
 class WavLMLayers(nn.Module):
-    """Outputs of transformer layers, averaged (Chen et al. 2022).
+    """Outputs of transformer layers, averaged or side by side (Chen et al. 2022).
 
     As `extract_features` of torchaudio's model, of which only the layers needed are computed.
     """
 
-    def __init__(self, model: Any, *, layers: tuple[int, ...], normalise: bool) -> None:
+    def __init__(
+        self, model: Any, *, layers: tuple[int, ...], stack: bool, normalise: bool
+    ) -> None:
         """Take the parts of a torchaudio WavLM model.
 
         Args:
             model: evaluating, without gradients.
-            layers: which outputs, from 1; their mean is taken.
+            layers: which outputs, from 1.
+            stack: whether they are put side by side, in order; else their mean is taken.
             normalise: whether each waveform is brought to mean 0 and variance 1 first.
         """
         super().__init__()
@@ -31,10 +34,11 @@ class WavLMLayers(nn.Module):
         )
         self.encoder = model.encoder
         self._layers = layers
+        self._stack = stack
         self._normalise = normalise
 
     def forward(self, waveforms: torch.Tensor) -> torch.Tensor:
-        """[b, n] float32 of any scale to [b, F, D]."""
+        """[b, n] float32 of any scale to [b, F, D], or [b, F, layers * D]."""
         if self._normalise:
             waveforms = functional.layer_norm(waveforms, waveforms.shape[-1:])
         x = waveforms[:, None, None].to(next(self.parameters()).dtype)  # [b, 1, 1, n]
@@ -43,7 +47,14 @@ class WavLMLayers(nn.Module):
         x = x.squeeze(2).transpose(1, 2)  # [b, F, 512], contiguous
         outputs = self.encoder.extract_features(x, num_layers=max(self._layers))
         chosen = [outputs[layer - 1].float() for layer in self._layers]
-        return torch.stack(chosen).mean(dim=0) if len(chosen) > 1 else chosen[0]
+        return join_layers(chosen, stack=self._stack)
+
+
+def join_layers(outputs: list[torch.Tensor], *, stack: bool) -> torch.Tensor:
+    """Outputs [b, F, D] of layers side by side, [b, F, layers * D], or their mean [b, F, D]."""
+    if len(outputs) == 1:
+        return outputs[0]
+    return torch.cat(outputs, dim=-1) if stack else torch.stack(outputs).mean(dim=0)
 
 
 class _Convolution(nn.Module):

@@ -5,13 +5,15 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 
 from ...cache.durable import canonical_json
+from ...cache.layout import stacked_layers
 from ...cache.store import FeatureStore
 from ...cache.timeline import usable
 from ...cache.windows import Window, cut_windows
@@ -26,7 +28,7 @@ from .splits import annotated_targets, shared_subjects, split
 
 _MODALITY = {"video": "visual", "audio": "audio", "audio2": "audio"}
 _SPEECH = "vad"  # the stream that min_speech goes by
-_CHUNK = 4096  # rows per step of the statistics
+_CHUNK = 2**21  # values per step of the statistics
 
 
 @dataclass(frozen=True)
@@ -41,6 +43,7 @@ class Plan:
         windows: training windows that hold at least one annotated frame.
         notes: what the user should know before it starts.
         annotated: in words, how much of each partition is annotated.
+        layers: role -> how many layers lie side by side in its stream, where several do.
     """
 
     config: FitConfig
@@ -50,6 +53,7 @@ class Plan:
     windows: list[Window]
     notes: list[str]
     annotated: str = ""
+    layers: dict[str, int] = field(default_factory=dict)
 
 
 def plan_fit(store: FeatureStore, config: FitConfig) -> Plan:
@@ -116,15 +120,16 @@ def plan_fit(store: FeatureStore, config: FitConfig) -> Plan:
             raise ConfigError(f"{notes[-1]}; lower it")
         windows = spoken
     dims = {role: store.dim(name) for role, name in streams.items()}
+    layers = count_layers({role: store.config(name) for role, name in streams.items()})
     with torch.device("meta"):  # refuses what does not fit, without computing anything
-        model = Model(config=config, dims=dims)
+        model = Model(config=config, dims=dims, layers=layers)
     for network in model.networks.values():
         freeze(network, config.freeze)
     if config.init_from:
         notes += _initial_notes(store, config, validation, model)
     elif config.freeze:
         notes.append(f"{', '.join(config.freeze)} keeps its random start: init_from names no run")
-    return Plan(config, dims, train, validation, windows, notes, annotated)
+    return Plan(config, dims, train, validation, windows, notes, annotated, layers)
 
 
 def _annotated_shares(
@@ -220,6 +225,12 @@ def choose_streams(store: FeatureStore, config: FitConfig) -> dict[str, str]:
             "the head concat"
         )
     return chosen
+
+
+def count_layers(configs: Mapping[str, Mapping[str, Any] | None]) -> dict[str, int]:
+    """Role -> how many layers lie side by side in its stream, where several do."""
+    counts = {role: len(stacked_layers(config)) for role, config in configs.items()}
+    return {role: count for role, count in counts.items() if count}
 
 
 def views_of(store: FeatureStore, stream: str) -> list[str]:
@@ -340,8 +351,9 @@ def statistics(
         for video, covered in _covered(store, windows).items():
             rows = np.flatnonzero(covered & usable(store.status(video, name)))
             features = store.read(video, name)
-            for start in range(0, len(rows), _CHUNK):
-                x = features[rows[start : start + _CHUNK]].astype(np.float64)
+            step = max(1, _CHUNK // len(mean))
+            for start in range(0, len(rows), step):
+                x = features[rows[start : start + step]].astype(np.float64)
                 # Chan et al. (1983): exact merging of means and squared deviations.
                 total = count + len(x)
                 shift = x.mean(0) - mean

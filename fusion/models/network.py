@@ -22,8 +22,25 @@ from .tcn import TCN, MultiScaleTCN
 Statistics = Mapping[str, tuple[Tensor, Tensor]]
 
 
+class LayerSum(nn.Module):
+    """Sum of a network's layers with learned weights that are positive and add up to 1.
+
+    As in SUPERB (Yang et al. 2021, section 3.2): the softmax of one value per layer, all equal at
+    first. Each layer is normalised before, as streams are, so that none counts for its scale.
+    """
+
+    def __init__(self, layers: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.zeros(layers))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x [B, L, layers * D], one layer after the other; -> [B, L, D]."""
+        shares = self.weight.softmax(dim=0)
+        return torch.matmul(shares, x.unflatten(-1, (len(shares), -1)))
+
+
 class StreamEncoder(nn.Module):
-    """One stream's normalisation, missing token, TCN and BatchNorm.
+    """One stream's normalisation, sum of layers, missing token, TCN and BatchNorm.
 
     `mean` and `std` [D] are buffers, set from the training rows by `Model.set_statistics`.
     """
@@ -35,6 +52,7 @@ class StreamEncoder(nn.Module):
         self,
         *,
         dim: int,
+        layers: int = 0,
         channels: Sequence[int],
         kernel_sizes: Sequence[int],
         dropout: float,
@@ -44,11 +62,14 @@ class StreamEncoder(nn.Module):
     ) -> None:
         """Build it; without channels there is no TCN and the width stays D.
 
-        Unusable rows enter as a learned token, or as zeros: the mean of the training rows.
+        Unusable rows enter as a learned token, or as zeros: the mean of the training rows. Of
+        several layers side by side `dim` is the width of all, D that of one.
         """
         super().__init__()
         self.register_buffer("mean", torch.zeros(dim))
         self.register_buffer("std", torch.ones(dim))
+        self.layers = LayerSum(layers) if layers else None
+        dim //= max(1, layers)
         self.missing = nn.Parameter(torch.randn(dim) * 0.02) if missing_token else None
         self.tcn: TCN | MultiScaleTCN | None = None
         form: dict[str, Any] = {
@@ -65,8 +86,9 @@ class StreamEncoder(nn.Module):
         self.norm = MaskedBatchNorm(self.out_dim) if batch_norm else None
 
     def forward(self, x: Tensor, valid: Tensor | None, mask: Tensor | None) -> Tensor:
-        """Encode x [B, L, D] of any float type; valid and mask [B, L] bool; -> [B, L, C]."""
+        """Encode x [B, L, dim] of any float type; valid and mask [B, L] bool; -> [B, L, C]."""
         x = (x.to(self.mean.dtype) - self.mean) / self.std
+        x = x if self.layers is None else self.layers(x)
         if valid is not None:
             missing = x.new_zeros(()) if self.missing is None else self.missing
             x = torch.where(valid[..., None], x, missing)
@@ -77,13 +99,21 @@ class StreamEncoder(nn.Module):
 class Network(nn.Module):
     """One complete network for one or two targets, of a resolved configuration."""
 
-    def __init__(self, *, config: FitConfig, dims: Mapping[str, int], outputs: int) -> None:
+    def __init__(
+        self,
+        *,
+        config: FitConfig,
+        dims: Mapping[str, int],
+        layers: Mapping[str, int],
+        outputs: int,
+    ) -> None:
         super().__init__()
         self.modality_dropout = config.modality_dropout
         self.autocast = config.precision == "bfloat16"
         encoders = {
             role: StreamEncoder(
                 dim=dims[role],
+                layers=layers.get(role, 0),
                 channels=config.tcn_channels[role],
                 kernel_sizes=config.tcn_kernels,
                 dropout=config.tcn_dropout,
@@ -169,14 +199,23 @@ class Model(nn.Module):
         networks: name -> network; `targets[name]` are the targets it predicts.
     """
 
-    def __init__(self, *, config: FitConfig, dims: Mapping[str, int]) -> None:
-        """Build the networks for streams of D = dims[role] channels."""
+    def __init__(
+        self, *, config: FitConfig, dims: Mapping[str, int], layers: Mapping[str, int] | None = None
+    ) -> None:
+        """Build the networks for streams of dims[role] channels.
+
+        Args:
+            config: of the fit.
+            dims: role -> channels.
+            layers: role -> number of the layers that these channels are of, where there are
+                several side by side.
+        """
         super().__init__()
         config = config.resolved()
         self.targets = config.networks()
         self.networks = nn.ModuleDict(
             {
-                name: Network(config=config, dims=dims, outputs=len(targets))
+                name: Network(config=config, dims=dims, layers=layers or {}, outputs=len(targets))
                 for name, targets in self.targets.items()
             }
         )

@@ -84,7 +84,7 @@ def time_step(store: FeatureStore, plan: Plan) -> float:
     """Seconds of the second training step of a plan's first network, on a full batch."""
     device = choose_device(plan.config.device)
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-        model = Model(config=plan.config, dims=plan.dims).to(device)
+        model = Model(config=plan.config, dims=plan.dims, layers=plan.layers).to(device)
         name, network = next(iter(model.networks.items()))
         few = replace(plan, windows=plan.windows[: plan.config.batch])
         loader = BatchLoader(store, plan.config, device)

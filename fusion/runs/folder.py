@@ -15,18 +15,20 @@ from typing import Any
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save
+from torch import Tensor
 
 from ... import __version__
 from ...cache.durable import canonical_json, wrap_io_errors, write_bytes, write_json
+from ...cache.layout import stacked_layers
 from ...cache.store import FeatureStore
 from ...device import choose_device, describe_device
 from ...errors import RunError
 from ...plugins import named_plugins
 from ..config import FitConfig
-from ..data.plan import Plan, fingerprint
+from ..data.plan import Plan, count_layers, fingerprint
 from ..heads import describe_head
 from ..models.network import Model, count_parameters
-from .model_card import make_model_card
+from .model_card import LAYERS, make_model_card
 from .recorded import RUNS, recorded, require_run
 
 
@@ -209,14 +211,33 @@ def write_metrics(path: Path, records: Sequence[Mapping[str, Any]]) -> None:
 
 
 def write_weights(path: Path, model: Model) -> None:
-    """Write the model card README.md, then model.safetensors; a run that has it is finished."""
+    """Write the model card README.md, then model.safetensors; a run that has it is finished.
+
+    Before them, what was learned to take of each layer of a stream: network -> role -> layer.
+    """
     state = {name: tensor.cpu().contiguous() for name, tensor in model.state_dict().items()}
+    if shares := _layer_shares(path, state):
+        write_json(path / LAYERS, shares)
     weights = save(state)
     card = make_model_card(
         path, parameters=count_parameters(model), digest=hashlib.sha256(weights).hexdigest()
     )
     write_bytes(path / "README.md", card.encode())
     write_bytes(path / "model.safetensors", weights)
+
+
+def _layer_shares(
+    path: Path, state: Mapping[str, Tensor]
+) -> dict[str, dict[str, dict[int, float]]]:
+    shares: dict[str, dict[str, dict[int, float]]] = {}
+    for role, facts in recorded(path, "streams").items():
+        layers, end = stacked_layers(facts.get("config")), f".encoders.{role}.layers.weight"
+        for name, weight in state.items():
+            if layers and name.endswith(end):
+                network = name.removeprefix("networks.").removesuffix(end)
+                parts = zip(layers, weight.softmax(0).tolist(), strict=True)
+                shares.setdefault(network, {})[role] = dict(parts)
+    return shares
 
 
 def find_streams(
@@ -274,7 +295,11 @@ def load_run(path: str | Path, device: str = "auto") -> Run:
         )
     try:
         streams = recorded(path, "streams")
-        model = Model(config=config, dims={role: facts["dim"] for role, facts in streams.items()})
+        model = Model(
+            config=config,
+            dims={role: facts["dim"] for role, facts in streams.items()},
+            layers=count_layers({role: facts.get("config") for role, facts in streams.items()}),
+        )
         model.load_state_dict(load_file(path / "model.safetensors"))
     except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
         reason = " ".join(str(error).split())[:200]

@@ -11,6 +11,7 @@ from ...errors import counted
 from ..config import FitConfig
 from .listing import describe_split
 
+LAYERS = "layers.json"
 _LICENCE = """\
 The weights of this run were learned from features of pretrained networks and from annotated videos;
 both have terms of their own. `vapipe weights list` shows the licence of each network's weights.
@@ -46,6 +47,7 @@ def make_model_card(path: Path, *, parameters: int, digest: str) -> str:
         f"{counted(len(cache['videos']['train']), 'training item')} and "
         f"{counted(len(cache['videos']['validation']), 'validation item')} "
         f"(split {describe_split(config.to_json())}), named in cache.json.",
+        *_layers(path),
         *_labels(cache.get("labels", [])),
         "## Use",
         f"```sh\nvapipe predict {path} clip.mp4 --overlay\n"
@@ -71,6 +73,18 @@ def _labels(ways: Sequence[Mapping[str, Any]]) -> list[str]:
         if way["reading"]
     ]
     return [f"Annotations of {'; '.join(said)}."] if said else []
+
+
+def _layers(path: Path) -> list[str]:
+    """What each network learned to take of the layers of a stream."""
+    if not (path / LAYERS).is_file():
+        return []
+    return [
+        f"Layers of {role}, network {network}: "
+        + ", ".join(f"{layer} {share:.1%}" for layer, share in shares.items())
+        for network, roles in json.loads((path / LAYERS).read_text()).items()
+        for role, shares in roles.items()
+    ]
 
 
 def _start(config: FitConfig) -> list[str]:

@@ -10,9 +10,15 @@ from ...cache.durable import write_bytes, write_json
 from ...errors import RunError
 from ..models.network import count_parameters
 from .folder import Run
-from .model_card import make_model_card
+from .model_card import LAYERS, make_model_card
 
-_COPIED = ("config.json", "environment.json", "evaluation-validation.json", "metrics.jsonl")
+_COPIED = (
+    "config.json",
+    "environment.json",
+    "evaluation-validation.json",
+    "metrics.jsonl",
+    LAYERS,
+)
 
 
 def write_huggingface(run: Run, folder: Path) -> list[str]:

@@ -179,7 +179,7 @@ def _fit(
     config = plan.config
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         torch.manual_seed(config.seed)
-        model = Model(config=config, dims=plan.dims)
+        model = Model(config=config, dims=plan.dims, layers=plan.layers)
         if saved is None:
             model.set_statistics(statistics(store, plan.windows, config.streams))
             if config.init_from:

@@ -177,6 +177,13 @@ def test_a_transformers_network_equals_transformers(speech, precision):
     ((features, _),) = encoder.encode([AudioBlock(0, sound)], frames)
     assert features.shape == (40, encoder.dim) == (40, 64)
     assert cosine(features, given) >= (0.9999 if precision == "float32" else 0.999)
+    stacked = create_encoder("hf:small", **options, stack=True)
+    ((both, _),) = stacked.encode([AudioBlock(0, sound)], frames)
+    assert stacked.dim == 128
+    np.testing.assert_allclose((both[:, :64] + both[:, 64:]) / 2, features, atol=1e-5)
+    told = encoder_options("hf:small", {**options, "layer": "all", "stack": True}).describe()
+    assert (told["layer"], told["stack"]) == ((1, 2, 3), True)
+    assert "stack" not in encoder_options("hf:small", options).describe()
     assert encoder.name == "hf:small"
     assert len(encoder_options("hf:small", options).weights_files()) == 3
 

@@ -10,6 +10,7 @@ from random_weights import cosine, save, spread_cosine
 from torchaudio.models import wavlm_base, wavlm_model
 
 from vapipe.cache import Timeline, Valid
+from vapipe.cache.layout import stacked_layers
 from vapipe.errors import ConfigError, WeightsError
 from vapipe.extract.encoders import create_encoder, encoder_options
 from vapipe.extract.encoders.waveform import choose_layers
@@ -90,6 +91,23 @@ def test_long_sound_in_windows_is_close_to_the_whole_and_the_same_however_it_com
     assert cosine(without_context, whole) < 0.97 < 0.98 <= cosine(cut, whole) < 0.99999
 
 
+def test_stacked_layers_are_the_single_ones_side_by_side(model):
+    sound, frames = [AudioBlock(99, voice(2))], timeline(constant_times(Fraction(25), 60))
+    stacked = create_encoder("wavlm", layer=[-1, 3], stack=True, precision="float32")
+    features, codes = encode(stacked, sound, frames)
+    assert stacked.dim == 2 * 768
+    assert features.shape == (60, 2 * 768)
+    for number, layer in enumerate((3, 12)):
+        one = create_encoder("wavlm", layer=layer, precision="float32")
+        expected, expected_codes = encode(one, sound, frames)
+        part = features[:, 768 * number : 768 * (number + 1)]
+        np.testing.assert_allclose(part, expected, atol=1e-5)
+        np.testing.assert_array_equal(codes, expected_codes)
+    told = encoder_options("wavlm", {"layer": "all", "stack": True}).describe()
+    assert (told["layer"], told["stack"]) == (tuple(range(1, 13)), True)
+    assert stacked_layers({"options": told}) == list(range(1, 13))
+
+
 def test_options_tell_layers_by_number_and_what_sound_is_cut_into(model):
     options = encoder_options("wavlm", {"layer": -1})
     assert options.describe() == {"size": "base", "layer": (12,), "chunk": 10.0, "context": 1.5}
@@ -122,7 +140,7 @@ def test_a_network_like_large_gets_its_input_normalised():
     torch.manual_seed(0)
     plain, other = (wavlm_model(**options).eval().requires_grad_(False) for _ in range(2))
     other.load_state_dict(plain.state_dict())
-    network = WavLMLayers(other, layers=(1, 3), normalise=True)
+    network = WavLMLayers(other, layers=(1, 3), stack=False, normalise=True)
     sound = 0.01 * torch.randn(2, 4000) + 0.2
     given = []
     for waveform in sound:  # as torchaudio's bundle does with one waveform
@@ -134,7 +152,14 @@ def test_a_network_like_large_gets_its_input_normalised():
 
 @pytest.mark.parametrize(
     ("layer", "chosen"),
-    [(3, (3,)), (-1, (12,)), ([12], (12,)), ([-1, 2, 2], (2, 12)), ("mean", tuple(range(1, 13)))],
+    [
+        (3, (3,)),
+        (-1, (12,)),
+        ([12], (12,)),
+        ([-1, 2, 2], (2, 12)),
+        ("mean", tuple(range(1, 13))),
+        ("all", tuple(range(1, 13))),
+    ],
 )
 def test_layers_are_counted_from_one_or_from_the_end(layer, chosen):
     assert choose_layers("wavlm", layer, 12) == chosen

@@ -43,7 +43,7 @@ OPTIONS = {
         "precision": "float32",
     },
     "wavlm": {
-        "size": "large", "layer": (3, -1), "weights": "my-wavlm-large", "chunk": 4.2,
+        "size": "large", "layer": (3, -1), "stack": True, "weights": "my-wavlm-large", "chunk": 4.2,
         "context": 0.7, "precision": "float32",
     },
 }  # fmt: skip

@@ -74,6 +74,7 @@ def add_features(
     video: str | None = None,
     dtype: str = "float16",
     faces: Mapping[str, np.ndarray] | None = None,
+    config: Mapping[str, object] | None = None,
 ) -> None:
     """Write one item's features of one stream; `video` names its file when they differ.
 
@@ -88,7 +89,7 @@ def add_features(
         rows=len(values),
         dim=values.shape[1],
         source=source_of(video or item),
-        config={"encoder": {"name": stream}},
+        config=config or {"encoder": {"name": stream}},
         dtype=dtype,
         faces=faces is not None,
     ) as shard:
