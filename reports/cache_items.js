@@ -31,7 +31,6 @@ function cellOf(u, i) {
 }
 
 const rank = Object.fromEntries(data.partitions.map(({ name }, n) => [name, n]));
-const collator = new Intl.Collator("en", { numeric: true });
 const shown = [
   { name: "item", order: (i, j) => collator.compare(ids[i], ids[j]) },
   ...streams.map(({ name }, u) => ({ name, key: (i) => rate(u, i), cell: (i) => cellOf(u, i) })),
@@ -55,7 +54,7 @@ const shown = [
 
 const inSome = (fits) => (i) => streams.some((_, u) => fits(u, i));
 const lacks = (state) => [`${state} in a stream`, inSome((u, i) => stateOf(u, i) === state)];
-const filters = new Map([
+const filter = filterChoice(N, [
   ["all items", () => true],
   ["not complete", inSome((u, i) => states[u * N + i])],
   ...["missing", "stale", "damaged"].map(lacks),
@@ -63,9 +62,8 @@ const filters = new Map([
   ["without labels", (i) => labelled[i] < 1],
   ["times or labels not readable", (i) => trouble[i] > 0],
   ...Object.keys(data.odd).map((kind) => [kind, (i) => oddOf(i).some(([name]) => name === kind)]),
-]);
-const search = el("input", { type: "search", autocomplete: "off", spellcheck: "false", oninput: choose });
-const filter = el("select", { onchange: choose }, [...filters.keys()].map((name) => choice(name)));
+], choose);
+const search = searchField(choose);
 const partitions = data.partitions.map(({ name }) => choice(name));
 const parts = el("select", { onchange: choose }, choice("", "any"), partitions);
 let sorted = { column: 0, down: false };
@@ -74,10 +72,9 @@ let page = 0;
 
 function choose() {
   const wanted = search.value.toLowerCase();
-  const fits = filters.get(filter.value);
   const named = (i) => [ids[i], videoOf(i)].some((name) => name.toLowerCase().includes(wanted));
   order = Array.from({ length: N }, (_, i) => i).filter(
-    (i) => (!parts.value || texts[partition[i]] === parts.value) && named(i) && fits(i),
+    (i) => (!parts.value || texts[partition[i]] === parts.value) && named(i) && filter.fits(i),
   );
   const { key, order: compare } = shown[sorted.column];
   const keys = new Float64Array(N);
@@ -159,10 +156,9 @@ if (N) {
       "those with most that is not complete.";
   const about =
     "Under a stream stands the share of usable rows. Press a heading to sort, an item for its details.";
-  const fields = { "Name contains": search, Show: filter, Partition: parts };
   at("items").append(
     el("p", about, cut || ""),
-    el("div.controls", Object.entries(fields).map(([name, input]) => el("label", name, input))),
+    controls({ "Name contains": search, Show: filter.select, Partition: parts }),
     el("div.controls", told, back, on),
     el("div.scroll", { tabindex: 0, role: "region", "aria-label": "Items" }, found),
   );

@@ -8,11 +8,19 @@ from typing import Any
 import numpy as np
 
 from ..fusion.config import TARGETS
-from ..fusion.evaluation.metrics import moments, over_videos, t_interval, with_mean
+from ..fusion.evaluation.metrics import (
+    concordance,
+    moments,
+    over_videos,
+    t_interval,
+    with_mean,
+)
 from .records import RunRecord
 from .truth import VideoTruth
 
 BINS = 40  # of a plane along each axis, and of errors
+BLOCK_S = 5.0  # seconds of a video that count as one observation of it
+_BLOCKS = 5  # fewer give no interval
 
 
 def difference(
@@ -49,6 +57,42 @@ def _gain(sums: np.ndarray) -> np.ndarray:
     """Moments [..., 2, C, 3, 3] of two runs -> difference of their CCC [..., C + 1]."""
     each = with_mean(sums)
     return each[..., 1, :] - each[..., 0, :]
+
+
+def within_video(
+    prediction: np.ndarray, item: VideoTruth, targets: Sequence[str]
+) -> dict[str, Any]:
+    """How sure the CCC of one video is, and its errors.
+
+    Neighbouring frames are far from independent, so blocks of `BLOCK_S` seconds count: the error
+    is that of the delete-one-block jackknife (`metrics.over_videos`), the interval Student's.
+
+    Args:
+        prediction: [T, targets].
+
+    Returns:
+        `blocks` with annotated frames, `intervals` target -> 95 % interval of its CCC, None of too
+        few blocks, and `errors` target -> mean absolute error, None without annotation.
+    """
+    block = ((item.pts - item.pts[0]) // BLOCK_S).astype(int)
+    starts = np.flatnonzero(np.diff(block, prepend=-1))
+    parts = zip(np.split(prediction, starts[1:]), np.split(item.labels, starts[1:]), strict=True)
+    sums = np.array([own for p, t in parts if (own := moments(p, t)).any()])
+    intervals: dict[str, list[float] | None] = dict.fromkeys(targets)
+    if len(sums) >= _BLOCKS:
+        bounds = t_interval(*over_videos(sums, concordance), len(sums)).clip(-1, 1)
+        for target, pair in zip(targets, bounds, strict=True):
+            intervals[target] = pair.tolist() if np.isfinite(pair).all() else None
+    errors = np.abs(prediction.astype(np.float64) - item.labels)
+    known = np.isfinite(errors)
+    return {
+        "blocks": len(sums),
+        "intervals": intervals,
+        "errors": {
+            target: float(own[rows].mean()) if rows.any() else None
+            for target, own, rows in zip(targets, errors.T, known.T, strict=True)
+        },
+    }
 
 
 def planes(

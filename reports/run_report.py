@@ -14,7 +14,15 @@ from ..errors import counted
 from ..fusion.evaluation.corruption import KINDS
 from ..fusion.papers.published import NOTE
 from ..fusion.runs.model_card import LAYERS
-from .measures import BINS, agreement, density, difference, planes, summary
+from .measures import (
+    BINS,
+    agreement,
+    density,
+    difference,
+    planes,
+    summary,
+    within_video,
+)
 from .media import find_media, media_url
 from .page import Asset, Page, write_page
 from .records import RunRecord, frame_gates, gates_command, video_ccc
@@ -28,7 +36,9 @@ from .series import (
 )
 from .truth import Lane, VideoTruth, read_runs
 
-_SCRIPTS = ("run_sections.js", "run_planes.js", "run_trajectories.js", "run_videos.js")
+_SCRIPTS = (
+    "run_sections.js", "run_planes.js", "run_trajectories.js", "run_list.js", "run_videos.js",
+)  # fmt: skip
 _NOTES = 5  # at most so many videos without a file are named
 
 
@@ -180,6 +190,9 @@ def _describe_video(
         **facts,
         "annotated": int(np.isfinite(item.labels).all(axis=1).sum()),
         "ccc": [record.evaluation["per_video"][item.video] for record in records],
+        "within": [
+            within_video(record.predictions[item.video], item, record.targets) for record in records
+        ],
         "lanes": [_describe_lane(lane, len(item.pts)) for lane in item.lanes],
         "labelStep": label_step,
         "steps": steps,

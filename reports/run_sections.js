@@ -11,9 +11,11 @@ const runColor = (index) => color(`--series-${(index % 6) + 1}`);
 const plain = (text) => String(text).replace(/[&<>]/g, (c) => `&#${c.charCodeAt(0)};`);
 const prefix = (name, wanted = several) => (wanted ? `${short(name)}, ` : "");
 
+const inBrackets = (interval) => interval.map((bound) => bound.toFixed(2).replace("-", "−")).join(", ");
+
 function score(value, interval, show = figure3) {
-  const bounds = interval?.map((bound) => bound.toFixed(2).replace("-", "−")).join(", ");
-  return el("span", el("span.score", show(value)), bounds && [" ", el("span.interval", `[${bounds}]`)]);
+  const bounds = interval && [" ", el("span.interval", `[${inBrackets(interval)}]`)];
+  return el("span", el("span.score", show(value)), bounds);
 }
 
 // What the other run has more of CCC than the first, in one video.
@@ -198,10 +200,11 @@ function learningFigure() {
       return [{ ...curve, y: ccc }, ...losses, ...(kept < 0 ? [] : [star])];
     }),
   );
+  const most = Math.max(...data.runs.flatMap(({ metrics }) => metrics.flatMap(({ epoch }) => epoch)));
   const layout = {
     height: 420,
     hovermode: "x",
-    xaxis: { title: { text: "epoch" }, anchor: "y2", zeroline: false },
+    xaxis: { title: { text: "epoch" }, anchor: "y2", zeroline: false, ...(most < 12 && { dtick: 1 }) },
     yaxis: { domain: [0.5, 1], title: { text: "CCC" } },
     yaxis2: { domain: [0, 0.42], title: { text: "loss" }, rangemode: "tozero" },
   };

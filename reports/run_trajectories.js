@@ -84,7 +84,7 @@ function lanesPanel(video, series) {
     title: "<b>missing</b>",
     px: 24 * video.lanes.length,
     axis: {
-      range: [video.lanes.length - 0.6, -0.9], showgrid: false, zeroline: false, showticklabels: false,
+      range: [video.lanes.length - 0.6, -0.9], showgrid: false, zeroline: false, showticklabels: false, ticks: "",
     },
     traces: video.lanes.map((lane, k) => {
       const found = stretches(lane, video, series);

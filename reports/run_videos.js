@@ -1,69 +1,7 @@
-// The list of videos, and the one that is open: player, cursor, values, trajectories.
-const state = { index: null, series: null, row: 0, player: null };
+// The video that is open: player, cursor, values, trajectories.
 const stage = at("plot-video");
 const slider = at("frame");
 const cursor = at("cursor");
-
-// -- the list -------------------------------------------------------------------------------------
-
-const length = (i) => data.videos[i].end - data.videos[i].start;
-const worth = (i) => gain(data.videos[i], 1, "mean") ?? 0;
-const orders = {
-  "worst CCC first": (a, b) => a - b, // as the data are sorted
-  "best CCC first": (a, b) => b - a,
-  name: (a, b) => (data.videos[a].id < data.videos[b].id ? -1 : 1),
-  "longest first": (a, b) => length(b) - length(a),
-  ...(several && {
-    "largest loss first": (a, b) => worth(a) - worth(b),
-    "largest gain first": (a, b) => worth(b) - worth(a),
-  }),
-};
-
-// The values of all runs, with bars from zero.
-function gauges(values) {
-  return values.map((value, r) => {
-    if (value === null) return el("span.measure", "–");
-    const width = Math.min(Math.abs(value), value < 0 ? 0.25 : 1) * 80;
-    const style = `left: ${value < 0 ? 20 - width : 20}%; width: ${width}%`;
-    const bar = el(`span.run-${r}`, { style });
-    return el("span.measure", figure3(value), el("span.gauge", { "aria-hidden": "true" }, bar));
-  });
-}
-
-// Long names break after their separators.
-const breakable = (name) =>
-  name.split(/(?<=[_./-])(?=.)/).flatMap((part, i) => (i ? [el("wbr"), part] : [part]));
-
-function showList() {
-  const indices = data.videos.map((_, i) => i).sort(orders[at("order").value]);
-  const rows = indices.map((i) => {
-    const video = data.videos[i];
-    const gains = data.differences.map((_, d) => {
-      const value = gain(video, d + 1, "mean");
-      return el("span.measure", value === null ? "–" : signed(value));
-    });
-    return [
-      { "data-video": i, "aria-current": i === state.index && "true" },
-      el("a", { href: `#video-${i}` }, breakable(video.id)),
-      ...data.targets.map((target) => gauges(video.ccc.map((ccc) => ccc[target]))),
-      ...(several ? [gains] : []),
-    ];
-  });
-  const runs = several ? `: ${data.runs.map((run) => run.name).join(", then ")}` : "";
-  const head = ["video", ...data.targets, ...(several ? ["difference"] : [])];
-  const list = bareTable(`CCC of each video${runs}`, head, rows);
-  list.classList.toggle("comparing", several);
-  at("video-list").replaceChildren(list);
-}
-
-const listed = () => [...at("video-list").querySelectorAll("tr[data-video]")];
-
-function markCurrent() {
-  for (const row of listed()) {
-    if (Number(row.dataset.video) === state.index) row.setAttribute("aria-current", "true");
-    else row.removeAttribute("aria-current");
-  }
-}
 
 // -- the cursor -----------------------------------------------------------------------------------
 
@@ -92,8 +30,9 @@ function show(row) {
   const covers = ({ spans }) => spans.some((from, i) => i % 2 === 0 && from <= row && row < spans[i + 1]);
   const missing = data.videos[state.index].lanes.filter(covers).map((lane) => lane.label).join(", ");
   const words = `${times[row].toFixed(2)} s, frame ${row}${missing && `: ${missing}`}`;
-  const head = ["", "annotation", ...data.runs.map((run) => run.name)];
-  at("readout").replaceChildren(bareTable(words, head, lines));
+  const sources = ["annotation", ...data.runs.map((run) => run.name)];
+  const rows = sources.map((name, s) => [name, ...lines.map((values) => values[s + 1])]);
+  at("readout").replaceChildren(bareTable(words, ["", ...data.targets], rows));
   const told = lines.map(
     ([name, label, ...rest]) => `${name}: annotated ${label}, predicted ${rest.join(", ")}`,
   );
@@ -188,12 +127,16 @@ async function open(index, focus) {
   markCurrent();
   at("video-name").textContent = video.id;
   const scores = data.runs.map(({ name }, r) => {
-    const each = data.targets.map((target) => `${target} ${figure3(video.ccc[r][target])}`);
-    return `${several ? `${name}: ` : ""}CCC ${each.join(", ")}`;
+    const { intervals, errors } = video.within[r];
+    const each = data.targets.map((target) => {
+      const bounds = intervals[target] && ` [${inBrackets(intervals[target])}]`;
+      return `${target} ${figure3(video.ccc[r][target])}${bounds ?? ""}, error ${figure3(errors[target])}`;
+    });
+    return `${several ? `${name}: ` : ""}CCC of ${each.join("; ")}`;
   });
   at("video-facts").textContent =
     `${count(video.rows)} frames, ${length(index).toFixed(1)} s at ${video.fps.toFixed(2)} fps, ` +
-    `${count(video.annotated)} annotated. ${scores.join("; ")}.`;
+    `${count(video.annotated)} annotated. ${scores.join(". ")}.`;
   state.series = null;
   showPlayer(video);
   slider.max = video.rows - 1;
@@ -215,15 +158,14 @@ function fromAddress() {
   return index < data.videos.length ? index : null;
 }
 
+// To the next one of the list, or the one before; from one that is not listed to either end.
 function step(by) {
   const rows = listed();
   const place = rows.findIndex((row) => Number(row.dataset.video) === state.index);
-  go(rows[(place + by + rows.length) % rows.length].dataset.video);
+  if (rows.length) go(rows.at(place < 0 && by > 0 ? 0 : (Math.max(place, 0) + by) % rows.length).dataset.video);
 }
 
 async function showVideos() {
-  at("order").append(...Object.keys(orders).map((name) => choice(name)));
-  at("order").addEventListener("change", showList);
   fillGates();
   showList();
   at("gates").addEventListener("change", () => state.series && drawVideo());

@@ -40,10 +40,26 @@ function bareTable(caption, head, rows) {
 // A table that scrolls by itself; a wide one stands as a list on a narrow screen.
 function table(caption, head, rows) {
   const own = { tabindex: 0, role: "region", "aria-label": caption };
-  return el(`div.scroll${head.length > 4 ? ".wide" : ""}`, own, bareTable(caption, head, rows));
+  return el(`div.scroll${head.length > 3 ? ".wide" : ""}`, own, bareTable(caption, head, rows));
 }
 
 const choice = (value, text = value) => el("option", { value }, text);
+
+// A choice among filters [[name, fits], ...] of things 0 to n - 1, with how many each leaves; those
+// that leave none are not offered. `fits(i)` asks the chosen one.
+function filterChoice(n, filters, onchange) {
+  const left = filters.map(([, fits]) => Array.from({ length: n }, (_, i) => i).filter(fits).length);
+  const options = filters.map(([name], k) => (left[k] || !k) && choice(name, `${name} (${count(left[k])})`));
+  const select = el("select", { onchange }, options);
+  const byName = new Map(filters);
+  return { select, fits: (i) => byName.get(select.value)(i) };
+}
+
+// Controls with their names above them, from {name: control}.
+const controls = (fields) =>
+  el("div.controls", Object.entries(fields).map(([name, control]) => el("label", name, control)));
+const searchField = (oninput) => el("input", { type: "search", autocomplete: "off", spellcheck: "false", oninput });
+const collator = new Intl.Collator("en", { numeric: true });
 
 // -- figures for people ---------------------------------------------------------------------------
 

@@ -1,12 +1,17 @@
 """Reports in a real browser are usable by mouse, by keyboard and on a small screen."""
 
+import json
+
 import numpy as np
 import pytest
 from browser import Browser, Tab
 from report_pages import ready, series, show
-from report_runs import HARM, ROWS
+from report_runs import HARM, ROWS, UNLABELLED
 
 from vapipe.fusion.evaluation.gates import read_gates
+from vapipe.reports.measures import within_video
+from vapipe.reports.records import read_record
+from vapipe.reports.truth import read_truth
 
 # -- the clip --------------------------------------------------------------------------------------
 
@@ -15,9 +20,9 @@ def click_at(tab: Tab, share: float) -> None:
     """Click into the first panel at a share of its width."""
     tab.page.evaluate(  # the clip covers what is scrolled below it
         "() => { document.documentElement.style.scrollBehavior = 'auto';"
-        "const top = id => document.getElementById(id).getBoundingClientRect();"
+        "const box = name => document.querySelector(name).getBoundingClientRect();"
         "document.getElementById('plot-video').scrollIntoView();"
-        "scrollBy(0, top('plot-video').top - top('player').bottom); }"
+        "scrollBy(0, box('#plot-video').top - box('.view').bottom); }"
     )
     x, y = tab.page.evaluate(
         "share => { const gd = document.getElementById('plot-video');"
@@ -120,6 +125,78 @@ def test_a_video_without_a_file_says_so(opened):
     assert opened.page.query_selector("video") is None
 
 
+# -- the list --------------------------------------------------------------------------------------
+
+
+def names(tab: Tab) -> list[str]:
+    """The videos that are listed."""
+    return tab.page.eval_on_selector_all("#video-list tbody a", "all => all.map(a => a.innerText)")
+
+
+def choose(tab: Tab, what: str) -> None:
+    """Choose a filter by its name, by keyboard."""
+    tab.page.focus("#list-controls select >> nth=1")
+    tab.page.keyboard.type(what)
+    select = "document.querySelectorAll('#list-controls select')[1]"
+    tab.wait(f"{select}.value.startsWith({json.dumps(what)})")
+
+
+def test_videos_are_chosen_by_what_went_wrong(page, place, browser: Browser):
+    tab = ready(browser.open(page))
+    assert sorted(names(tab)) == sorted(["clip", *HARM])
+    select = tab.page.locator("#list-controls select").nth(1)
+    options = {o.rpartition(" (")[0]: o for o in select.locator("option").all_inner_texts()}
+    assert options["all videos"] == "all videos (4)"
+    for name, expected in (
+        ("no face", lambda video: not place.store.valid(video, "onet").all()),
+        ("no audio", lambda video: not place.store.valid(video, "logmel").all()),
+        ("not annotated", lambda video: np.isnan(place.store.labels(video)).any()),
+        ("no clip", lambda video: video != "clip"),
+    ):
+        fitting = {video for video in ("clip", *HARM) if expected(video)}
+        assert options[name] == f"{name} ({len(fitting)})"
+        select.select_option(label=options[name])
+        assert {*names(tab)} == fitting
+    assert "no CCC (not annotated)" not in options  # nothing would be left
+    tab.page.fill("#list-controls input", "IMG")
+    assert names(tab) == [HARM[1]]
+    assert tab.page.inner_text("#video-count") == "1 of 4 videos"
+    show(tab, HARM[1])
+    tab.page.fill("#list-controls input", "nothing of this name")
+    assert names(tab) == []
+    assert tab.page.is_disabled("#next")
+    tab.page.fill("#list-controls input", "")
+    choose(tab, "all")
+    assert len(names(tab)) == 4
+    assert tab.complaints == []
+
+
+def test_next_goes_through_what_is_listed(page, browser: Browser):
+    tab = ready(browser.open(page))
+    show(tab, "clip")
+    tab.page.fill("#list-controls input", "mg")
+    tab.page.click("#next")
+    tab.wait(f"document.getElementById('video-name').textContent === {json.dumps(HARM[1])}")
+    tab.page.fill("#list-controls input", "")
+    listed = names(tab)
+    tab.page.click("#previous")
+    before = listed[listed.index(HARM[1]) - 1]
+    tab.wait(f"document.getElementById('video-name').textContent === {json.dumps(before)}")
+
+
+def test_intervals_and_numbers_of_frames_stand_beside_the_score(opened, place):
+    record = read_record("first", place.runs["first"], "validation")
+    show(opened, "clip")
+    (item,) = read_truth(place.store, ["clip"], [])
+    within = within_video(record.predictions["clip"], item, record.targets)
+    row = opened.page.locator("#video-list tr", has=opened.page.get_by_role("link", name="clip"))
+    text = row.first.inner_text().replace("−", "-")
+    assert f"n = {ROWS - UNLABELLED[1] + UNLABELLED[0]}" in text
+    assert within["blocks"] < 5  # eight seconds
+    assert "[" not in text
+    assert f"error {within['errors']['valence']:.3f}" in opened.page.inner_text("#video-facts")
+
+
 # -- harm, keyboard, small screens -----------------------------------------------------------------
 
 
@@ -160,6 +237,7 @@ def test_everything_can_be_reached_by_keyboard(page, browser: Browser):
         "next",
         "All epochs as a table",
     } <= {*names}
+    assert any(name.startswith("all videos (4)") for name in names)
     assert [name[:40] for name, ring in reached if ring == "none"] == []
     tab.page.get_by_role("link", name="clip", exact=True).focus()
     keys.press("Enter")
