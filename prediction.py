@@ -15,7 +15,7 @@ import numpy as np
 
 from .cache.durable import digest_file, write_bytes
 from .cache.store import FeatureStore
-from .cache.timeline import usable
+from .cache.timeline import Valid, usable
 from .errors import ConfigError
 from .extract.dataset import Dataset, Video, find_dataset
 from .extract.job import Extraction, Job
@@ -24,10 +24,20 @@ from .extract.plan import sensible_jobs
 from .extract.prepare import repeat_streams
 from .fusion.evaluation.ensemble import ensemble_weights, name_shares
 from .fusion.evaluation.predict import all_streams, complete_items, predict_items
-from .fusion.evaluation.results import find_evidence, write_predictions
+from .fusion.evaluation.results import find_evidence, find_faces, write_predictions
 from .fusion.runs.folder import Run, require_configs
 
 INDEX = "index.tsv"
+# Code of rows with pictures but no boxes -> why.
+_BOXLESS = {
+    Valid.CROPPED: "their crops were read from files",
+    Valid.IMAGE: "whole frames were seen, no faces looked for",
+    Valid.IMPORTED: "their features were imported without",
+}
+_OLD = (
+    "an earlier vapipe extracted them and stored none; `vapipe cache remove VIDEO` and "
+    "`vapipe extract` add them"
+)
 Extract = Callable[[Job], Extraction]
 
 
@@ -41,6 +51,9 @@ class Prediction:
         targets: what the columns are.
         evidence: `face`, `sound` (of the streams that the runs use) -> [T] codes of `Valid`: what
             each row rests on, or why it cannot.
+        boxes: [T, 4] float32, left, top, width and height of the face in pixels of the frame as
+            displayed, NaN where none is known; None where the runs see no pictures.
+        tracks: [T] numbers for whom rows show, see `FeatureStore.tracks`; None likewise.
         clip: the video file, None for an item of a cache.
         file: the CSV that holds it, None where none was asked for.
     """
@@ -49,6 +62,8 @@ class Prediction:
     values: np.ndarray
     targets: tuple[str, ...]
     evidence: dict[str, np.ndarray]
+    boxes: np.ndarray | None = None
+    tracks: np.ndarray | None = None
     clip: Path | None = None
     file: Path | None = None
 
@@ -56,6 +71,21 @@ class Prediction:
     def seen(self) -> dict[str, np.ndarray]:
         """`face`, `sound` -> [T] bool, whether it was there."""
         return {kind: usable(codes) for kind, codes in self.evidence.items()}
+
+    @property
+    def others(self) -> np.ndarray:
+        """[T] bool, rows whose face is not recognised as the person of most rows."""
+        if self.tracks is None or not self.tracks.any():
+            return np.zeros(len(self.pts), bool)
+        most = np.bincount(self.tracks[self.tracks > 0]).argmax()
+        return (self.tracks > 0) & (self.tracks != most)
+
+    @property
+    def boxless(self) -> str:
+        """Why no face has a box; empty where some have, or where there is no face."""
+        if self.boxes is None or np.isfinite(self.boxes).any() or not self.seen["face"].any():
+            return ""
+        return _BOXLESS.get(Valid(self.evidence["face"][self.seen["face"]][0]), _OLD)
 
 
 @dataclass(frozen=True, eq=False)
@@ -163,15 +193,18 @@ def _predict(
     targets = next(iter(runs.values())).config.learned
     streams = all_streams(runs, store)
     evidence = {item: find_evidence(store, item, streams) for item in chosen}
-    files = {} if out is None else write_predictions(out, values, store, targets, evidence)
+    faces = {item: find_faces(store, item, streams) for item in chosen}
+    files: dict[str, Path] = {}
     if out is not None:
+        files = write_predictions(out, values, store, targets, evidence, faces)
         _write_index(out, files, clips)
     return {
         item: Prediction(
-            pts=store.timeline(item).pts,
-            values=own,
-            targets=targets,
-            evidence=evidence[item],
+            store.timeline(item).pts,
+            own,
+            targets,
+            evidence[item],
+            *(faces[item] or ()),
             clip=clips.get(item),
             file=files.get(item),
         )

@@ -96,7 +96,8 @@ def predict(
     INPUTS are videos or folders of videos: their features are made exactly as those that the run
     was trained on, or refused. Without INPUTS, items of the cache are predicted. Writes one CSV per
     video: row, pts (seconds), valence, arousal (or what the run learned), and what each row rests
-    on: face and sound; index.tsv says which file is of which input.
+    on: face and sound, the box of the face in pixels, and a number (track) for whom it shows;
+    index.tsv says which file is of which input.
     """
     from .. import predict as predict_items
     from ..fusion.runs.recorded import shared_cache
@@ -128,6 +129,9 @@ def predict(
         say(f"  {item} lacks {', '.join(names)}; not predicted", err=True)
     for item, prediction in found.items.items():
         _show(item, prediction)
+    for reason in dict.fromkeys(each.boxless for each in found.items.values() if each.boxless):
+        count = sum(each.boxless == reason for each in found.items.values())
+        say(f"no boxes of faces in {counted(count, 'file')}: {reason}")
     if not inputs:
         say(f"cache: {cache}")
     if overlay:
@@ -146,7 +150,16 @@ def _show(item: str, prediction: Prediction) -> None:
     means = zip(prediction.targets, prediction.values.mean(axis=0), strict=True)
     shown = ", ".join(f"{target} {mean:+.2f}" for target, mean in means)
     shares = ", ".join(f"{kind} in {share(rows)} %" for kind, rows in seen.items())
+    if prediction.tracks is not None and prediction.others.any():
+        others = share(prediction.others[prediction.tracks > 0])
+        shares += f"; of the faces {others} % are not recognised as the person of most frames"
     say(f"{prediction.file}: {counted(len(prediction.values), 'frame')}, mean {shown}; {shares}")
+
+
+def _shaded(prediction: Prediction) -> dict[str, np.ndarray]:
+    """What an overlay says of rows that are to be taken with care -> [T] bool."""
+    lacking = {f"no {kind}": ~rows for kind, rows in prediction.seen.items()}
+    return {**lacking, "another track": prediction.others}
 
 
 def share(rows: np.ndarray) -> str:
@@ -168,7 +181,8 @@ def _overlay(found: Predictions, out: Path, runs: str, video_stream: int | None)
                 out / file_name(item),
                 prediction.values,
                 names=prediction.targets,
-                seen=prediction.seen,
+                shaded=_shaded(prediction),
+                boxes=prediction.boxes,
                 title=runs,
                 video_stream=video_stream,
             )

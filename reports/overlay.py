@@ -39,7 +39,8 @@ def write_overlay(
     values: np.ndarray,
     *,
     names: Sequence[str] = ("valence", "arousal"),
-    seen: Mapping[str, np.ndarray] | None = None,
+    shaded: Mapping[str, np.ndarray] | None = None,
+    boxes: np.ndarray | None = None,
     title: str = "",
     video_stream: int | None = None,
 ) -> Path:
@@ -51,7 +52,10 @@ def write_overlay(
     Args:
         stem: where to write, without suffix: .mp4, or .mkv where MP4 cannot hold the sound.
         values: [T, 2], a row per frame.
-        seen: `face`, `sound` -> [T] bool; stretches without are shaded and named.
+        shaded: why values are to be taken with care -> [T] bool; such stretches are shaded, and
+            the reason is written.
+        boxes: [T, 4] of faces, left, top, width and height in pixels of the frame as displayed,
+            NaN where there is none; None for no boxes.
         title: what the values are of, e.g. the run's name.
         video_stream: index in the container, None for the default one.
 
@@ -70,7 +74,8 @@ def write_overlay(
     target = stem.with_name(f"{stem.name}.{'mp4' if is_mp4 else 'mkv'}")
 
     def panel(picture: tuple[int, int]) -> Panel:
-        return Panel(picture, info.timeline.pts, values, names, seen, title)
+        scaled = None if boxes is None else boxes * (picture[1] / info.height)
+        return Panel(picture, info.timeline.pts, values, names, shaded, scaled, title)
 
     with atomic_file(target) as partial:
         try:

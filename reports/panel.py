@@ -16,7 +16,8 @@ _SPAN_S = 20.0  # seconds of the curves that are seen at once
 _TRAIL_S = 1.5  # seconds for which the point's way is seen
 _EDGE = 12  # pixels left free around plane and curves
 _COLOURS = ((230, 159, 0), (86, 180, 233))  # told apart with every kind of colour vision
-_SHADE = (84, 52, 52)  # behind the curves where a face or the sound is missing
+_SHADE = (84, 52, 52)  # behind the curves where values are to be taken with care ...
+_CARE = (224, 108, 108)  # ... and around the face there
 _BACK, _LINE, _TEXT = (24, 24, 28), (90, 90, 96), (225, 225, 225)
 _SOFT = (150, 150, 150)  # numbers of the axes
 _TRAIL = (235, 235, 235)  # where the point was just now; older parts fade
@@ -37,7 +38,8 @@ class Panel:
         times: np.ndarray,
         values: np.ndarray,
         names: Sequence[str],
-        seen: Mapping[str, np.ndarray] | None = None,
+        shaded: Mapping[str, np.ndarray] | None = None,
+        boxes: np.ndarray | None = None,
         title: str = "",
     ) -> None:
         """Draw what never changes.
@@ -47,11 +49,14 @@ class Panel:
             times: [T] seconds, never decreasing.
             values: [T, 2] in [-1, 1]; others are drawn at the edge.
             names: of the two values; the first is the plane's horizontal axis.
-            seen: what the values rest on -> [T] bool, whether it was there; None for always.
+            shaded: why values are to be taken with care -> [T] bool; None for nowhere.
+            boxes: [T, 4] left, top, width and height of faces in pixels of the picture, NaN where
+                there is none; None for no boxes.
             title: what the values are of, above the curves; cut off where it is too long.
         """
-        self._lacking = {name: ~rows for name, rows in (seen or {}).items()}
-        self._blind = np.any([*self._lacking.values(), np.zeros(len(times), bool)], axis=0)
+        self._reasons = shaded or {}
+        self._shaded = np.any([*self._reasons.values(), np.zeros(len(times), bool)], axis=0)
+        self._boxes = boxes
         self._area = max(picture[0], _SMALLEST), max(picture[1], _SMALLEST)
         self._side = min(self._area[1], _PLANE)
         below = _STRIP
@@ -102,11 +107,19 @@ class Panel:
         if picture is not None:
             height, width = picture.shape[:2]
             corner = ((self._area[0] - width) // 2, (self._area[1] - height) // 2)
-            canvas.paste(Image.fromarray(picture), corner)
+            shown = Image.fromarray(picture)
+            self._draw_box(ImageDraw.Draw(shown), row)
+            canvas.paste(shown, corner)
         draw = ImageDraw.Draw(canvas)
         self._draw_point(draw, row)
         self._draw_curves(draw, row)
         return np.asarray(canvas)
+
+    def _draw_box(self, draw: ImageDraw.ImageDraw, row: int) -> None:
+        if self._boxes is not None and np.isfinite(self._boxes[row]).all():
+            left, top, width, height = self._boxes[row].tolist()
+            colour = _CARE if self._shaded[row] else _TEXT
+            draw.rectangle((left, top, left + width, top + height), outline=colour, width=2)
 
     def _draw_point(self, draw: ImageDraw.ImageDraw, row: int) -> None:
         left, top, right, bottom = self._plane_box()
@@ -118,7 +131,7 @@ class Panel:
         ages = (self._times[row] - self._times[first : row + 1]) / _TRAIL_S
         for pair, age in zip(pairwise(points), ages[1:].tolist(), strict=True):
             draw.line(pair, fill=_blend(_TRAIL, 1 - 0.9 * min(max(age, 0), 1)), width=2)
-        fill = _BACK if self._blind[row] else (255, 255, 255)
+        fill = _BACK if self._shaded[row] else (255, 255, 255)
         draw.circle(points[-1], 6, fill=fill, outline=(255, 255, 255))
 
     def _draw_curves(self, draw: ImageDraw.ImageDraw, row: int) -> None:
@@ -132,7 +145,8 @@ class Panel:
         )
         x = left + np.clip((self._times[seen] - low) / span, 0, 1) * (right - left)
         ends = np.append(x[1:], x[-1] + 1)
-        for start_x, end_x in zip(x[self._blind[seen]], ends[self._blind[seen]], strict=True):
+        shaded = self._shaded[seen]
+        for start_x, end_x in zip(x[shaded], ends[shaded], strict=True):
             draw.rectangle((start_x, top + 1, min(end_x, right), bottom - 1), fill=_SHADE)
         for column, colour in enumerate(_COLOURS):
             y = (top + bottom) / 2 - self._drawn[seen, column] * (bottom - top) / 2
@@ -144,8 +158,8 @@ class Panel:
             text = f"{self._names[column]} {self._values[row, column]:+.2f}   "
             draw.text((place, top - 3), text, colour, self._font, "ls")
             place += draw.textlength(text, self._font)
-        lacking = [f"no {name}" for name, rows in self._lacking.items() if rows[row]]
-        clock = ", ".join([*lacking, f"{now:.2f} s"])
+        reasons = [reason for reason, rows in self._reasons.items() if rows[row]]
+        clock = ", ".join([*reasons, f"{now:.2f} s"])
         draw.text((right, top - 3), clock, _TEXT, self._font, "rs")
 
     def _plane_box(self) -> tuple[int, int, int, int]:

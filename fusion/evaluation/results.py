@@ -20,6 +20,8 @@ from .scoring import Evaluation
 
 _AGREES = 1e-3  # predictions are stored with six decimals
 _EVIDENCE = {"visual": "face", "audio": "sound"}  # modality -> what it looks at
+_BOX = ("face_x", "face_y", "face_width", "face_height")
+Faces = tuple[np.ndarray, np.ndarray]  # boxes [T, 4] and tracks [T], see `FeatureStore`
 
 
 def write_evaluation(path: Path, evaluation: Evaluation, store: FeatureStore) -> None:
@@ -45,25 +47,34 @@ def write_predictions(
     store: FeatureStore,
     targets: Sequence[str] = TARGETS,
     evidence: Mapping[str, Mapping[str, np.ndarray]] | None = None,
+    faces: Mapping[str, Faces | None] | None = None,
 ) -> dict[str, Path]:
     """Write one CSV per video; video -> its file.
 
     Rows are the frames of the video in order: row (from 0), pts (seconds), then the targets, then
-    the names of the codes of evidence, such as `detected` or `no_face`.
+    the names of the codes of evidence, such as `detected` or `no_face`, then the box of the face
+    in pixels and its track, empty where there is none.
 
     Args:
         folder: made where it does not exist; files of the same name are replaced.
         predictions: video -> [T, targets].
         evidence: video -> what `find_evidence` says of it; None writes no such columns.
+        faces: video -> what `find_faces` says of it; None likewise.
     """
     files = {}
     for video, values in predictions.items():
-        known = evidence[video] if evidence else {}
-        words = [[Valid(code).name.lower() for code in codes] for codes in known.values()]
+        beside: dict[str, list[str]] = {}
+        for kind, codes in (evidence[video] if evidence else {}).items():
+            beside[kind] = [Valid(code).name.lower() for code in codes]
+        found = faces[video] if faces else None
+        if found is not None:
+            for name, edge in zip(_BOX, found[0].T, strict=True):
+                beside[name] = ["" if np.isnan(each) else f"{each:.1f}" for each in edge]
+            beside["track"] = [str(track or "") for track in found[1].tolist()]
         text = io.StringIO()
         writer = csv.writer(text, lineterminator="\n")
-        writer.writerow(["row", "pts", *targets, *known])
-        columns = zip(store.timeline(video).pts, values, *words, strict=True)
+        writer.writerow(["row", "pts", *targets, *beside])
+        columns = zip(store.timeline(video).pts, values, *beside.values(), strict=True)
         for row, (pts, frame, *why) in enumerate(columns):
             writer.writerow([row, f"{pts:.6f}", *(f"{value:.6f}" for value in frame), *why])
         files[video] = folder / f"{file_name(video)}.csv"
@@ -86,6 +97,19 @@ def find_evidence(store: FeatureStore, video: str, streams: Sequence[str]) -> di
         before = found.get(kind, codes)
         found[kind] = np.where(usable(before), before, np.where(usable(codes), codes, before))
     return found
+
+
+def find_faces(store: FeatureStore, video: str, streams: Sequence[str]) -> Faces | None:
+    """Boxes and tracks of a video's faces; of the first stream that has any, all of it.
+
+    Args:
+        streams: as in `find_evidence`; None where none of them is of pictures.
+    """
+    seen = [stream for stream in streams if store.modality(stream) == "visual"]
+    known = [stream for stream in seen if store.tracks(video, stream).any()]
+    for stream in (known or seen)[:1]:
+        return store.boxes(video, stream), store.tracks(video, stream)
+    return None
 
 
 def read_predictions(folder: Path, video: str, targets: Sequence[str] = TARGETS) -> np.ndarray:

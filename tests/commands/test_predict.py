@@ -58,7 +58,8 @@ def test_every_frame_of_a_variable_rate_is_at_its_time_also_in_the_overlay(runs,
     result = vapipe_(*words)
     assert result.exit_code == 0, result.output
     header, rows = table(tmp_path / "out" / "own.csv")
-    assert header == ["row", "pts", "valence", "arousal", "face", "sound"]
+    box = ["face_x", "face_y", "face_width", "face_height"]
+    assert header == ["row", "pts", "valence", "arousal", "face", "sound", *box, "track"]
     assert np.array_equal(rows[:, 0], np.arange(70))
     assert np.allclose(rows[:, 1], clip.pts, atol=1e-4)
     assert np.isfinite(rows).all()

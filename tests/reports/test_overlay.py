@@ -161,9 +161,9 @@ def test_the_picture_is_whole_and_the_canvas_even(size):
 
 def test_stretches_without_a_face_or_sound_are_shaded_where_they_are():
     times = np.arange(100) / 10
-    seen = {"face": (times < 4) | (times >= 6), "sound": np.ones(100, bool)}
+    shaded = {"no face": (times >= 4) & (times < 6), "no sound": np.zeros(100, bool)}
     plain = Panel((320, 240), times, np.zeros((100, 2)), NAMES)
-    panel = Panel((320, 240), times, np.zeros((100, 2)), NAMES, seen)
+    panel = Panel((320, 240), times, np.zeros((100, 2)), NAMES, shaded)
     assert np.array_equal(plain.draw(20, None)[:240], panel.draw(20, None)[:240])  # a seen row
     assert not np.array_equal(plain.draw(50, None)[:240], panel.draw(50, None)[:240])
     left, top, right, _ = panel._strip_box()
@@ -172,6 +172,38 @@ def test_stretches_without_a_face_or_sound_are_shaded_where_they_are():
     expected = [left + (right - left) * t / times[-1] for t in (4, 6)]
     assert np.abs([shaded[0], shaded[-1]] - np.array(expected)).max() <= 2
     assert (np.diff(shaded) == 1).all()
+
+
+def frame_of(image, colour):
+    """Left, top, right, bottom of the pixels of about one colour; None where there are none."""
+    near = (np.abs(image.astype(int) - colour) < 60).all(axis=2)
+    rows, columns = np.flatnonzero(near.any(axis=1)), np.flatnonzero(near.any(axis=0))
+    return [columns[0], rows[0], columns[-1], rows[-1]] if len(rows) else None
+
+
+def test_a_box_is_drawn_around_the_face_and_in_another_colour_where_care_is_needed():
+    boxes = np.array([[40, 30, 50, 70], [np.nan] * 4, [-20, 200, 60, 80]])
+    care = {"another track": np.array([False, False, True])}
+    panel = Panel((320, 240), np.arange(3.0), np.zeros((3, 2)), NAMES, care, boxes)
+    pictures = [panel.draw(row, np.zeros((240, 320, 3), np.uint8))[:240, :320] for row in range(3)]
+    assert frame_of(pictures[0], panel_module._TEXT) == [40, 30, 90, 100]
+    assert not pictures[1].any()
+    assert frame_of(pictures[2], panel_module._CARE) == [0, 200, 40, 239]
+    assert frame_of(pictures[2], panel_module._TEXT) is None
+
+
+@pytest.mark.parametrize("size", [(400, 1080), (64, 120)])
+def test_boxes_go_with_the_picture_into_its_reduced_size(tmp_path, size):
+    clip = write_clip(tmp_path / "in.mp4", times=constant_times(PAL, 2), size=size)
+    boxes = np.array([[0.25, 0.25, 0.5, 0.5]] * 2) * (size * 2)  # of width, height
+    path = write_overlay(clip.path, tmp_path / "out", np.zeros((2, 2)), boxes=boxes)
+    image = next(read_frames(probe(path))).image
+    scale = min(1.0, 540 / size[1])
+    width, height = size[0] * scale, size[1] * scale
+    left, top = max(0, 200 - width) / 2, max(0, 200 - height) / 2
+    inner = image[: round(top + height), : round(left + width)]
+    expected = [left + width / 4, top + height / 4, left + width * 3 / 4, top + height * 3 / 4]
+    assert frame_of(inner, panel_module._TEXT) == pytest.approx(expected, abs=2)
 
 
 @pytest.mark.parametrize("size", [(304, 540), (540, 541), (300, 480)])
