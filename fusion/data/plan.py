@@ -204,26 +204,30 @@ def choose_streams(store: FeatureStore, config: FitConfig) -> dict[str, str]:
                     f"{modality}; the cache holds: {', '.join(names)}"
                 )
         return dict(config.streams)
-    chosen = {}
-    for role, modality in (("video", "visual"), ("audio", "audio")):
-        fitting = [name for name in names if store.modality(name) == modality]
-        if config.min_speech:
-            fitting = [name for name in fitting if name.partition("@")[0] != _SPEECH]
-        if len(fitting) > 1:
-            raise StreamError(
-                f"{len(fitting)} {modality} streams are in {store.root}: {', '.join(fitting)}; "
-                f"choose with --set streams.{role}={fitting[0]}"
-            )
-        if fitting:
-            chosen[role] = fitting[0]
+    fitting = {
+        role: [name for name in names if store.modality(name) == modality]
+        for role, modality in (("video", "visual"), ("audio", "audio"))
+    }
+    if config.min_speech:
+        fitting["audio"] = [n for n in fitting["audio"] if n.partition("@")[0] != _SPEECH]
+    chosen = {role: found[0] for role, found in fitting.items() if found}
     needed = describe_head(config.head).min_streams
+    if needed > len(chosen) and (rest := fitting["audio"][1:]):
+        chosen["audio2"] = rest[0]
     if len(chosen) < needed:
-        lacking = "visual" if "video" not in chosen else "audio"
+        lacking = {"video": "visual", "audio": "audio", "audio2": "second audio"}
+        lack = next(word for role, word in lacking.items() if role not in chosen)
         raise StreamError(
-            f"head {config.head} needs {needed} streams; {store.root} holds no {lacking} stream "
+            f"head {config.head} needs {needed} streams; {store.root} holds no {lack} stream "
             f"(only {', '.join(names)}). Extract one (`vapipe streams` lists them), or take "
             "the head concat"
         )
+    for role, found in fitting.items():
+        if len(found) > 1:
+            raise StreamError(
+                f"{len(found)} {_MODALITY[role]} streams are in {store.root}: {', '.join(found)}; "
+                f"choose, e.g. {' '.join(f'--stream {r}={name}' for r, name in chosen.items())}"
+            )
     return chosen
 
 

@@ -1,6 +1,7 @@
 """What a fit works on: streams chosen plainly, annotated videos, training statistics only."""
 
 import dataclasses
+import re
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ from caches import add_features, add_video
 from vapipe.cache import CacheError, ConfigError, FeatureStore, Valid, Window
 from vapipe.device import choose_device
 from vapipe.errors import StreamError
-from vapipe.fusion import FitConfig, plan_fit
+from vapipe.fusion import FitConfig, create_head, list_heads, plan_fit
 from vapipe.fusion.data.loader import BatchLoader
 from vapipe.fusion.data.plan import choose_streams, fingerprint, make_windows, statistics
 
@@ -46,7 +47,7 @@ def test_several_streams_of_a_modality_are_listed_with_the_option(make_store):
     store = make_store({"a": video(streams=("onet", "resnet50", "logmel"))})
     with pytest.raises(
         ConfigError,
-        match=r"2 visual streams .*onet, resnet50; choose with --set streams.video=onet",
+        match="2 visual .*onet, resnet50; choose, e.g. --stream video=onet --stream audio=logmel",
     ):
         choose_streams(store, FitConfig())
 
@@ -65,6 +66,33 @@ def test_one_stream_is_enough_for_concat_but_not_for_grjca(make_store):
         ConfigError, match=r"grjca needs 2 streams; .* holds no visual stream \(only logmel\)"
     ):
         choose_streams(store, FitConfig())
+
+
+@pytest.mark.parametrize("head", list_heads())
+@pytest.mark.parametrize(
+    "streams",
+    [
+        ("logmel", "onet", "resnet50"),
+        ("logmel", "mfcc", "onet"),
+        ("logmel", "mfcc"),
+        ("logmel", "mfcc", "onet", "resnet50"),
+        ("onet", "resnet50"),
+    ],
+)
+def test_what_is_to_be_typed_where_there_is_a_choice_works(make_store, streams, head):
+    store = make_store({"a": video(streams=streams)})
+    with pytest.raises(ConfigError) as caught:
+        choose_streams(store, FitConfig(head=head))
+    advice = str(caught.value).partition("choose, e.g. ")[2]
+    if not advice:
+        lacking = "second audio" if "onet" in streams and "logmel" in streams else "visual|audio"
+        assert re.search(
+            rf"head {head} needs . streams; .* holds no ({lacking}) ", str(caught.value)
+        )
+        return
+    typed = dict(word.split("=") for word in advice.replace("--stream ", "").split())
+    assert choose_streams(store, FitConfig(head=head, streams=typed)) == typed
+    create_head(head, dict.fromkeys(typed, 8), length=10)
 
 
 @pytest.mark.parametrize(

@@ -46,7 +46,9 @@ def add_video(
         source=source_of(video),
     )
     for stream, values in features.items():
-        default = "audio" if stream in ("audio", "logmel", "vggish", "wavlm") else "visual"
+        default = (
+            "audio" if stream in ("audio", "logmel", "mfcc", "vad", "vggish", "wavlm") else "visual"
+        )
         modality = (modalities or {}).get(stream, default)
         usable = Valid.AUDIO if modality == "audio" else Valid.DETECTED
         add_features(
