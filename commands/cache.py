@@ -154,7 +154,7 @@ def gc(
     for entry in garbage:
         say(f"{entry.path}: {entry.reason} ({size(entry.nbytes)})")
     total = sum(entry.nbytes for entry in garbage)
-    say(f"{counted(len(garbage), 'entry')}, {size(total)}")
+    say(f"{counted(len(garbage), 'entry')}, {size(total)}" if garbage else "nothing to remove")
     if dry_run or not garbage:
         return
     if not yes:

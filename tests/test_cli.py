@@ -341,7 +341,7 @@ def test_gc_keeps_what_runs_use_and_asks_before_it_removes(cache, run, tmp_path)
     (copy / "current.json").unlink()
     runs = ("--runs", run.parent)
     words = ("cache", "gc", "--cache", copy)
-    assert "0 entries" in vapipe_(*words, *runs, "--dry-run").stdout
+    assert "nothing to remove" in vapipe_(*words, *runs, "--dry-run").stdout
     listed = vapipe_(*words, "--runs", tmp_path, "--dry-run")
     assert "is in no run and was not extracted last" in listed.stdout
     assert FeatureStore.open(copy).streams() == ["logmel", "onet"]

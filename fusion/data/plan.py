@@ -215,10 +215,10 @@ def choose_streams(store: FeatureStore, config: FitConfig) -> dict[str, str]:
     if needed > len(chosen) and (rest := fitting["audio"][1:]):
         chosen["audio2"] = rest[0]
     if len(chosen) < needed:
-        lacking = {"video": "visual", "audio": "audio", "audio2": "second audio"}
-        lack = next(word for role, word in lacking.items() if role not in chosen)
+        words = {"video": "visual", "audio": "audio", "audio2": "second audio"}
+        lacking = next(word for role, word in words.items() if role not in chosen)
         raise StreamError(
-            f"head {config.head} needs {needed} streams; {store.root} holds no {lack} stream "
+            f"head {config.head} needs {needed} streams; {store.root} holds no {lacking} stream "
             f"(only {', '.join(names)}). Extract one (`vapipe streams` lists them), or take "
             "the head concat"
         )
