@@ -151,8 +151,8 @@ def read_state(path: Path) -> State:
         what = str(error).partition("Unsupported global: ")[2].split(maxsplit=2)[1:2]
         raise WeightsError(
             f"{path}: the checkpoint holds more than tensors ({''.join(what) or 'objects'}), and "
-            "loading that would execute code from the file. Where you trust it, open it in "
-            "Python and save only the weights: torch.save(model.state_dict(), FILE)"
+            "loading that would execute code from the file. docs/weights.md has a script that "
+            "takes the tensors out and executes nothing (Pickled checkpoints)"
         ) from error
     except Exception as error:  # damaged files make the readers raise nearly anything
         raise _unreadable(path, error) from error

@@ -77,7 +77,7 @@ def test_a_file_that_would_execute_code_is_refused_unexecuted(tmp_path, zipped):
     torch.save(content, path, _use_new_zipfile_serialization=zipped)
     message = refusal(read_state, path)
     assert message.startswith(f"{path}: the checkpoint holds more than tensors (exec), ")
-    assert message.endswith("save only the weights: torch.save(model.state_dict(), FILE)")
+    assert message.endswith("the tensors out and executes nothing (Pickled checkpoints)")
 
 
 def sample_files(folder):
