@@ -50,6 +50,7 @@ OPTIONS = {
     "--device": "the same within the stated tolerance; how exactly is computed is --precision",
     "--devices": "a batch is of one video, wherever it is computed",
     "--verbose": "what is told",
+    "--dry-run": "nothing is done",
     "--jobs": "one thread computes a video, whichever process it is in",
     "--retries": "how failures are met",
     "--time-limit": "how failures are met",
