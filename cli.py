@@ -26,10 +26,11 @@ from .commands.fit import fit
 from .commands.frames import frames
 from .commands.heads import heads
 from .commands.labels import labels
-from .commands.plan import plan, slurm, status
+from .commands.plan import plan, status
 from .commands.predict import predict
 from .commands.report import report
 from .commands.runs import runs
+from .commands.slurm import slurm
 from .commands.submit import submit
 from .commands.sweep import sweep
 from .commands.weights import weights

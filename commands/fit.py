@@ -13,6 +13,7 @@ from ..errors import counted
 from .completion import RunFolder, complete_heads, complete_streams
 from .console import configuration_options, name_caches, pairs, run_cache_option, say
 from .evaluate import show_evaluations
+from .slurm import slurm_options, write_fit
 from .training import training_view
 
 _OVERRIDES = (
@@ -84,15 +85,20 @@ def override_options(command: Any) -> Any:
     multiple=True,
     help="Tell it every epoch, too (an extra each); repeat for more.",
 )
+@slurm_options("")
 @click.option("--print-config", is_flag=True, help="Print the configuration and stop.")
 @run_cache_option(f"{CACHE}; with --resume the one that the run recorded")
 @click.option("--device", metavar="auto|cpu|cuda|cuda:N", help="Where to compute [default: auto].")
+@click.pass_context
 def fit(
+    context: click.Context,
     cache: Path | None,
     file: Path | None,
     run: Path | None,
     resume: Path | None,
     trackers: tuple[str, ...],
+    slurm: Path | None,
+    sbatch: tuple[str, ...],
     print_config: bool,
     **options: Any,
 ) -> None:
@@ -104,11 +110,20 @@ def fit(
     if resume is not None and (run is not None or file is not None):
         raise click.UsageError("--resume RUN names the folder and its configuration already")
     changes = _changes(**options)
-    if print_config:
+    if sbatch and slurm is None:
+        raise click.UsageError("--sbatch is of the file that --slurm FILE writes")
+    if print_config or slurm is not None:
         from ..fusion.acting import choose_config
 
-        config, _ = choose_config(resume / "config.json" if resume else file, changes)
-        click.echo(json.dumps(config.resolved().to_json(), indent=2))
+        config, named = choose_config(resume / "config.json" if resume else file, changes)
+        if print_config:
+            click.echo(json.dumps(config.resolved().to_json(), indent=2))
+            return
+    if slurm is not None:
+        folds = {"aff-wild2": 6, "k-fold": config.folds}.get(config.split)
+        one = resume is not None or "fold" in named
+        run = resume or run or Path("vapipe-runs") / slurm.stem
+        write_fit(slurm, context, run, None if one else folds, config.device.startswith("cuda"))
         return
     from ..cache.layout import check_cache
 

@@ -1,11 +1,10 @@
-"""`vapipe plan`, `status` and `slurm`: before, beside and in place of `vapipe extract`."""
+"""`vapipe plan` and `status`: before and beside `vapipe extract`."""
 
 from __future__ import annotations
 
 import dataclasses
 import json
 import sys
-from collections.abc import Iterator
 from contextlib import nullcontext, redirect_stdout
 from datetime import datetime
 from pathlib import Path
@@ -13,14 +12,11 @@ from typing import Any
 
 import click
 
-from ..device import fast_precision
 from ..errors import counted
-from .batch import failure_options, part_option, show_job, source_options
+from .batch import part_option, show_job, source_options
 from .console import cache_option, say
 from .labels import take_reading
 
-# Processes of an array task, where the user does not say: beside a GPU they decode and crop.
-_TASK_JOBS, _TASK_JOBS_GPU = 4, 12
 _LISTED = 5  # ids shown of those that are stale for one reason
 
 json_option = click.option("--json", "as_json", is_flag=True, help="As JSON.")
@@ -115,59 +111,6 @@ def status(cache: Path, as_json: bool) -> None:
         )
     for failure in failures.values():
         say(f"failed: {failure.video}: {failure.reason}")
-
-
-@click.command()
-@click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
-@click.option(
-    "--tasks", type=click.IntRange(1), default=8, show_default=True, help="Tasks of the array."
-)
-@source_options
-@failure_options
-@click.pass_context
-def slurm(context: click.Context, file: Path, tasks: int, **chosen: Any) -> None:
-    """Write the batch file FILE: a SLURM array that runs `vapipe extract` in parts.
-
-    Takes the options of `vapipe extract` (docs/cluster.md). A precision that is left open is
-    settled here, so that all nodes make the same stream.
-    """
-    from ..cache.durable import write_bytes
-    from ..extract.dataset import find_dataset
-    from ..extract.options import choose_options
-    from ..extract.slurm import slurm_script
-    from ..plugins import named_plugins
-
-    choose_options(chosen["streams"], chosen["dtype"], chosen["config"])  # wrong ones end it here
-    find_dataset(
-        chosen["videos"], labels=chosen["labels"], split=chosen["split"], ids=chosen["ids"]
-    )
-    devices = (chosen["devices"] or chosen["device"]).split(",")
-    gpus = sum(device.startswith("cuda") for device in devices)
-    jobs = chosen["jobs"] or gpus * _TASK_JOBS_GPU or _TASK_JOBS
-    plugins = [word for path, _ in named_plugins() for word in ("--plugin", path)]
-    words = ["vapipe", *plugins, "extract", *_repeated(context)]
-    if chosen["jobs"] is None:
-        words += ["--jobs", str(jobs)]
-    if chosen["precision"] == "auto":
-        words += ["--precision", fast_precision("cuda" if gpus else "cpu")]
-    text = slurm_script(words, count=tasks, jobs=jobs, gpus=gpus, folder=Path.cwd())
-    write_bytes(file, text.encode())
-    say(
-        f"{file}: {counted(tasks, 'task')} of {counted(jobs, 'process')}; look at it, then: "
-        f"sbatch {file}"
-    )
-
-
-def _repeated(context: click.Context) -> Iterator[str]:
-    """The options of `slurm` as they were given, but for its own."""
-    own = ("file", "tasks")
-    for parameter in context.command.params:
-        source = context.get_parameter_source(parameter.name or "")
-        if parameter.name in own or source is not click.core.ParameterSource.COMMANDLINE:
-            continue
-        yield parameter.opts[0]
-        if not (isinstance(parameter, click.Option) and parameter.is_flag):
-            yield str(context.params[parameter.name or ""])
 
 
 def _duration(seconds: float) -> str:

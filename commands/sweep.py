@@ -22,6 +22,7 @@ from .console import (
     say,
 )
 from .progress import progress_bar
+from .slurm import slurm_options, write_sweep
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -65,6 +66,8 @@ if TYPE_CHECKING:
     help="All tables of a paper instead: grjca, tagf, sage or mstcn. --set changes every row.",
 )
 @click.option("--dry-run", is_flag=True, help="Only say how many fits, and how long they take.")
+@click.option("--partition", metavar="I/N", help="Only part I of N of the fits, and no tables.")
+@slurm_options("one a fit")
 @click.option(
     "--out",
     type=click.Path(path_type=Path, file_okay=False),
@@ -72,7 +75,9 @@ if TYPE_CHECKING:
     "[default: vapipe-sweep, or vapipe-papers/NAME].",
 )
 @cache_option
+@click.pass_context
 def sweep(
+    context: click.Context,
     heads: str | None,
     folds: str | None,
     seeds: int | None,
@@ -86,6 +91,10 @@ def sweep(
     jobs: int | None,
     paper: str | None,
     dry_run: bool,
+    partition: str | None,
+    slurm: Path | None,
+    tasks: int | None,
+    sbatch: tuple[str, ...],
     out: Path | None,
     cache: Path,
 ) -> None:
@@ -96,6 +105,10 @@ def sweep(
     from ..cache.layout import check_cache
 
     check_cache(cache)  # before torch is loaded
+    if slurm is None and (tasks or sbatch):
+        raise click.UsageError("--tasks and --sbatch are of the file that --slurm FILE writes")
+    if slurm is not None and partition is not None:
+        raise click.UsageError("--slurm FILE makes the parts itself: leave --partition out")
     from .. import api
     from ..fusion.typed import read_value, read_values
 
@@ -115,8 +128,17 @@ def sweep(
         jobs=jobs,
         out=out,
     )
+    if partition is not None:
+        from ..extract.plan import Part
+
+        part = Part.parse(partition)
+        planned = planned.part(part.number, part.count)
     if dry_run:
         _show_plan(planned)
+        return
+    if slurm is not None:
+        gpu = bool(devices and "cuda" in devices)
+        write_sweep(slurm, context, len(planned.tasks), gpu)
         return
     say(f"{counted(len(planned.tasks), 'fit')} in {planned.out}, {planned.jobs} at once")
     if planned.remark:
@@ -135,11 +157,14 @@ def sweep(
             err=True,
         )
         sys.exit(STOPPED)
-    names = ", ".join(table.name for table in planned.tables)
-    say(
-        f"tables: {names} (.csv, .md, .tex) in {planned.out}; every run is a folder in "
-        f"{planned.runs}"
-    )
+    if planned.tables:
+        names = ", ".join(table.name for table in planned.tables)
+        say(
+            f"tables: {names} (.csv, .md, .tex) in {planned.out}; every run is a folder in "
+            f"{planned.runs}"
+        )
+    else:
+        say("when all parts are through, the same command without --partition makes the tables")
     failed = [result for result in results if result.ccc is None]
     for result in failed:
         say(f"  {result.task.folder.name}: {result.problem}", err=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +27,7 @@ class Sweep:
     Attributes:
         store: the cache.
         tasks: every different fit once.
-        tables: what they are laid out in.
+        tables: what they are laid out in; none for a part of a sweep.
         out: folder of the tables.
         runs: folder of the runs.
         jobs: fits at once.
@@ -42,14 +42,19 @@ class Sweep:
     jobs: int
     remark: str
 
+    def part(self, number: int, count: int) -> Sweep:
+        """Part `number` (from 1) of `count` of the fits, dealt out in turn, without tables."""
+        return replace(self, tasks=self.tasks[number - 1 :: count], tables=[])
+
     def estimate(self) -> Estimate:
         """How long it takes; nothing is kept of the steps that are timed."""
         return estimate(self.store, self.tasks)
 
     def run(self, progress: Callable[[Result], None] = lambda result: None) -> list[Result]:
-        """Fit what is not finished, and write results.json; told of every fit."""
+        """Fit what is not finished; results.json lists all fits, so not a part's; told of each."""
         results = run_sweep(self.tasks, jobs=self.jobs, report=progress)
-        write_results(self.out, results)
+        if self.tables:
+            write_results(self.out, results)
         return results
 
     def tabulate(
@@ -88,7 +93,7 @@ def plan_campaign(
 ) -> Sweep:
     """Plan a sweep; arguments and errors as in `api.sweep`."""
     shared, varied = dict(changes or {}), dict(grid or {})
-    cores = os.cpu_count() or 1
+    cores = len(os.sched_getaffinity(0))  # those of a SLURM task, not of its node
     jobs = jobs or (len(devices) if devices and list(devices) != ["auto"] else max(1, cores // 2))
     common: dict[str, Any] = {"devices": devices, "threads": max(1, cores // jobs)}
     if paper is not None:
