@@ -15,7 +15,7 @@ import numpy as np
 
 from .cache.durable import digest_file, write_bytes
 from .cache.store import FeatureStore
-from .cache.timeline import Valid, usable
+from .cache.timeline import Valid, on_other_tracks, usable
 from .errors import ConfigError
 from .extract.dataset import Dataset, Video, find_dataset
 from .extract.job import Extraction, Job
@@ -75,10 +75,8 @@ class Prediction:
     @property
     def others(self) -> np.ndarray:
         """[T] bool, rows whose face is not recognised as the person of most rows."""
-        if self.tracks is None or not self.tracks.any():
-            return np.zeros(len(self.pts), bool)
-        most = np.bincount(self.tracks[self.tracks > 0]).argmax()
-        return (self.tracks > 0) & (self.tracks != most)
+        nobody = np.zeros(len(self.pts), np.uint16)
+        return on_other_tracks(nobody if self.tracks is None else self.tracks)
 
     @property
     def boxless(self) -> str:

@@ -35,6 +35,16 @@ def usable(codes: np.ndarray) -> np.ndarray:
     return (codes > 0) & (codes < 128)
 
 
+def on_other_tracks(tracks: np.ndarray) -> np.ndarray:
+    """Tell which rows of an item show a face of another track than most; bool, [T].
+
+    Args:
+        tracks: [T] uint16, 0 where there is no face.
+    """
+    faces = tracks > 0
+    return faces & (tracks != np.bincount(tracks[faces], minlength=1).argmax())
+
+
 @dataclass(frozen=True, eq=False)
 class Timeline:
     """Presentation times of the T frames of a video.

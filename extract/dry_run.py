@@ -162,10 +162,11 @@ def count(
 
 
 def _row_bytes(spec: EncoderSpec, catalog: Catalog) -> int:
-    """Of one stored row; 1, of its code, where only the network tells how many values it gives."""
+    """Of one stored row, without features where only the network tells how many there are."""
+    beside = 19 if spec.finds_faces else 1  # bytes of codes, boxes and tracks
     group = catalog.features.get((spec.stream, spec.key()))
     dim = group.folder.dim if group else spec.encoder_options().dim
-    return (dim or 0) * np.dtype(DTYPES[spec.dtype]).itemsize + 1
+    return (dim or 0) * np.dtype(DTYPES[spec.dtype]).itemsize + beside
 
 
 def _speed(logs: Sequence[LoggedRun], keys: Mapping[str, str]) -> float | None:

@@ -205,7 +205,7 @@ class _Sources:
         if spec.crops is None:
             return self._source
         pictures = self._source._replace(audio_stream="")
-        if spec.crops.source == "detect":
+        if spec.finds_faces:
             return pictures._replace(subject=side or "main")
         if spec.crops.source == "crops":
             return pictures._replace(crops=self._crops(owner, stored))

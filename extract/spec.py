@@ -146,6 +146,11 @@ class EncoderSpec:
         """The specification without names: what the key is the digest of."""
         return {**self.to_json(), "weights": {w.option: w.sha256 for w in self.weights}}
 
+    @property
+    def finds_faces(self) -> bool:
+        """Whether the boxes of faces are stored beside the features."""
+        return self.crops is not None and self.crops.finds_faces
+
     def key(self) -> str:
         """SHA-256 (hex) of the identity."""
         return hashlib.sha256(canonical_json(self.identity())).hexdigest()
@@ -216,7 +221,7 @@ def crop_facts(
 
 def _detector(crops: CropConfig | None) -> tuple[tuple[str, str], ...]:
     """Names and digests of the weights that find faces, and the precision, where they are found."""
-    if crops is None or crops.source != "detect":
+    if crops is None or not crops.finds_faces:
         return ()
     weights = {name: facenet_weights(name).sha256 for name in DETECTOR_WEIGHTS}
     return tuple(sorted({**weights, "precision": "float32"}.items()))

@@ -259,7 +259,7 @@ class _Rows:
                 config=spec.to_json(),
                 dtype=spec.dtype,
                 versions={**_versions(), **stream.versions},
-                faces=spec.crops is not None and spec.crops.source == "detect",
+                faces=spec.finds_faces,
             )
         )
 
@@ -341,7 +341,7 @@ def _visual_blocks(
                             seen, margin=view.margin(crops.face_margin)
                         )
                 arrays = {"features": features}
-                if crops.source == "detect":
+                if crops.finds_faces:
                     arrays |= {"box": batch.boxes[owner], "track": batch.tracks[owner]}
                 yield name, owner, arrays, codes
 

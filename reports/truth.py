@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from ..cache.store import FeatureStore
-from ..cache.timeline import Valid
+from ..cache.timeline import Valid, on_other_tracks
 from ..errors import ConfigError, counted
 from ..fusion.config import FitConfig
 from ..fusion.data.plan import Plan, fingerprint
@@ -32,7 +32,7 @@ REASONS = {
 
 @dataclass(frozen=True)
 class Lane:
-    """Stretches of a video in which something is missing.
+    """Stretches of a video in which something is missing, or another person may be seen.
 
     Attributes:
         label: what, for a reader.
@@ -130,6 +130,9 @@ def read_truth(
         lanes = []
         for stream in streams:
             lanes += _lanes(store.modality(stream), store.status(video, stream))
+            others = on_other_tracks(store.tracks(video, stream))
+            if others.any():
+                lanes.append(Lane("another track", "visual", spans_of(others)))
         unlabelled = ~np.isfinite(labels).all(axis=1)
         if unlabelled.any():
             lanes.append(Lane("not annotated", "labels", spans_of(unlabelled)))

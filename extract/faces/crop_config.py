@@ -88,9 +88,14 @@ class CropConfig:
             raise ConfigError(f"crops: smooth must be in 0..1 seconds, got {self.smooth}")
 
     @property
+    def finds_faces(self) -> bool:
+        """Whether faces are looked for, so that their boxes are known."""
+        return self.source == "detect"
+
+    @property
     def face_margin(self) -> float:
         """By how much crops exceed the face box; 0 where no box is known (encoders ask)."""
-        if self.source != "detect":
+        if not self.finds_faces:
             return 0.0
         return self.margin if self.align == "box" else _POINTS_MARGIN
 

@@ -14,6 +14,7 @@ from vapipe.cache.header import read_header
 from vapipe.cache.import_export import export_stream, import_stream
 from vapipe.cache.layout import features_path
 from vapipe.cache.pack import pack_cache, remove_videos
+from vapipe.cache.timeline import on_other_tracks
 from vapipe.cache.verify import verify_cache
 from vapipe.errors import DamagedShardError
 
@@ -66,6 +67,18 @@ def test_they_are_read_as_written_and_are_not_known_of_sound(root):
     assert not store.tracks("a", "logmel").any()
     with pytest.raises(CacheError, match="no stream `eyes`"):
         store.boxes("a", "eyes")
+
+
+def test_rows_on_other_tracks_are_those_of_a_face_that_is_not_most_often_there():
+    for tracks, others in (
+        ([0, 2, 2, 1, 0, 2], [0, 0, 0, 1, 0, 0]),
+        ([1, 1, 2, 2], [0, 0, 1, 1]),  # of equals, the first
+        ([0, 0, 0, 3], [0, 0, 0, 0]),
+        ([0, 0], [0, 0]),
+        ([], []),
+    ):
+        found = on_other_tracks(np.array(tracks, np.uint16))
+        assert found.tolist() == [bool(each) for each in others]
 
 
 @pytest.mark.parametrize("compress", [False, True])

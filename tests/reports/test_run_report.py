@@ -9,7 +9,7 @@ from urllib.parse import unquote
 
 import numpy as np
 import pytest
-from caches import add_video, make_cache
+from caches import add_features, add_video, make_cache
 from fusion_caches import write_planted
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -135,6 +135,18 @@ def test_the_command_writes_beside_the_run_and_says_what(run, planted):
         assert video["ccc"] == [recorded["per_video"][video["id"]]]
         missing = sum(lane["rows"] for lane in video["lanes"] if lane["kind"] == "visual")
         assert missing == (planted.valid(video["id"], "onet") == 0).sum()
+
+
+def test_stretches_of_another_track_are_marked(tmp_path):
+    root = make_cache(tmp_path / "cache")
+    track = np.array([1] * 4 + [0] * 2 + [2] * 3 + [1] * 6, np.uint16)
+    features = np.ones((15, 2))
+    add_video(root, "v", {"onet": features, "logmel": features})
+    box = np.where(track[:, None] > 0, np.ones((15, 4)), np.nan)
+    add_features(root, "v", "onet", features, faces={"box": box, "track": track})
+    (item,) = read_truth(FeatureStore.open(root), ["v"], ["logmel", "onet"])
+    lanes = {lane.label: (lane.kind, lane.spans.tolist()) for lane in item.lanes}
+    assert lanes["another track"] == ("visual", [[6, 9]])
 
 
 def test_several_runs_go_into_a_page_of_their_own(run, other, tmp_path, monkeypatch):
