@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
 import numpy as np
@@ -23,6 +22,7 @@ _LATER = 0.1
 _DOUBTS = 3  # rows on end that are so unlike what was before that they do show another
 _SAME = 0.6  # after a break, more alike than this is the same person
 _PEOPLE, _LOOKS = 64, 16  # remembered of an item, and of each of them
+_STILL = 0.25  # standard deviations of its levels by which a crop changes for another look
 _KNOWN = 0.8  # a look so like one that is remembered adds nothing
 
 T = TypeVar("T")
@@ -30,20 +30,27 @@ T = TypeVar("T")
 _COLUMN = np.arange(_SIDE) // _CELL
 _BIN = ((_COLUMN[:, None] * (_SIDE // _CELL) + _COLUMN) * (_ANGLES + 1)).ravel()  # the cell's first
 _BINS = (_ANGLES + 1) * (_SIDE // _CELL) ** 2
+_LENGTH = _ANGLES * (_SIDE // _CELL) ** 2
 
 
-def look(crop: np.ndarray) -> np.ndarray:
+def levels(crop: np.ndarray) -> np.ndarray:
+    """Logarithm of green of a crop [S, S, 3] uint8 made small: [28, 28]."""
+    green = Image.fromarray(np.ascontiguousarray(crop[..., 1]))
+    small = np.asarray(
+        green.resize((_SIDE, _SIDE), Image.Resampling.BOX, reducing_gap=1), np.float32
+    )
+    return np.log(small + _DARK)
+
+
+def look(level: np.ndarray) -> np.ndarray:
     """Directions of the edges in each cell of a crop (Dalal & Triggs 2005): [392], of length 1.
 
-    The product of two looks is a correlation. Edges are steps of the logarithm of green, brought
-    to one strength in each cell, so that more or less light changes little.
+    The product of two looks is a correlation. Edges are steps of the logarithm, brought to one
+    strength in each cell, so that more or less light changes little.
 
     Args:
-        crop: [S, S, 3] uint8.
+        level: [28, 28], see `levels`.
     """
-    green = Image.fromarray(np.ascontiguousarray(crop[..., 1]))
-    small = np.asarray(green.resize((_SIDE, _SIDE), Image.Resampling.BOX), np.float32)
-    level = np.log(small + _DARK)
     across, down = np.zeros((2, _SIDE, _SIDE), np.float32)
     np.subtract(level[:, 2:], level[:, :-2], out=across[:, 1:-1])
     np.subtract(level[2:], level[:-2], out=down[1:-1])
@@ -60,24 +67,24 @@ def look(crop: np.ndarray) -> np.ndarray:
     return (centred / max(float(np.linalg.norm(centred)), 1e-9)).astype(np.float32)
 
 
-@dataclass(eq=False)
 class _Person:
     """Someone seen before: the last look, and earlier ones that differ."""
 
-    number: int
-    looks: deque[np.ndarray] = field(default_factory=lambda: deque(maxlen=_LOOKS))
-    last: np.ndarray | None = None
+    def __init__(self, number: int) -> None:
+        self.number = number
+        self._looks = np.zeros((1 + _LOOKS, _LENGTH), np.float32)  # the last look first
+        self._kept = 0
 
     def likeness(self, seen: np.ndarray) -> float:
         """Of a look with the likest of those remembered."""
-        known = [*self.looks] if self.last is None else [self.last, *self.looks]
-        return float((np.array(known) @ seen).max()) if known else -1.0
+        return float((self._looks @ seen).max())
 
     def remember(self, seen: np.ndarray) -> None:
-        """Keep a look for as long as there are not too many newer ones."""
-        if not self.looks or (np.array(self.looks) @ seen).max() < _KNOWN:
-            self.looks.append(seen)
-        self.last = seen
+        """Keep a look, for as long as not too many newer ones differ from those before."""
+        self._looks[0] = seen
+        if (self._looks[1:] @ seen).max() < _KNOWN:
+            self._looks[1 + self._kept % _LOOKS] = seen
+            self._kept += 1
 
 
 class PeopleNumbers(Generic[T]):
@@ -94,7 +101,9 @@ class PeopleNumbers(Generic[T]):
         self._count = 0
         self._person: _Person | None = None  # of the rows decided last
         self._path: object = None  # on which the last row lay
-        self._time = -np.inf  # of the last look
+        self._time = -np.inf  # of the last crop
+        self._levels: np.ndarray | float = np.inf  # of the crop looked at last, their spread, ...
+        self._spread, self._look = 0.0, np.zeros(_LENGTH, np.float32)  # ... and the look
         self._waiting: list[tuple[T, np.ndarray | None]] = []
         self._broken = False  # whether those who wait come after a break
 
@@ -115,7 +124,7 @@ class PeopleNumbers(Generic[T]):
         if path is None:
             yield row, 0
             return
-        seen = None if crop is None else look(crop)
+        seen = None if crop is None else self._look_at(levels(crop))
         if not self._broken and self._person is not None and self._goes_on(seen, time):
             for each, _ in self._waiting:
                 yield each, self._person.number
@@ -142,6 +151,12 @@ class PeopleNumbers(Generic[T]):
         for row, _ in self._waiting:
             yield row, self._person.number
         self._waiting, self._broken = [], False
+
+    def _look_at(self, level: np.ndarray) -> np.ndarray:
+        """The look of a crop, the last one where it has hardly changed since."""
+        if not np.abs(level - self._levels).mean() < _STILL * self._spread:
+            self._levels, self._look, self._spread = level, look(level), float(level.std())
+        return self._look
 
     def _goes_on(self, seen: np.ndarray | None, time: float) -> bool:
         """Whether a row shows the person of the rows before, as far as it can be told."""

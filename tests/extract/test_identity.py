@@ -8,7 +8,7 @@ from PIL import Image, ImageFilter
 from vapipe.extract.dataset import Subject
 from vapipe.extract.faces.crop_config import CropConfig
 from vapipe.extract.faces.crops import read_crops
-from vapipe.extract.faces.identity import PeopleNumbers, look
+from vapipe.extract.faces.identity import PeopleNumbers, levels, look
 from vapipe.extract.media.frames import read_frames
 from vapipe.extract.media.probe import probe
 
@@ -83,9 +83,10 @@ def test_a_cut_alone_or_an_absence_is_no_other_person_but_who_is_not_recognised_
 def test_a_look_is_of_length_1_and_without_an_edge_is_nothing():
     for size in (16, 48, 112, 224):
         crop = np.asarray(Image.fromarray(Person(0).crop()).resize((size, size)))
-        assert np.linalg.norm(look(crop)) == pytest.approx(1, abs=1e-5)
-        assert look(crop) @ look(crop // 2) > 0.9
-        assert not look(np.full_like(crop, 200)).any()
+        seen = look(levels(crop))
+        assert np.linalg.norm(seen) == pytest.approx(1, abs=1e-5)
+        assert seen @ look(levels(crop // 2)) > 0.9
+        assert not look(levels(np.full_like(crop, 200))).any()
 
 
 def tracks(tmp_path, draw, rows, size=SIZE, config=SMALL):
@@ -146,3 +147,27 @@ def test_real_clips_one_after_the_other_change_number_where_they_meet(tmp_path, 
                 break
     _, found, _ = tracks(tmp_path, lambda row: parts[row], 3 * rows, size, CropConfig())
     assert found == [1] * rows + [2] * rows + [3] * rows
+
+
+@pytest.mark.slow  # half a minute: all rows of the real clips
+@pytest.mark.parametrize(
+    ("name", "runs"),
+    [
+        ("short_hamilton_clip.mp4", [(1, 20), (2, 23), (0, 39), (3, 129), (4, 64)]),
+        ("latentsync_demo1_video.mp4", [(1, 250)]),
+        ("latentsync_demo2_video.mp4", [(1, 502)]),
+        ("pyfeat_WolfgangLanger_Pexels.mp4", [(1, 472)]),
+        ("pyfeat_face_noface.mov", [(1, 72), (0, 97)]),
+        ("pyfeat_single_face.mp4", [(1, 72)]),
+        ("torchcodec_nasa_13013.mp4", [(0, 390)]),
+    ],
+)
+def test_real_clips_change_number_where_people_do(real_clips, name, runs):
+    """The first and the third of short_hamilton_clip are one man, who is not recognised."""
+    batches = read_crops(probe(real_clips / name), CropConfig(), [Subject("a")])
+    found = np.concatenate([batch.tracks["a"] for batch in batches])
+    at = np.flatnonzero(np.diff(found, prepend=found[0] + 1))
+    lengths = np.diff([*at, len(found)])
+    close = [(int(found[i]), n) for i, n in zip(at, lengths, strict=True)]
+    assert [number for number, _ in close] == [number for number, _ in runs]
+    assert np.abs(lengths - [count for _, count in runs]).max() <= 2
