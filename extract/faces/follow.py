@@ -1,19 +1,22 @@
 """Follows one person's face through a video, given the faces found in every frame.
 
-Pure geometry and time: no images here. Boxes are in units of the image's height; numbers that
-follow a box's four (five landmarks, the score) go along with it.
+Pure geometry and time: no images here. Boxes are in units of the image's height; the five points
+and the score follow a box's four numbers and go along with it.
 """
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
 from ...cache.timeline import Valid
 from .boxes import area, pair_up
+
+if TYPE_CHECKING:
+    from .finder import Seen
 
 Side = Literal["left", "right"]
 
@@ -53,15 +56,11 @@ class _Track:
 
 @dataclass(frozen=True, eq=False)
 class _Row:
-    """What was seen in one row: boxes and prominences by track, and facts of the image."""
+    """What was seen in one row, boxes and prominences by track."""
 
-    row: int
-    time: float
+    seen: Seen
     boxes: dict[int, np.ndarray]
     prominence: dict[int, float]
-    aspect: float
-    code: Valid
-    shot: int
 
 
 class FaceLinker:
@@ -80,28 +79,10 @@ class FaceLinker:
         self._time: float | None = None
         self._next_id = 0
 
-    def push(
-        self,
-        row: int,
-        time: float,
-        boxes: np.ndarray,
-        scores: np.ndarray,
-        aspect: float,
-        *,
-        detected: bool = True,
-        shot: int = 0,
-    ) -> _Row:
-        """Add the next frame.
-
-        Args:
-            row: index in the timeline.
-            time: seconds.
-            boxes: [n, 4 or more] faces.
-            scores: [n].
-            aspect: width of the image by its height.
-            detected: whether the faces come from a search of the whole image.
-            shot: number of cuts before this frame.
-        """
+    def push(self, seen: Seen) -> _Row:
+        """Add what was seen in the next row."""
+        time, scores = seen.time, seen.faces.scores
+        boxes = np.column_stack([seen.faces.boxes, scores])
         step = 0.04 if self._time is None else max(time - self._time, 0.0)
         self._time = time
         self._tracks = [t for t in self._tracks if time - t.seen <= self._patience]
@@ -109,10 +90,13 @@ class FaceLinker:
         for old in self._tracks:
             old.prominence *= memory
         visible = {}
-        for index, track in self._match(boxes):
-            if track is None:
-                if scores[index] < self._acquire:
-                    continue
+        owner = pair_up(list(boxes), [track.box for track in self._tracks])
+        for index in range(len(boxes)):
+            if index in owner:
+                track = self._tracks[owner[index]]
+            elif scores[index] < self._acquire:
+                continue
+            else:
                 track = _Track(self._next_id, boxes[index], time)
                 self._next_id += 1
                 self._tracks.append(track)
@@ -120,22 +104,10 @@ class FaceLinker:
             track.prominence += (1 - memory) * area(track.box) * float(scores[index])
             visible[track.id] = track
         return _Row(
-            row,
-            time,
+            seen,
             {id_: track.box for id_, track in visible.items()},
             {id_: track.prominence for id_, track in visible.items()},
-            aspect,
-            Valid.DETECTED if detected else Valid.TRACKED,
-            shot,
         )
-
-    def _match(self, boxes: np.ndarray) -> list[tuple[int, _Track | None]]:
-        """Every face with its track; None for a new one."""
-        owner = pair_up(list(boxes), [track.box for track in self._tracks])
-        return [
-            (index, self._tracks[owner[index]] if index in owner else None)
-            for index in range(len(boxes))
-        ]
 
 
 class Tracker:
@@ -170,10 +142,10 @@ class Tracker:
 
     def push(self, row: _Row) -> list[FaceRow]:
         """Add the next row; return the places decided by it, in order."""
-        if row.shot == self._shot:
+        if row.seen.shot == self._shot:
             return self._push(row)
         before = self.finish()
-        self._shot, self._last = row.shot, None
+        self._shot, self._last = row.seen.shot, None
         if self.subject not in row.boxes:
             self.subject = None
         return [*before, *self._push(row)]
@@ -182,14 +154,14 @@ class Tracker:
         if self.subject is None:
             self.subject = self._choose([row])
             if self.subject is None:
-                return [FaceRow(row.row, None, Valid.NO_FACE)]
+                return [FaceRow(row.seen.row, None, Valid.NO_FACE)]
         if self.subject in row.boxes:
             places = self._seen(row)
             self._yield_role(row)
             return places
         self._waiting.append(row)
         assert self._last is not None
-        if row.time - self._last[0] <= self._patience and len(self._waiting) < _MAX_WAITING:
+        if row.seen.time - self._last[0] <= self._patience and len(self._waiting) < _MAX_WAITING:
             return []
         return self._give_up()
 
@@ -202,17 +174,18 @@ class Tracker:
 
     def _seen(self, row: _Row) -> list[FaceRow]:
         assert self.subject is not None
-        box = row.boxes[self.subject]
+        now, box = row.seen, row.boxes[self.subject]
         places = []
-        for between in self._waiting:
+        for between in (waiting.seen for waiting in self._waiting):
             assert self._last is not None
             time, last = self._last
-            share = (between.time - time) / (row.time - time) if row.time > time else 1.0
-            box_between, path = last + share * (box - last), (self.subject, between.shot)
-            places.append(FaceRow(between.row, box_between, Valid.TRACKED, path, seen=False))
+            share = (between.time - time) / (now.time - time) if now.time > time else 1.0
+            supposed, path = last + share * (box - last), (self.subject, between.shot)
+            places.append(FaceRow(between.row, supposed, Valid.TRACKED, path, seen=False))
         self._waiting = []
-        self._last = (row.time, box)
-        return [*places, FaceRow(row.row, box, row.code, (self.subject, row.shot))]
+        self._last = (now.time, box)
+        code = Valid.DETECTED if now.detected else Valid.TRACKED
+        return [*places, FaceRow(now.row, box, code, (self.subject, now.shot))]
 
     def _yield_role(self, row: _Row) -> None:
         """Let a face that has long been much more prominent take over from the next row on."""
@@ -221,7 +194,7 @@ class Tracker:
         rival = max(row.prominence, key=lambda id_: row.prominence[id_])
         if row.prominence[rival] > _TAKEOVER * row.prominence[self.subject]:
             self.subject = rival
-            self._last = (row.time, row.boxes[rival])
+            self._last = (row.seen.time, row.boxes[rival])
 
     def _give_up(self) -> list[FaceRow]:
         """The subject is lost: choose another among the waiting rows and start again there."""
@@ -231,7 +204,7 @@ class Tracker:
         places = []
         for row in rows:
             if self._last is None and self.subject not in row.boxes:
-                places.append(FaceRow(row.row, None, Valid.NO_FACE))
+                places.append(FaceRow(row.seen.row, None, Valid.NO_FACE))
             elif self.subject in row.boxes:
                 places += self._seen(row)
             else:
@@ -257,6 +230,6 @@ class Tracker:
             main = [main[0 if self._side == "left" else 1]]
         elif main:
             box = row.boxes[main[0]]
-            on_left = float(box[0] + box[2]) / 2 < row.aspect / 2
+            on_left = float(box[0] + box[2]) / 2 < row.seen.aspect / 2
             main = main if on_left == (self._side == "left") else []
         return [id_ for id_ in main if id_ != taken]

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
-import numpy as np
-
 from ..dataset import Subject
 from ..media.frames import Frame
 from ..media.probe import MediaInfo
@@ -80,15 +78,7 @@ class SubjectTracks:
         for seen in rows:
             sizes = sorted(map(area, seen.faces.boxes[seen.faces.scores >= self._acquire]))
             self.rivalled += len(sizes) > 1 and sizes[-2] >= _RIVAL * sizes[-1]
-            row = self._linker.push(
-                seen.row,
-                seen.time,
-                np.column_stack([seen.faces.boxes, seen.faces.scores]),
-                seen.faces.scores,
-                seen.aspect,
-                detected=seen.detected,
-                shot=seen.shot,
-            )
+            row = self._linker.push(seen)
             yield from self._smooth({side: f.push(row) for side, f in self._trackers.items()})
 
     def _smooth(self, places: Mapping[Side | None, list[FaceRow]]) -> Iterator[tuple[str, FaceRow]]:
