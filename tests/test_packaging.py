@@ -5,6 +5,8 @@ import sys
 import tomllib
 from pathlib import Path
 
+from packaging.requirements import Requirement
+
 import vapipe
 
 ROOT = Path(vapipe.__file__).parent
@@ -30,6 +32,24 @@ def test_what_is_imported_is_declared():
     declared = {each.split("=")[0].split(">")[0].strip() for each in PROJECT["dependencies"]}
     assert {OTHER_NAMES.get(name, name) for name in imported()} <= declared
     assert "joblib" in declared
+
+
+def test_the_tried_trios_are_in_the_range_and_all_others_are_not():
+    """That of constraints.txt, and the one before it; torchaudio ends with 2.11."""
+    needs = {each.name: each.specifier for each in map(Requirement, PROJECT["dependencies"])}
+    lines = (ROOT / "constraints.txt").read_text().splitlines()
+    pins = dict(line.split("==") for line in lines if not line.startswith("#"))
+    said = (ROOT / "docs/dependencies.md").read_text().replace("\n", " ")
+    other = {"torch": "2.10.0", "torchaudio": "2.10.0", "torchvision": "0.25.0"}
+    assert pins.keys() == other.keys()
+    for trio in (pins, other):
+        assert all(version in needs[name] for name, version in trio.items())
+        assert (
+            "torch {torch}, torchaudio {torchaudio} and torchvision {torchvision}".format(**trio)
+            in said
+        )
+    assert "2.9.1" not in needs["torch"]
+    assert "2.12.0" not in needs["torch"]
 
 
 def test_files_and_metadata_agree():
