@@ -45,7 +45,7 @@ const shown = [
   {
     name: "timestamp anomalies",
     key: (i) => oddOf(i).length,
-    cell: (i) => oddOf(i).map(([kind]) => kind).join(", ") || "–",
+    cell: (i) => [...new Set(oddOf(i).map(([kind]) => kind))].join(", ") || "–",
   },
   { name: "size", key: (i) => nbytes[i], cell: (i) => size(nbytes[i]) },
 ];
@@ -116,7 +116,7 @@ function turn(to) {
 }
 
 function itemRow(i) {
-  const button = el("button", { "aria-expanded": "false", onclick: toggle }, ids[i]);
+  const button = el("button", { "aria-expanded": "false", onclick: toggle }, breakable(ids[i]));
   const row = line([button, ...shown.slice(1).map(({ cell }) => cell(i))], names);
   function toggle() {
     const open = button.getAttribute("aria-expanded") === "true";
@@ -160,7 +160,7 @@ if (N) {
     el("p", about, cut || ""),
     controls({ "Name contains": search, Show: filter.select, Partition: parts }),
     el("div.controls", told, back, on),
-    el("div.scroll", { tabindex: 0, role: "region", "aria-label": "Items" }, found),
+    el("div.scroll.wide", { tabindex: 0, role: "region", "aria-label": "Items" }, found),
   );
   choose();
   at("items").dataset.drawn = "yes";

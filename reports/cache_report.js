@@ -123,10 +123,12 @@ function showSummary() {
 }
 
 function showProblems() {
-  const { damaged, failures, unknown } = data.problems;
+  const { damaged, failures, unusable, unreadable, unknown } = data.problems;
   const lists = [
     [damaged, "Damaged shards", ["shard", "what is wrong"]],
     [failures, "Videos that could not be extracted", ["video", "why"]],
+    [unusable, "Items without one usable row in a stream", ["item", "rows of which streams"]],
+    [unreadable, "Times or labels that cannot be used", ["item", "why"]],
     [unknown, "Video files that the cache does not know", ["file"]],
   ].filter(([list]) => list.count);
   if (!lists.length) at("problems").append(el("p", "None found."));
@@ -134,7 +136,7 @@ function showProblems() {
     const cut = list.count > list.lines.length ? `; the first ${count(list.lines.length)} are shown` : "";
     const rows = list.lines.map((each) => each.slice(0, head.length));
     const found = table(`${count(list.count)} in all${cut}`, head, rows);
-    const open = list.count <= 10;
+    const open = list.count <= 20;
     at("problems").append(el("details", { open }, el("summary", `${name}: ${count(list.count)}`), found));
   }
 }
@@ -232,12 +234,15 @@ const ribbon = (text) =>
   bar([...text.matchAll(/(.)\1*/g)].map(([run, letter]) => [letters[letter], run.length]), "div.bar.ribbon");
 
 function sheet(each, number, common) {
-  const faces = each.faces.map(([row, time, code, src]) => {
-    const alt = `Face of ${each.item} in frame ${row}`;
+  const several = new Set(each.faces.map(([, , , person]) => person)).size > 1;
+  const faces = each.faces.map(([row, time, code, person, src]) => {
+    const usable = kindOf(code) !== "unusable";
+    const alt = `${usable ? "Face of" : "Frame of"} ${each.item}, row ${row}`;
     const face = src
-      ? el("img", { src, alt, width: 96, height: 96 })
-      : el("span.none", { "aria-hidden": "true" }, "none");
-    return el("li", face, `${time.toFixed(1)} s, ${codeName(code)}`);
+      ? el(usable ? "img" : "img.lost", { src, alt, width: 96, height: 96 })
+      : el("span.none", { "aria-hidden": "true" }, "no picture");
+    const who = several && person > 0 && `, person ${person}`;
+    return el("li", face, `${time.toFixed(1)} s, ${codeName(code)}`, who);
   });
   const lanes = Object.entries(each.codes).map(([stream, text]) => [
     el("p.lane", `${stream}: ${inWords(shares(Object.entries(each.counts[stream])))}`),
@@ -260,15 +265,16 @@ function sheet(each, number, common) {
 }
 
 function showSheets() {
-  const { of, each, reach } = data.faces;
+  const { of, each } = data.faces;
   const none = "None: no item is complete in a stream, or none was asked for (--sheets).";
   if (!data.sheets.length) return at("sheets").append(el("p", none));
   // What holds for all sheets alike is said once.
   const notes = new Set(data.sheets.map(({ note }) => note));
   const common = notes.size === 1 && data.sheets.length > 1 ? data.sheets[0].note : "";
   const about = of
-    ? `Faces are cropped as stream ${of} crops them, ${each} at most, spread over the first ` +
-      `${count(reach)} frames; stripes below show validity over the whole time.`
+    ? `Up to ${each} frames spread over the video, at key frames where there are: the face that stream ${of} ` +
+      "followed, or faintly the whole picture where it found none. Persons are numbered as they appear. " +
+      "Stripes show validity over the whole time."
     : "Stripes show validity over the whole time.";
   at("sheets").append(
     el("p", `${some(data.sheets.length, "item")}, the fewest usable rows first. ${about}`),

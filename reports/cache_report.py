@@ -21,10 +21,9 @@ from ..executor import Limits
 from ..extract.failures import read_failures
 from .contact_sheets import (
     FACES,
-    REACH,
     Sheet,
-    choose_crops,
     choose_items,
+    choose_stream,
     make_sheets,
     not_extracted,
 )
@@ -92,13 +91,13 @@ def write_cache_report(
     report = scan(cache, lambda total: progress(read / total, "", "reading the cache"))
     failures = {video: failure.reason for video, failure in read_failures(cache).items()}
     unknown = not_extracted(videos, report) if videos else []
-    crops = choose_crops(report)
-    items = choose_items(report, crops.stream, sheets)
+    stream = choose_stream(report)
+    items = choose_items(report, stream, sheets)
     made: list[Sheet] = []
     n_jobs = max(1, min(len(os.sched_getaffinity(0)), len(items) // _SHEETS_A_PROCESS))
     limits = Limits(lambda task: _SECONDS)
     cut = make_sheets(
-        FeatureStore.open(cache), report, items, crops, videos, n_jobs=n_jobs, limits=limits
+        FeatureStore.open(cache), report, items, stream, videos, n_jobs=n_jobs, limits=limits
     )
     for sheet in cut:
         told = {each.note for each in made}
@@ -110,7 +109,7 @@ def write_cache_report(
     page = make_page(
         report,
         made,
-        faces_of=crops.stream.name if crops.stream and faces else "",
+        faces_of=stream.name if stream and faces else "",
         failures=failures,
         unknown=unknown,
     )
@@ -130,7 +129,7 @@ def make_page(
 
     Args:
         sheets: in the order shown.
-        faces_of: name of the stream whose cropping the faces have, "" where there is none.
+        faces_of: name of the stream whose faces are shown, "" where there is none.
         failures: video -> why it could not be extracted.
         unknown: names of video files that the cache does not know.
     """
@@ -143,7 +142,7 @@ def make_page(
         "version": __version__,
         "totals": _totals(report),
         "listed": len(items),
-        "codes": {str(code.value): code.name.lower().replace("_", " ") for code in Valid},
+        "codes": {str(code.value): _name(code) for code in Valid},
         "streams": _streams(report),
         "problems": _problems(report, failures, unknown),
         "durations": _histogram([video.seconds for video in report.videos.values()]),
@@ -151,7 +150,7 @@ def make_page(
         "odd": dict(Counter(k for v in report.videos.values() for k, _ in _odd(v)).most_common()),
         "partitions": _partitions(report.items),
         "sheets": [_sheet(sheet, by_id[sheet.item], report) for sheet in sheets],
-        "faces": {"of": faces_of, "each": FACES, "reach": REACH},
+        "faces": {"of": faces_of, "each": FACES},
         "states": STATES,
     }
     blocks, columns = _table(report, items, texts)
@@ -226,15 +225,37 @@ def _problems(
     report: CacheReport, failures: Mapping[str, str], unknown: Sequence[str]
 ) -> dict[str, Any]:
     """Lists of (where, what), cut, with their full lengths."""
-    lists = {
+    unusable = {
+        item.id: "; ".join(
+            f"{stream.label}: "
+            + ", ".join(f"{n:,} {_name(code)}" for code, n in cell.codes.items())
+            for stream, cell in zip(report.streams, item.cells, strict=True)
+            if cell.state == "complete" and not cell.usable
+        )
+        for item in report.items
+    }
+    unreadable = [
+        (item.id, item.video.problem or item.label_problem)
+        for item in report.items
+        if item.video.problem or item.label_problem
+    ]
+    lists: dict[str, list[tuple[str, str]]] = {
         "damaged": list(report.damaged.items()),
         "failures": list(failures.items()),
+        "unusable": [(item, streams) for item, streams in unusable.items() if streams],
+        "unreadable": unreadable,
         "unknown": [(name, "") for name in unknown],
     }
     return {
         kind: {"count": len(lines), "lines": [list(line) for line in lines[:_PROBLEMS]]}
         for kind, lines in lists.items()
     }
+
+
+def _name(code: int) -> str:
+    """A validity code in words."""
+    known = code in Valid.__members__.values()
+    return Valid(code).name.lower().replace("_", " ") if known else f"code {code}"
 
 
 def _histogram(seconds: Sequence[float]) -> dict[str, Any]:
@@ -358,7 +379,10 @@ def _sheet(sheet: Sheet, item: ItemFacts, report: CacheReport) -> dict[str, Any]
         "codes": dict(sheet.codes),
         "counts": {label: counts[label] for label in sheet.codes},
         "sound": _embedded(sheet.sound),
-        "faces": [[face.row, face.time, face.code, _embedded(face.jpeg)] for face in sheet.faces],
+        "faces": [
+            [face.row, face.time, face.code, face.person, _embedded(face.jpeg)]
+            for face in sheet.faces
+        ],
     }
 
 

@@ -1,8 +1,4 @@
-"""Contact sheets: faces of a video cut as a stream's were, its codes over time, its sound.
-
-A crop depends on all frames before it (faces are followed, their places smoothed), so a sheet reads
-its video from the beginning and keeps to the first `REACH` frames.
-"""
+"""Contact sheets: faces of a video at the places that extraction stored, its codes, its sound."""
 
 from __future__ import annotations
 
@@ -22,17 +18,16 @@ from PIL import Image
 from ..cache.report import CacheReport, ItemFacts, StoredStream, VideoFacts
 from ..cache.store import FeatureStore
 from ..cache.timeline import Valid, usable
-from ..errors import CacheError, ConfigError, MediaError, counted
+from ..errors import CacheError, MediaError, counted
 from ..executor import Limits, TaskFailed, run_tasks
-from ..extract.dataset import subjects_of
-from ..extract.faces.crop_config import CropConfig
+from ..extract.faces.crop_geometry import cut_centre, cut_face
+from ..extract.media.frames import sample_frames
+from ..extract.media.picture import Picture
 from ..extract.media.probe import probe
 from ..extract.plan import unchanged
-from ..extract.spec import crop_facts
 from ..extract.video_files import video_files
 
 FACES = 8  # of an item
-REACH = 64  # frames of a video that are shown; a search for faces ends just behind them
 _SIDE = 96  # pixels of a face
 _BINS = 160  # of codes over time
 _STRIP = (480, 64)  # pixels of the sound: time, bands
@@ -47,12 +42,14 @@ class Face:
         row: index in the timeline.
         time: seconds on the container's clock.
         code: of `Valid`.
-        jpeg: the crop, empty where the row has none.
+        person: see `FeatureStore.tracks`; 0 for nobody.
+        jpeg: the face, or the whole picture where there is none; empty where it cannot be decoded.
     """
 
     row: int
     time: float
     code: int
+    person: int
     jpeg: bytes
 
 
@@ -64,8 +61,8 @@ class Sheet:
         item: its id.
         rows: frames T.
         seconds: duration.
-        faces: `FACES` rows of the first `REACH`, or fewer of a short video; () where none are cut.
-        note: why there are no faces, or what is odd about them.
+        faces: `FACES` rows spread over the video, or fewer of a short one; () where none are cut.
+        note: why there are no faces.
         codes: label of a stream -> its codes over the whole time, a letter for each of at most
             `_BINS` bins: d detected, t tracked, u usable otherwise, m missing; the commonest.
         sound: JPEG of the log-mel energies over the whole time, low bands below; b"" for none.
@@ -80,76 +77,29 @@ class Sheet:
     sound: bytes = b""
 
 
-@dataclass(frozen=True)
-class Crops:
-    """How faces are cut, and why they cannot be.
-
-    Attributes:
-        stream: the visual stream whose cropping it is; None where the cache has none.
-        config: its cropping, None where it cannot be done again.
-        problem: why not, else "".
-    """
-
-    stream: StoredStream | None
-    config: CropConfig | None
-    problem: str = ""
-
-
-def choose_crops(report: CacheReport) -> Crops:
-    """The cropping of the fullest visual stream that can be done again from videos."""
+def choose_stream(report: CacheReport) -> StoredStream | None:
+    """The fullest visual stream, of those whose faces can be shown if there are any."""
     filled = {
-        stream: sum(item.cells[number].state == "complete" for item in report.items)
+        stream: (
+            not _refused(stream),
+            sum(i.cells[number].state == "complete" for i in report.items),
+        )
         for number, stream in enumerate(report.streams)
         if stream.modality == "visual"
     }
-    if not filled:
-        return Crops(None, None, "the cache has no visual stream")
-    refused = []
-    for stream in sorted(filled, key=lambda stream: -filled[stream]):
-        try:
-            return Crops(stream, _crops_of(stream))
-        except ConfigError as error:
-            refused.append(Crops(stream, None, str(error)))
-    return refused[0]
+    return max(filled, key=lambda stream: filled[stream], default=None)
 
 
-def _crops_of(stream: StoredStream) -> CropConfig:
-    facts = stream.config.get("crops")
-    if facts is None:
-        raise ConfigError(f"stream {stream.name} was imported: how its crops were made is unknown")
-    if facts.get("source") == "crops":
-        raise ConfigError(
-            f"stream {stream.name} was made of face crops, not of videos; look at those files"
-        )
-    config = CropConfig.from_json(facts)
-    facts, made = _entries(_as_now(facts)), _entries(crop_facts(config))
-    odd = sorted(name for name in {**facts, **made} if facts.get(name) != made.get(name))
-    if odd:
-        named = ", ".join(
-            f"{name} is {made.get(name, 'not stated')}, was {facts.get(name, 'not stated')}"
-            for name in odd
-        )
-        raise ConfigError(
-            f"stream {stream.name} was cropped otherwise than vapipe does here: {named}"
-        )
-    return config
-
-
-def _entries(facts: Mapping[str, Any]) -> dict[str, Any]:
-    """Facts with the entries of mappings under dotted names."""
-    flat: dict[str, Any] = {}
-    for name, value in facts.items():
-        inner = _entries(value) if isinstance(value, Mapping) else {}
-        flat |= {f"{name}.{key}": each for key, each in inner.items()} or {name: value}
-    return flat
-
-
-def _as_now(facts: Mapping[str, Any]) -> dict[str, Any]:
-    """What a shard says of its crops; the version before this one named the detector otherwise."""
-    if facts.get("version") != 2:
-        return dict(facts)
-    now = {name: value for name, value in facts.items() if name not in ("version", "weights")}
-    return {**now, "detector": facts.get("weights", {})}
+def _refused(stream: StoredStream | None) -> str:
+    """Why no faces of a stream can be shown; "" where they can."""
+    if stream is None:
+        return "the cache has no visual stream"
+    crops = stream.config.get("crops")
+    if crops is None:
+        return f"stream {stream.name} was imported: where its faces are is unknown"
+    if crops.get("source") == "crops":
+        return f"stream {stream.name} was made of face crops, not of videos; look at those files"
+    return ""
 
 
 def choose_items(report: CacheReport, stream: StoredStream | None, count: int) -> list[ItemFacts]:
@@ -170,7 +120,7 @@ def make_sheets(
     store: FeatureStore,
     report: CacheReport,
     items: Sequence[ItemFacts],
-    crops: Crops,
+    stream: StoredStream | None,
     videos: Path | None,
     *,
     n_jobs: int = 1,
@@ -181,6 +131,7 @@ def make_sheets(
     What cannot be cut is said in the sheet's note; the others go on.
 
     Args:
+        stream: whose faces are shown.
         videos: folder of the videos, None where it is not known.
         n_jobs: processes that cut faces.
         limits: what a video may take in a process of its own; None cuts in this process, which a
@@ -189,12 +140,13 @@ def make_sheets(
     by_video: dict[str, list[ItemFacts]] = defaultdict(list)
     for item in items:
         by_video[item.video.id].append(item)
-    files = _by_name(videos) if videos and crops.config else {}
+    problem = _refused(stream)
+    files = _by_name(videos) if videos and not problem else {}
     done: dict[str, Any] = {}  # video -> its faces, or why there are none
     tasks = []
     for video, group in by_video.items():
-        if crops.config is None or crops.stream is None:
-            done[video] = crops.problem
+        if problem or stream is None:
+            done[video] = problem
         elif videos is None:
             done[video] = "name the folder of the videos with --videos DIR to see faces"
         else:
@@ -203,9 +155,8 @@ def make_sheets(
             except MediaError as error:
                 done[video] = str(error)
             else:
-                stream = f"{crops.stream.name}@{crops.stream.key}"
                 ids = tuple(item.id for item in group)
-                tasks.append(_CutTask(group[0].video, ids, path, stream, crops.config, REACH))
+                tasks.append(_CutTask(group[0].video, ids, path, stream))
     cutting = run_tasks(partial(_cut, store), tasks, n_jobs=n_jobs, limits=limits, retries=0)
     with closing(cutting) as cut:
         for video, group in by_video.items():
@@ -244,7 +195,7 @@ def _file_of(facts: VideoFacts, files: Mapping[str, list[Path]], folder: Path | 
     raise MediaError(f"no video called {name} in {folder} or below; give its folder with --videos")
 
 
-_Faces = dict[str, tuple[tuple[Face, ...], str]]  # item -> its faces, and what is odd about them
+_Faces = dict[str, tuple[tuple[Face, ...], str]]  # item -> its faces, or why there are none
 
 
 @dataclass(frozen=True)
@@ -254,9 +205,7 @@ class _CutTask:
     facts: VideoFacts
     items: tuple[str, ...]
     path: Path
-    stream: str  # whose cropping it is
-    config: CropConfig
-    reach: int
+    stream: StoredStream
 
 
 def _explain(task: _CutTask, answer: _Faces | TaskFailed) -> _Faces | str:
@@ -270,69 +219,54 @@ def _explain(task: _CutTask, answer: _Faces | TaskFailed) -> _Faces | str:
 
 
 def _cut(store: FeatureStore, task: _CutTask) -> _Faces:
-    """Cut faces as extraction does, on one thread: sums split over threads round differently."""
-    import torch
-
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        return _cut_faces(store, task)
-    finally:
-        torch.set_num_threads(threads)
-
-
-def _cut_faces(store: FeatureStore, task: _CutTask) -> _Faces:
-    from ..extract.faces.crops import read_crops  # torch, which the program itself does not need
-
-    facts, items, path = task.facts, task.items, task.path
+    facts, path, stream = task.facts, task.path, task.stream
     info = probe(path, video_stream=facts.media.get("video", {}).get("index"))
     if len(info.timeline) != facts.rows:
         raise MediaError(
             f"{path}: {counted(len(info.timeline), 'frame')} here, {facts.rows} when it was "
             "extracted; another version of FFmpeg reads it otherwise. Extract it again"
         )
-    reach = min(task.reach, facts.rows)
-    wanted = sorted({int((place + 0.5) * reach / FACES) for place in range(FACES)})
-    subjects = [s for s in subjects_of(facts.id, facts.subjects) if s.id in items]
-    faces: dict[str, list[Face]] = {item: [] for item in items}
-    codes: dict[str, list[np.ndarray]] = {item: [] for item in items}
-    pts = info.timeline.pts
-    for batch in read_crops(info, task.config, subjects, rows=reach):
-        stop = batch.start + len(batch.codes[items[0]])
-        for item in items:
-            codes[item].append(batch.codes[item])
-            for row in (row for row in wanted if batch.start <= row < stop):
-                place = row - batch.start
-                code = batch.codes[item][place : place + 1]
-                jpeg = _encode(batch.crops[item][place]) if usable(code).all() else b""
-                faces[item].append(Face(row, float(pts[row]), int(code[0]), jpeg))
-        if stop > wanted[-1]:
-            break
-    return {
-        item: (
-            tuple(faces[item]),
-            _differing(np.concatenate(codes[item]), store.status(item, task.stream)),
-        )
-        for item in items
-    }
+    name, margin = f"{stream.name}@{stream.key}", stream.config["crops"].get("margin")
+    frames = list(sample_frames(info, FACES))
+    found: _Faces = {}
+    for item in task.items:
+        codes, boxes = store.status(item, name), store.boxes(item, name)
+        people = store.tracks(item, name)
+        if margin is not None and usable(codes).any() and not np.isfinite(boxes).any():
+            problem = (
+                f"stream {stream.name} was extracted by an earlier vapipe, which kept no places of "
+                "faces; extract it again to see them"
+            )
+            found[item] = (), problem
+            continue
+        faces = []
+        for frame in frames:
+            row, jpeg = frame.row, b""
+            if frame.picture is not None:
+                box = boxes[row] * (frame.picture.height / info.height)
+                jpeg = _encode(_look(frame.picture, box, margin))
+            time, code = float(info.timeline.pts[row]), int(codes[row])
+            faces.append(Face(row, time, code, int(people[row]), jpeg))
+        found[item] = tuple(faces), ""
+    return found
 
 
-def _differing(made: np.ndarray, stored: np.ndarray) -> str:
-    """In words, how codes found here differ from those of the cache."""
-    count = int((made != stored[: len(made)]).sum())
-    if not count:
-        return ""
-    return (
-        f"{count} of {counted(len(made), 'frame')} have another validity here than in the cache, "
-        "which may come of another device: these crops may be off those of the features"
-    )
+def _look(picture: Picture, box: np.ndarray, margin: float | None) -> np.ndarray:
+    """The face in a box (left, top, width, height), or where there is none the whole picture.
+
+    `margin` is None of streams of whole frames, whose centre is shown.
+    """
+    if margin is None:
+        return cut_centre(picture, size=_SIDE)
+    if not np.isfinite(box).all():
+        return picture.rgb(_SIDE)
+    corners = np.concatenate([box[:2], box[:2] + box[2:]])
+    return cut_face(picture, corners, margin=margin, size=_SIDE)
 
 
-def _encode(crop: np.ndarray) -> bytes:
-    """A crop [S, S, 3] as a small JPEG."""
-    image = Image.fromarray(crop)
-    if image.width > _SIDE:
-        image = image.resize((_SIDE, _SIDE), Image.Resampling.LANCZOS)
+def _encode(pixels: np.ndarray) -> bytes:
+    image = Image.fromarray(pixels)
+    image.thumbnail((_SIDE, _SIDE))
     return _jpeg(image, 80)
 
 

@@ -56,10 +56,6 @@ function gauges(values, intervals) {
   });
 }
 
-// Long names break after their separators.
-const breakable = (name) =>
-  name.split(/(?<=[_./-])(?=.)/).flatMap((part, i) => (i ? [el("wbr"), part] : [part]));
-
 function showList() {
   const named = search.value.toLowerCase();
   const indices = data.videos

@@ -69,6 +69,10 @@ const figure3 = (value) => (Number.isFinite(value) ? value.toFixed(3).replace("-
 const signed = (value) => (value < 0 ? "" : "+") + figure3(value);
 const short = (text, most = 32) => (text.length > most ? text.slice(0, most - 1) + "…" : text);
 
+// Long names break after their separators.
+const breakable = (name) =>
+  name.split(/(?<=[_./-])(?=.)/).flatMap((part, i) => (i ? [el("wbr"), part] : [part]));
+
 // -- what goes wrong ------------------------------------------------------------------------------
 
 // A page that fails half-way says so instead of looking complete.

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import chain, groupby, islice
+from typing import Any
 
 import av
 import numpy as np
@@ -13,10 +16,19 @@ from av.video.reformatter import VideoReformatter
 from ...errors import counted
 from ..stages import timed, timed_items
 from .orientation import Orientation
-from .packets import decode_video, packet_of
+from .packets import (
+    decode_packet,
+    decode_video,
+    open_media,
+    packet_of,
+    prepare_decoder,
+    read_packets,
+)
 from .picture import Picture
 from .probe import MediaInfo
 from .rows import REORDER
+
+_SAMPLED = 500  # rows
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,6 +98,62 @@ def read_frames(
     for row in range(due, len(rows.ticks)):
         yield waiting.pop(row) if row in waiting else Frame(row, None)
     info.damage.extend(tally.notes(len(rows.ticks)))
+
+
+def sample_frames(info: MediaInfo, count: int) -> Iterator[Frame]:
+    """Some frames that are spread over a video, for looking at it.
+
+    They are in the middles of `count` equal parts; where a key frame is near, in the same part, it
+    is taken instead, so that hardly more than these frames is decoded. Of a video whose pictures
+    only a decoder can number (`Rows.by_order`) they are from the first `_SAMPLED`.
+
+    Yields:
+        At most `count` frames in order of rows, each once.
+
+    Raises:
+        MediaError: the file cannot be opened any more.
+    """
+    total = len(info.rows.ticks)
+    if info.rows.by_order:
+        total = min(total, _SAMPLED)
+        wanted = {int((part + 0.5) * total / count) for part in range(count)}
+        yield from (f for f in islice(read_frames(info), max(wanted) + 1) if f.row in wanted)
+        return
+    with open_media(info.path) as container:
+        packets = enumerate(read_packets(container, container.streams[info.index]))
+        keys = [number for number, packet in packets if packet.is_keyframe]
+    near = np.array([row for number in keys if (row := info.rows.row_of(number)) >= 0])
+    wanted = set()
+    for part in range(count):
+        row = int((part + 0.5) * total / count)
+        key = int(near[np.abs(near - row).argmin()]) if len(near) else row
+        wanted.add(key if int(key * count / total) == part else row)
+    found = {frame.row: frame for frame in _decode_rows(info, keys, wanted)}
+    yield from (found.get(row, Frame(row, None)) for row in sorted(wanted))
+
+
+def _decode_rows(info: MediaInfo, keys: Sequence[int], wanted: set[int]) -> Iterator[Frame]:
+    """Decode just what is needed for some rows: of a group from its key packet to the last one."""
+    convert, tally = _Converter(info, None, None), _Tally()
+    due: dict[int, set[int]] = {}  # group, by the number of key packets before -> its rows
+    for number in np.flatnonzero(np.isin(info.rows.places, list(wanted))).tolist():
+        due.setdefault(bisect_right(keys, number), set()).add(info.rows.row_of(number))
+    with open_media(info.path) as container:
+        stream: Any = container.streams[info.index]
+        prepare_decoder(stream)
+        packets = enumerate(read_packets(container, stream))
+        for group, own in groupby(packets, lambda packet: bisect_right(keys, packet[0])):
+            rows = due.get(group, set())
+            if rows:
+                stream.codec_context.flush_buffers()
+            for number, packet in chain(own, [(-1, None)]) if rows else ():
+                for frame in decode_packet(stream, packet, number).frames:
+                    row = info.rows.row_of(packet_of(frame))
+                    if row in rows:
+                        rows.remove(row)
+                        yield convert(row, frame, tally)
+                if not rows:
+                    break
 
 
 @dataclass

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from clips import constant_times, variable_times, write_clip
 
-from vapipe.extract.media.frames import read_frames
+from vapipe.extract.media.frames import read_frames, sample_frames
+from vapipe.extract.media.packets import decode_packet
 from vapipe.extract.media.probe import probe
 
 PAL = Fraction(25)
@@ -64,6 +65,33 @@ def test_every_row_gets_its_own_image(tmp_path, name, codec, options):
     frames = list(read_frames(probe(clip.path)))
     assert [frame.row for frame in frames] == list(range(60))
     assert [decoded(frame.image) for frame in frames] == list(range(60))
+    for count in (7, 100):
+        samples = list(sample_frames(probe(clip.path), count))
+        rows = [sample.row for sample in samples]
+        assert (
+            rows == list(range(60))
+            if count > 60
+            else [r * count // 60 for r in rows] == [*range(7)]
+        )
+        for sample in samples:
+            assert np.array_equal(sample.image, frames[sample.row].image)
+
+
+def test_samples_decode_little_where_key_frames_are_near(tmp_path, monkeypatch):
+    clip = write_clip(
+        tmp_path / "c.mp4", times=variable_times(200), size=(64, 32), draw=coded,
+        options={"bf": "2", "g": "10"},
+    )  # fmt: skip
+    info, packets = probe(clip.path), []
+
+    def counted(stream, packet, number):
+        packets.append(number)
+        return decode_packet(stream, packet, number)
+
+    monkeypatch.setattr("vapipe.extract.media.frames.decode_packet", counted)
+    rows = [sample.row for sample in sample_frames(info, 8)]
+    assert [row // 25 for row in rows] == list(range(8))
+    assert len(packets) < 8 * 6  # a key frame, and what its decoder must see before it gives it
 
 
 def test_variable_rates_map_by_time(tmp_path):

@@ -1,4 +1,4 @@
-"""Contact sheets show the very crops that features were made of, and say why where they cannot."""
+"""Contact sheets show the faces that features were made of, and say why where they cannot."""
 
 import dataclasses
 import io
@@ -24,13 +24,12 @@ from vapipe.extract.faces.crops import CropConfig, read_crops
 from vapipe.extract.media.frames import read_frames
 from vapipe.extract.media.probe import probe
 from vapipe.extract.run import run_extraction
-from vapipe.extract.spec import crop_facts
 from vapipe.reports import contact_sheets
 from vapipe.reports.cache_report import write_cache_report
 from vapipe.reports.contact_sheets import (
     FACES,
-    choose_crops,
     choose_items,
+    choose_stream,
     make_sheets,
     not_extracted,
 )
@@ -79,34 +78,38 @@ def cache(videos, tmp_path_factory):
 def sheets(cache, videos, *only, limits=None, n_jobs=1, **changes):
     """Sheets by id, worst first, of all items or of `only` some; `changes` are of the report."""
     report = dataclasses.replace(scan(cache), **changes)
-    crops = choose_crops(report)
-    chosen = choose_items(report, crops.stream, 99)
+    stream = choose_stream(report)
+    chosen = choose_items(report, stream, 99)
     items = [item for item in chosen if not only or item.id in only]
     store = FeatureStore.open(cache)
-    made = make_sheets(store, report, items, crops, videos, n_jobs=n_jobs, limits=limits)
+    made = make_sheets(store, report, items, stream, videos, n_jobs=n_jobs, limits=limits)
     return {sheet.item: sheet for sheet in made}
 
 
-def test_faces_are_the_very_crops_of_each_subject(cache, videos):
+def test_faces_are_those_of_each_subject_and_else_the_whole_picture(cache, videos):
     found = sheets(cache, videos)
     store = FeatureStore.open(cache)
     assert set(found) == {"duo_left", "duo_right", "gone"}
     for video in find_dataset(videos).videos:
         batches = list(read_crops(probe(video.path), CROPS, video.subjects))
+        images = [frame.image for frame in read_frames(probe(video.path))]
         for subject in video.subjects:
             sheet = found[subject.id]
             assert sheet.note == ""
-            assert [face.row for face in sheet.faces] == [2, 7, 12, 17, 22, 27, 32, 37]
+            assert [face.row * FACES // ROWS for face in sheet.faces] == list(range(FACES))
             crops = np.concatenate([batch.crops[subject.id] for batch in batches])
             for face in sheet.faces:
                 assert face.code == store.status(subject.id, "onet")[face.row]
                 assert face.time == store.timeline(subject.id).pts[face.row]
-                assert bool(face.jpeg) == bool(usable(np.array([face.code]))[0])
-                if face.jpeg:
-                    shown = Image.open(io.BytesIO(face.jpeg))
-                    assert shown.size == (96, 96)
-                    crop = Image.fromarray(crops[face.row]).resize((96, 96))
-                    assert np.abs(np.asarray(crop, int) - np.asarray(shown, int)).mean() < 4
+                assert face.person == store.tracks(subject.id, "onet")[face.row]
+                seen = bool(usable(np.array([face.code]))[0])
+                assert seen == (face.person > 0)
+                shown = Image.open(io.BytesIO(face.jpeg))
+                assert shown.size == ((96, 96) if seen else (96, 48))
+                expected = Image.fromarray(crops[face.row] if seen else images[face.row])
+                expected = np.asarray(expected.resize(shown.size), int)
+                assert np.abs(expected - np.asarray(shown, int)).mean() < 5
+    assert {face.person for face in found["gone"].faces} == {0, 1}
 
 
 def test_a_video_that_ends_the_process_costs_its_own_faces_only(cache, videos, monkeypatch):
@@ -128,38 +131,9 @@ def test_the_fewest_usable_rows_come_first(cache, videos):
     share = [np.mean(FeatureStore.open(cache).valid(item, "onet") > 0) for item in found]
     assert share == sorted(share)
     report = scan(cache)
-    unit = choose_crops(report).stream
+    unit = choose_stream(report)
     assert [item.id for item in choose_items(report, unit, 1)] == ["gone"]
     assert choose_items(report, unit, 0) == []
-
-
-def test_long_videos_are_read_to_a_limit(cache, videos, monkeypatch):
-    monkeypatch.setattr(contact_sheets, "REACH", 16)
-    rows = [face.row for face in sheets(cache, videos, "gone")["gone"].faces]
-    assert rows == [1, 3, 5, 7, 9, 11, 13, 15]
-    monkeypatch.setattr(contact_sheets, "REACH", 3)
-    assert [face.row for face in sheets(cache, videos, "gone")["gone"].faces] == [0, 1, 2]
-    assert FACES == 8
-
-
-def test_a_sheet_costs_hardly_more_frames_than_it_shows(tmp_path, portrait, monkeypatch):
-    image = np.full((160, 160, 3), 60, np.uint8)
-    image[20:140, 20:140] = portrait
-    clip = tmp_path / "long.mp4"
-    write_clip(clip, times=constant_times(PAL, 160), size=(160, 160), draw=lambda row: image)
-    info, read = probe(clip), []
-
-    def counted(*args, **options):
-        for frame in read_frames(*args, **options):
-            read.append(frame.row)
-            yield frame
-
-    monkeypatch.setattr("vapipe.extract.faces.crops.read_frames", counted)
-    video = find_dataset(tmp_path).videos[0]
-    first = next(read_crops(info, CropConfig(), video.subjects, rows=contact_sheets.REACH))
-    assert usable(first.codes["long"]).all()
-    assert len(first.codes["long"]) == contact_sheets.REACH
-    assert len(read) < 1.2 * contact_sheets.REACH
 
 
 def test_without_videos_the_sheets_say_how_to_get_faces(cache):
@@ -196,20 +170,6 @@ def test_a_video_that_reads_otherwise_now_is_told_with_both_lengths(cache, video
     assert f"gone.mp4: {ROWS} frames here, {ROWS + 1} when it was extracted" in note
 
 
-def test_other_codes_than_those_of_the_cache_are_told(cache, videos, monkeypatch):
-    told = FeatureStore.status
-
-    def other(self, item, stream):
-        codes = told(self, item, stream).copy()
-        codes[3] = Valid.NO_FACE
-        return codes
-
-    monkeypatch.setattr(FeatureStore, "status", other)
-    sheet = sheets(cache, videos, "duo_left")["duo_left"]
-    assert sheet.note.startswith(f"1 of {ROWS} frames have another validity here than in the cache")
-    assert len(sheet.faces) == FACES
-
-
 def test_damage_inside_a_compressed_pack_is_told_and_the_others_go_on(tmp_path):
     root = make_cache(tmp_path / "cache")
     noise = np.random.default_rng(0)
@@ -228,42 +188,48 @@ def test_damage_inside_a_compressed_pack_is_told_and_the_others_go_on(tmp_path):
     assert found["b"].codes == {"onet": "d" * 160}
 
 
-# -- croppings that cannot be done again -----------------------------------------------------------
+# -- streams without places of faces ---------------------------------------------------------------
 
 
-def refused(cache, **config):
+def of_config(cache, videos, **config):
+    """The sheet of `gone` as if its visual stream had been made otherwise."""
     report = scan(cache)
-    units = tuple(dataclasses.replace(unit, config=config) for unit in report.streams)
-    found = choose_crops(dataclasses.replace(report, streams=units))
-    assert found.config is None
-    assert found.stream.name == "onet"
-    return found.problem
-
-
-def test_imported_streams_and_crop_files_have_no_faces_to_cut(cache):
-    assert refused(cache, imported="x") == (
-        "stream onet was imported: how its crops were made is unknown"
+    units = tuple(
+        dataclasses.replace(unit, config=config) if unit.modality == "visual" else unit
+        for unit in report.streams
     )
-    assert refused(cache, crops={"source": "crops"}) == (
+    return sheets(cache, videos, "gone", streams=units)["gone"]
+
+
+def test_imported_streams_and_crop_files_have_no_faces_to_show(cache, videos):
+    sheet = of_config(cache, videos, imported="x")
+    assert (sheet.faces, sheet.note) == (
+        (), "stream onet was imported: where its faces are is unknown"
+    )  # fmt: skip
+    assert of_config(cache, videos, crops={"source": "crops"}).note == (
         "stream onet was made of face crops, not of videos; look at those files"
     )
 
 
-def test_crops_of_another_version_are_refused_with_what_differs(cache):
-    before = {**crop_facts(CROPS), "version": 2, "detector": "mtcnn"}
-    before["weights"] = crop_facts(CROPS)["detector"]
-    with pytest.raises(AssertionError, match="is None"):  # the version before: not refused
-        refused(cache, crops=before)
-    assert refused(cache, crops={**before, "version": 1}).startswith(
-        "stream onet was cropped otherwise than vapipe does here: detector is not stated, was mtcnn"
+def test_of_streams_of_whole_frames_the_centre_is_shown(cache, videos):
+    sheet = of_config(cache, videos, crops={"source": "frame", "size": 112, "lines": 1080})
+    (clip,) = videos.glob("gone.mp4")
+    images = {frame.row: frame.image for frame in read_frames(probe(clip))}
+    for face in sheet.faces:
+        shown = np.asarray(Image.open(io.BytesIO(face.jpeg)), int)
+        centre = Image.fromarray(images[face.row][:, 80:240]).resize((96, 96))
+        assert np.abs(shown - np.asarray(centre, int)).mean() < 5
+
+
+def test_a_stream_without_boxes_says_how_to_get_them(cache, videos, monkeypatch):
+    """As shards of earlier versions are read."""
+    monkeypatch.setattr(FeatureStore, "boxes", lambda *names: np.full((ROWS, 4), np.nan))
+    sheet = sheets(cache, videos, "gone")["gone"]
+    assert sheet.faces == ()
+    assert sheet.note == (
+        "stream onet was extracted by an earlier vapipe, which kept no places of faces; extract it "
+        "again to see them"
     )
-    older = {name: value for name, value in crop_facts(CROPS)["detector"].items() if ".pt" in name}
-    one = {**older, "onet.pt": "0" * 64}
-    said = refused(cache, crops={**crop_facts(CROPS), "detector": one})
-    assert f"detector.onet.pt is {older['onet.pt']}, was {'0' * 64}" in said
-    assert "pnet.pt" not in said  # what is the same is not told
-    note = sheets(cache, None)["gone"].note
-    assert note.startswith("name the folder")
 
 
 def test_a_cache_of_sound_alone_still_has_sheets(tmp_path):
