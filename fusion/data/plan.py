@@ -226,7 +226,7 @@ def choose_streams(store: FeatureStore, config: FitConfig) -> dict[str, str]:
         if len(found) > 1:
             raise StreamError(
                 f"{len(found)} {_MODALITY[role]} streams are in {store.root}: {', '.join(found)}; "
-                f"choose, e.g. {' '.join(f'--stream {r}={name}' for r, name in chosen.items())}"
+                f"choose, e.g. {' '.join(f'--set streams.{r}={n}' for r, n in chosen.items())}"
             )
     return chosen
 

@@ -90,7 +90,7 @@ def test_what_is_to_be_typed_where_there_is_a_choice_works(make_store, streams, 
             rf"head {head} needs . streams; .* holds no ({lacking}) ", str(caught.value)
         )
         return
-    typed = dict(word.split("=") for word in advice.replace("--stream ", "").split())
+    typed = dict(word.split("=") for word in advice.replace("--set streams.", "").split())
     assert choose_streams(store, FitConfig(head=head, streams=typed)) == typed
     create_head(head, dict.fromkeys(typed, 8), length=10)
 
