@@ -47,7 +47,7 @@ def test_several_streams_of_a_modality_are_listed_with_the_option(make_store):
     store = make_store({"a": video(streams=("onet", "resnet50", "logmel"))})
     with pytest.raises(
         ConfigError,
-        match=r"2 visual .*onet, resnet50; choose, .* --stream video=onet --stream audio=logmel$",
+        match=r"2 visual .*; choose, .* --set streams.video=onet --set streams.audio=logmel$",
     ):
         choose_streams(store, FitConfig())
 
