@@ -6,7 +6,7 @@ const worth = (i) => gain(data.videos[i], 1, "mean") ?? 0;
 const share = (i, label) =>
   data.videos[i].lanes.reduce((rows, lane) => rows + (lane.label === label && lane.rows), 0) / data.videos[i].rows;
 const lanes = [...new Set(data.videos.flatMap((video) => video.lanes.map((lane) => lane.label)))];
-const lacking = (i) => Math.max(0, ...lanes.map((label) => share(i, label)));
+const lacking = (i) => Math.max(0, ...lanes.map((label) => label !== "no speech" && share(i, label)));
 // The largest error of a video over runs and targets, in multiples of that of all frames.
 const excess = (i) =>
   Math.max(...data.videos[i].within.flatMap(({ errors }, r) =>

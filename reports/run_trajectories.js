@@ -38,7 +38,7 @@ async function loadSeries(index) {
 
 const bandColors = { visual: "--band-1", audio: "--band-2", labels: "--band-3" };
 const runDashes = ["solid", "dot", "dash", "dashdot"];
-const laneColors = { visual: "--series-2", audio: "--series-1", labels: "--soft" };
+const laneColors = { visual: "--series-2", audio: "--series-1", speech: "--soft", labels: "--soft" };
 
 // [[from, to], ...] in seconds.
 function stretches({ spans }, video, { times }) {
@@ -47,7 +47,7 @@ function stretches({ spans }, video, { times }) {
 }
 
 function bands(video, series, low, high) {
-  return video.lanes.map((lane) => {
+  return video.lanes.filter(({ kind }) => bandColors[kind]).map((lane) => {
     const found = stretches(lane, video, series);
     return {
       mode: "none", fill: "toself", fillcolor: color(bandColors[lane.kind]), hoverinfo: "skip",

@@ -10,10 +10,10 @@ from pathlib import Path
 import numpy as np
 
 from ..cache.store import FeatureStore
-from ..cache.timeline import Valid, on_other_tracks
+from ..cache.timeline import Valid, on_other_tracks, usable
 from ..errors import ConfigError, counted
 from ..fusion.config import FitConfig
-from ..fusion.data.plan import Plan, fingerprint
+from ..fusion.data.plan import SPEECH, Plan, fingerprint, speech
 from ..fusion.evaluation.evaluate import name_runs
 from ..fusion.evaluation.results import require_agreement
 from ..fusion.runs.folder import find_streams
@@ -36,7 +36,7 @@ class Lane:
 
     Attributes:
         label: what, for a reader.
-        kind: `visual`, `audio` or `labels`.
+        kind: `visual`, `audio`, `speech` or `labels`.
         spans: [n, 2] rows, from and to (exclusive).
     """
 
@@ -123,8 +123,12 @@ def read_truth(
     streams: Sequence[str],
     targets: Sequence[str] | None = None,
 ) -> list[VideoTruth]:
-    """What the cache says of videos, and of the rows of streams (`name@key`) for them."""
+    """What the cache says of videos, and of the rows of streams (`name@key`) for them.
+
+    Where it holds the stream `vad` (under one key), what is no speech is told, too.
+    """
     found = []
+    spoken = [name for name in store.streams() if len(store.keys(name)) == 1]
     for video in videos:
         timeline, labels = store.timeline(video), store.labels(video, targets)
         lanes = []
@@ -133,6 +137,10 @@ def read_truth(
             others = on_other_tracks(store.tracks(video, stream))
             if others.any():
                 lanes.append(Lane("another track", "visual", spans_of(others)))
+        if SPEECH in spoken and store.has(video, SPEECH):
+            quiet = ~speech(store, video) & usable(store.status(video, SPEECH))
+            if quiet.any():
+                lanes.append(Lane("no speech", "speech", spans_of(quiet)))
         unlabelled = ~np.isfinite(labels).all(axis=1)
         if unlabelled.any():
             lanes.append(Lane("not annotated", "labels", spans_of(unlabelled)))

@@ -27,7 +27,7 @@ from ..runs.recorded import recorded
 from .splits import annotated_targets, shared_subjects, split
 
 _MODALITY = {"video": "visual", "audio": "audio", "audio2": "audio"}
-_SPEECH = "vad"  # the stream that min_speech goes by
+SPEECH = "vad"  # the stream that min_speech goes by
 _CHUNK = 2**21  # values per step of the statistics
 
 
@@ -78,12 +78,12 @@ def plan_fit(store: FeatureStore, config: FitConfig) -> Plan:
     annotated = _annotated_shares(store, {"training": train, "validation": validation}, config)
     names = list(streams.values())
     if config.min_speech:
-        if _SPEECH not in store.streams():
+        if SPEECH not in store.streams():
             raise StreamError(
-                f"min_speech goes by the stream {_SPEECH}, which {store.root} does not hold; "
-                f"`vapipe extract --videos DIR --streams {_SPEECH}` makes it"
+                f"min_speech goes by the stream {SPEECH}, which {store.root} does not hold; "
+                f"`vapipe extract --videos DIR --streams {SPEECH}` makes it"
             )
-        names.append(_SPEECH)
+        names.append(SPEECH)
     if config.missing_streams == "skip":
         train, skipped = _with_streams(store, train, names)
         validation, further = _with_streams(store, validation, names)
@@ -209,7 +209,7 @@ def choose_streams(store: FeatureStore, config: FitConfig) -> dict[str, str]:
         for role, modality in (("video", "visual"), ("audio", "audio"))
     }
     if config.min_speech:
-        fitting["audio"] = [n for n in fitting["audio"] if n.partition("@")[0] != _SPEECH]
+        fitting["audio"] = [n for n in fitting["audio"] if n.partition("@")[0] != SPEECH]
     chosen = {role: found[0] for role, found in fitting.items() if found}
     needed = describe_head(config.head).min_streams
     if needed > len(chosen) and (rest := fitting["audio"][1:]):
@@ -263,7 +263,7 @@ def fingerprint(store: FeatureStore, plan: Plan) -> str:
     digest = hashlib.sha256()
     keys = {role: store.key(name) for role, name in plan.config.streams.items()}
     if plan.config.min_speech:
-        keys["min_speech"] = store.key(_SPEECH)
+        keys["min_speech"] = store.key(SPEECH)
     digest.update(canonical_json([keys, plan.train, plan.validation]))
     if plan.config.init_from:
         digest.update((Path(plan.config.init_from) / "model.safetensors").read_bytes())
@@ -325,13 +325,16 @@ def keep_annotated(
     return [window for window in windows if counts(window)]
 
 
+def speech(store: FeatureStore, video: str) -> np.ndarray:
+    """[T] bool: frames that are speech, by the stream `vad`."""
+    return (store.read(video, SPEECH)[:, 0] >= 0.5) & usable(store.status(video, SPEECH))
+
+
 def keep_spoken(store: FeatureStore, windows: Sequence[Window], least: float) -> list[Window]:
     """The windows of whose frames at least that share is speech."""
 
     def share(window: Window) -> float:
-        rows = slice(window.start, window.stop)
-        speech = store.read(window.video, _SPEECH, window.start, window.stop)[:, 0] >= 0.5
-        return float((speech & usable(store.status(window.video, _SPEECH)[rows])).mean())
+        return float(speech(store, window.video)[window.start : window.stop].mean())
 
     return [window for window in windows if share(window) >= least]
 

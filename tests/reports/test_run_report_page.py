@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from browser import Browser
 from report_pages import ready, series, show
-from report_runs import FACES, HARM, ROWS, SILENCE, SMALL, UNLABELLED
+from report_runs import FACES, HARM, NO_SPEECH, ROWS, SILENCE, SMALL, UNLABELLED
 
 from vapipe.fusion import fit
 from vapipe.fusion.evaluation.gates import gates_file, read_gates
@@ -63,6 +63,11 @@ def test_missing_faces_silence_and_unlabelled_stretches_are_marked(opened, place
             "document.getElementById('plot-video').layout.annotations.map(a => a.text)"
         )
         assert percent in texts
+    # Of the stream vad: nothing is missing there, so nothing is shaded.
+    bar = series(opened, "lane: no speech", "x")[:2]
+    assert np.allclose(bar, pts[list(NO_SPEECH)], atol=1e-4)
+    metas = opened.page.evaluate("document.getElementById('plot-video').data.map(t => t.meta)")
+    assert "band: no speech" not in metas
 
 
 def test_every_plot_has_as_many_points_as_there_are(opened, place):

@@ -17,6 +17,7 @@ from vapipe.fusion.evaluation.robustness import record_points
 
 ROWS = 200
 FACES, SILENCE, UNLABELLED = (30, 70), (100, 140), (150, 175)  # rows that lack something
+NO_SPEECH = (60, 120)
 HARM = "<script>alert(1)</script>.mp4", "<img src=x onerror=alert(1)>", "a&amp;b \u2028'\"\\ $x"
 SMALL = FitConfig(
     streams={"video": "onet", "audio": "logmel"},
@@ -62,6 +63,10 @@ def make_place(folder: Path) -> Place:
     for name in ("train1", "train2"):
         _add(root, name, np.arange(ROWS) / 25, rng, "train")
     _add(root, "clip", clip.pts, rng, "validation", size=clip.path.stat().st_size)
+    spoken = np.ones((ROWS, 1))
+    spoken[slice(*NO_SPEECH)] = 0.3
+    codes = np.full(ROWS, Valid.AUDIO, np.uint8)
+    add_features(root, "clip", "vad", spoken, modality="audio", codes=codes)
     # A variable rate, and a container whose clock does not begin at 0.
     uneven = 3 + np.cumsum(rng.uniform(0.02, 0.06, ROWS // 2))
     for name in HARM:
