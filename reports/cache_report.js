@@ -234,14 +234,14 @@ const ribbon = (text) =>
   bar([...text.matchAll(/(.)\1*/g)].map(([run, letter]) => [letters[letter], run.length]), "div.bar.ribbon");
 
 function sheet(each, number, common) {
-  const several = new Set(each.faces.map(([, , , person]) => person)).size > 1;
-  const faces = each.faces.map(([row, time, code, person, src]) => {
+  const several = new Set(each.faces.map(([, , , track]) => track || 1)).size > 1;
+  const faces = each.faces.map(([row, time, code, track, src]) => {
     const usable = kindOf(code) !== "unusable";
     const alt = `${usable ? "Face of" : "Frame of"} ${each.item}, row ${row}`;
     const face = src
       ? el(usable ? "img" : "img.lost", { src, alt, width: 96, height: 96 })
       : el("span.none", { "aria-hidden": "true" }, "no picture");
-    const who = several && person > 0 && `, person ${person}`;
+    const who = several && track > 0 && `, track ${track}`;
     return el("li", face, `${time.toFixed(1)} s, ${codeName(code)}`, who);
   });
   const lanes = Object.entries(each.codes).map(([stream, text]) => [
@@ -273,8 +273,8 @@ function showSheets() {
   const common = notes.size === 1 && data.sheets.length > 1 ? data.sheets[0].note : "";
   const about = of
     ? `Up to ${each} frames spread over the video, at key frames where there are: the face that stream ${of} ` +
-      "followed, or faintly the whole picture where it found none. Persons are numbered as they appear. " +
-      "Stripes show validity over the whole time."
+      "followed, or faintly the whole picture where it found none. Another track is another " +
+      "person, or the same one not recognised. Stripes show validity over the whole time."
     : "Stripes show validity over the whole time.";
   at("sheets").append(
     el("p", `${some(data.sheets.length, "item")}, the fewest usable rows first. ${about}`),

@@ -380,7 +380,7 @@ def _sheet(sheet: Sheet, item: ItemFacts, report: CacheReport) -> dict[str, Any]
         "counts": {label: counts[label] for label in sheet.codes},
         "sound": _embedded(sheet.sound),
         "faces": [
-            [face.row, face.time, face.code, face.person, _embedded(face.jpeg)]
+            [face.row, face.time, face.code, face.track, _embedded(face.jpeg)]
             for face in sheet.faces
         ],
     }

@@ -42,14 +42,14 @@ class Face:
         row: index in the timeline.
         time: seconds on the container's clock.
         code: of `Valid`.
-        person: see `FeatureStore.tracks`; 0 for nobody.
+        track: see `FeatureStore.tracks`; 0 for nobody.
         jpeg: the face, or the whole picture where there is none; empty where it cannot be decoded.
     """
 
     row: int
     time: float
     code: int
-    person: int
+    track: int
     jpeg: bytes
 
 
@@ -231,7 +231,7 @@ def _cut(store: FeatureStore, task: _CutTask) -> _Faces:
     found: _Faces = {}
     for item in task.items:
         codes, boxes = store.status(item, name), store.boxes(item, name)
-        people = store.tracks(item, name)
+        tracks = store.tracks(item, name)
         if margin is not None and usable(codes).any() and not np.isfinite(boxes).any():
             problem = (
                 f"stream {stream.name} was extracted by an earlier vapipe, which kept no places of "
@@ -246,7 +246,7 @@ def _cut(store: FeatureStore, task: _CutTask) -> _Faces:
                 box = boxes[row] * (frame.picture.height / info.height)
                 jpeg = _encode(_look(frame.picture, box, margin))
             time, code = float(info.timeline.pts[row]), int(codes[row])
-            faces.append(Face(row, time, code, int(people[row]), jpeg))
+            faces.append(Face(row, time, code, int(tracks[row]), jpeg))
         found[item] = tuple(faces), ""
     return found
 

@@ -81,7 +81,7 @@ function targetPanel(video, series, target, t) {
 
 function lanesPanel(video, series) {
   return {
-    title: "<b>missing</b>",
+    title: "<b>missing or doubtful</b>",
     px: 24 * video.lanes.length,
     axis: {
       range: [video.lanes.length - 0.6, -0.9], showgrid: false, zeroline: false, showticklabels: false, ticks: "",

@@ -101,15 +101,15 @@ def test_faces_are_those_of_each_subject_and_else_the_whole_picture(cache, video
             for face in sheet.faces:
                 assert face.code == store.status(subject.id, "onet")[face.row]
                 assert face.time == store.timeline(subject.id).pts[face.row]
-                assert face.person == store.tracks(subject.id, "onet")[face.row]
+                assert face.track == store.tracks(subject.id, "onet")[face.row]
                 seen = bool(usable(np.array([face.code]))[0])
-                assert seen == (face.person > 0)
+                assert seen == (face.track > 0)
                 shown = Image.open(io.BytesIO(face.jpeg))
                 assert shown.size == ((96, 96) if seen else (96, 48))
                 expected = Image.fromarray(crops[face.row] if seen else images[face.row])
                 expected = np.asarray(expected.resize(shown.size), int)
                 assert np.abs(expected - np.asarray(shown, int)).mean() < 5
-    assert {face.person for face in found["gone"].faces} == {0, 1}
+    assert {face.track for face in found["gone"].faces} == {0, 1}
 
 
 def test_a_video_that_ends_the_process_costs_its_own_faces_only(cache, videos, monkeypatch):
