@@ -8,6 +8,7 @@ included), and what Chromium needs to open it, where there is one.
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import resource
 import shutil
@@ -53,8 +54,9 @@ def fill_cache(root: Path, lengths: list[int]) -> FeatureStore:
             codes = np.full(rows, Valid.IMAGE, np.uint8)
             for start in rng.integers(0, rows, rows // 1500):
                 codes[start : start + 120] = code
+            key = hashlib.sha256(stream.encode()).hexdigest()
             with write_features(
-                root, video, stream=stream, key=f"{stream:0<64}", rows=rows, dim=2, config={},
+                root, video, stream=stream, key=key, rows=rows, dim=2, config={},
                 modality=modality, source=source,
             ) as shard:  # fmt: skip
                 shard.append(features=np.zeros((rows, 2)), valid=codes)
@@ -97,7 +99,14 @@ def write_run(run: Path, store: FeatureStore, networks: int, columns: int) -> No
         "digest": fingerprint(store, plan),
     }
     epochs = [
-        {"network": n, "epoch": e, "loss": 1 / e, "ccc": {"mean": 1 - 1 / e}, "best": True}
+        {
+            "network": n,
+            "epoch": e,
+            "loss": 1 / e,
+            "validation_loss": 1.2 / e,
+            "ccc": {"mean": 1 - 1 / e},
+            "best": True,
+        }
         for n in ("valence", "arousal")
         for e in range(1, 31)
     ]
@@ -181,7 +190,7 @@ def main() -> None:
     parser.add_argument("--keep", type=Path, help="Folder to leave the cache and the run in.")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
-        folder = options.keep or Path(name)
+        folder = (options.keep or Path(name)).resolve()
         shares = np.random.default_rng(2).lognormal(0, 0.7, options.videos)
         lengths = [int(n) for n in shares / shares.sum() * options.frames]
         store = fill_cache(folder / "cache", lengths)

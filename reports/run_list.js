@@ -89,10 +89,17 @@ function showList() {
 
 const listed = () => [...at("video-list").querySelectorAll("tr[data-video]")];
 
+// Mark the open video, in view within the list.
 function markCurrent() {
   for (const row of listed()) {
-    if (Number(row.dataset.video) === state.index) row.setAttribute("aria-current", "true");
-    else row.removeAttribute("aria-current");
+    const open = Number(row.dataset.video) === state.index;
+    if (!open) row.removeAttribute("aria-current");
+    else {
+      const list = at("video-list");
+      const place = row.getBoundingClientRect().top - list.getBoundingClientRect().top;
+      row.setAttribute("aria-current", "true");
+      if (place < 30 || place > list.clientHeight - 60) list.scrollTop += place - list.clientHeight / 2;
+    }
   }
 }
 
