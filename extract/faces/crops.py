@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -115,9 +115,9 @@ def describe_crop_files(
     return digests, notes
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(eq=False, slots=True)
 class _Crop:
-    """One row of an item, as in `CropBatch`."""
+    """One row of an item, as in `CropBatch`; the track is filled in when it is known."""
 
     pixels: np.ndarray
     code: Valid
@@ -225,9 +225,10 @@ def _read_faces(
 
     def number(item: str, crops: Iterable[tuple[_Crop, int]]) -> _Crops:
         for crop, track in crops:
-            known = replace(crop, track=0 if math.isnan(crop.box[0]) else track)
-            doubts[item].count(known.track)
-            yield item, known
+            if not math.isnan(crop.box[0]):
+                crop.track = track
+                doubts[item].count(track)
+            yield item, crop
 
     for frame in read_frames(info, lines=config.lines, reduced_lines=config.detection_lines):
         pictures[frame.row] = frame.picture
@@ -264,8 +265,8 @@ class _Doubt:
             self._doubtful += bool(score < self._sure or down < abs(right))
 
     def count(self, track: int) -> None:
-        """Take the number of the person that a row shows; 0 for none."""
-        self._tracks[track] += track > 0
+        """Take the number of the person whom a row shows."""
+        self._tracks[track] += 1
 
     def notes(self, item: str) -> Iterator[str]:
         """What the user should know; nothing where most faces are sure and of one person."""
