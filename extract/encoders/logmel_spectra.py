@@ -13,7 +13,7 @@ from ..media.audio import RATE, AudioBlock
 from .base import AudioEncoder
 from .logmel import LogMelOptions
 from .pooling import IntervalMean
-from .sound import Heard
+from .sound import Heard, Run
 
 _PIECE = 1024  # spectra computed at once
 
@@ -68,9 +68,8 @@ class LogMelEncoder(AudioEncoder):
             if run is not None and run.stop != block.start:
                 yield from self._spectra(run, run.stop + half)
                 run = None
-            if run is None:
-                run = _SpectraRun(block.start)
-            run.append(block.samples)
+            run = run or _SpectraRun(block.start)
+            run.append(block)
             yield from self._spectra(run, run.stop - half)
         if run is not None:
             yield from self._spectra(run, run.stop + half)
@@ -107,27 +106,7 @@ def _nearest(sample: int, hop: int) -> int:
     return (2 * sample + hop) // (2 * hop)
 
 
-class _SpectraRun:
-    """Successive samples with silence around; the part still needed is kept."""
+class _SpectraRun(Run):
+    """A run of sound, and the index of the next spectrum of it."""
 
-    def __init__(self, start: int) -> None:
-        self.start = start  # first sample of the run
-        self.stop = start
-        self.spectrum: int | None = None  # index of the next spectrum
-        self._first = start  # of what is kept
-        self._kept = np.zeros(0, np.float32)
-
-    def append(self, samples: np.ndarray) -> None:
-        self._kept = np.concatenate([self._kept, samples])
-        self.stop += len(samples)
-
-    def cut(self, first: int, stop: int) -> np.ndarray:
-        """Samples [first, stop), zero outside the run."""
-        before, after = max(0, self._first - first), max(0, stop - self.stop)
-        inner = self._kept[max(0, first - self._first) : max(0, stop - self._first)]
-        return np.pad(inner, (before, after))
-
-    def forget(self, before: int) -> None:
-        drop = min(max(0, before - self._first), len(self._kept))
-        self._kept = self._kept[drop:]
-        self._first += drop
+    spectrum: int | None = None

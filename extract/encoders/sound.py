@@ -48,6 +48,24 @@ class Sound:
         self._blocks = [block for block in self._blocks if block.stop > before]
 
 
+class Run(Sound):
+    """Sound without a hole.
+
+    Attributes:
+        start: place of its first sample.
+        stop: place after the last sample so far.
+    """
+
+    def __init__(self, start: int) -> None:
+        super().__init__()
+        self.start = self.stop = start
+
+    def append(self, block: AudioBlock) -> None:
+        """Add what follows."""
+        super().append(block)
+        self.stop = block.stop
+
+
 class Heard:
     """Which part of each row's interval has sound.
 

@@ -19,7 +19,7 @@ from ...device_faults import Batches
 from ...errors import ConfigError
 from ..media import RATE
 from .base import AudioEncoder
-from .sound import Heard
+from .sound import Heard, Run
 
 if TYPE_CHECKING:
     from ..media.audio import AudioBlock
@@ -167,33 +167,25 @@ def cut_audio(
             run = None
         if block is None:
             return
-        if run is None:
-            run = _AudioRun(block.start, steps)
-        run.append(block.samples)
+        run = run or _AudioRun(block.start, steps)
+        run.append(block)
         while run.has(batch):
             yield run.full(batch)
 
 
-class _AudioRun:
-    """Sound without a hole; what windows still need of it is kept."""
+class _AudioRun(Run):
+    """A run of sound, and what windows have been cut out of it."""
 
     def __init__(self, start: int, steps: Steps) -> None:
-        self.stop = start
-        self._start = start
+        super().__init__(start)
         self._steps = steps
-        self._kept = np.zeros(0, np.float32)
-        self._first = start  # place of the first sample kept
         self._next = 0  # number of the next full window
         self._given = 0  # features of the run already used
-
-    def append(self, samples: np.ndarray) -> None:
-        self._kept = np.concatenate([self._kept, samples])
-        self.stop += len(samples)
 
     def has(self, count: int) -> bool:
         """Whether so many more full windows are there, and sound after them."""
         end = (self._next + count - 1) * self._steps.chunk + self._steps.window
-        return self._steps.count(self.stop - self._start) > end
+        return self._steps.count(self.stop - self.start) > end
 
     def full(self, count: int) -> list[AudioWindow]:
         """The next windows in the midst of the run."""
@@ -204,19 +196,16 @@ class _AudioRun:
             windows.append(self._window(first, until, stop=None))
             self._next += 1
         # Sound goes on, so that even the run's last window begins after the one just cut.
-        begin = self._start + (self._next - 1) * self._steps.chunk * self._steps.hop
-        drop = begin - self._first
-        self._kept, self._first = self._kept[drop:], self._first + drop
+        self.forget(windows[-1].start)
         return windows
 
     def last(self) -> list[AudioWindow]:
         """What is left, at the end of the run."""
-        total = self._steps.count(self.stop - self._start)
+        total = self._steps.count(self.stop - self.start)
         if total <= self._steps.window:
-            lacking = max(0, self._steps.field - len(self._kept))
-            samples = np.pad(self._kept, (0, lacking))
+            samples = self.cut(self.start, max(self.stop, self.start + self._steps.field))
             count = max(1, total)
-            return [AudioWindow(samples, self._start, slice(0, count), (self._start, self.stop))]
+            return [AudioWindow(samples, self.start, slice(0, count), (self.start, self.stop))]
         windows = []
         while self.has(1):
             windows += self.full(1)
@@ -224,12 +213,11 @@ class _AudioRun:
         return [*windows, self._window(first, self._steps.window, stop=self.stop)]
 
     def _window(self, first: int, until: int, *, stop: int | None) -> AudioWindow:
-        start = self._start + first * self._steps.hop
-        begin = start - self._first
-        samples = self._kept[begin : begin + self._steps.length(self._steps.window)]
+        start = self.start + first * self._steps.hop
+        samples = self.cut(start, start + self._steps.length(self._steps.window))
         keep = slice(self._given - first, until)
         self._given = first + until
-        return AudioWindow(samples, start, keep, (self._start, stop))
+        return AudioWindow(samples, start, keep, (self.start, stop))
 
 
 class RowValues:
