@@ -13,9 +13,9 @@ from ...cache.durable import digest_file
 from ...errors import ConfigError, MissingPackageError, WeightsError
 from ..media import RATE
 from ..weights.table import WeightFile
-from .base import Encoder, EncoderOptions, check_precision
+from .base import Encoder
 from .registry import register_family
-from .waveform import choose_layers, cut_steps, describe_layers
+from .waveform import SpeechOptions, choose_layers
 
 _WEIGHTS = ("model.safetensors", "pytorch_model.bin")
 _CONFIG, _PREPROCESSOR = "config.json", "preprocessor_config.json"
@@ -23,7 +23,7 @@ _CONFIG, _PREPROCESSOR = "config.json", "preprocessor_config.json"
 
 @register_family("hf")
 @dataclass(frozen=True, kw_only=True)
-class HFSpeechOptions(EncoderOptions):
+class HFSpeechOptions(SpeechOptions):
     """Hidden states of a transformers speech network: wav2vec 2.0, HuBERT, WavLM, data2vec.
 
     The package is optional; configuration and weights come from a folder as the hub has it. Sound
@@ -33,33 +33,20 @@ class HFSpeechOptions(EncoderOptions):
         member: the network's name on the hub, as "facebook/hubert-base-ls960".
         weights: folder with config.json, preprocessor_config.json, and model.safetensors or
             pytorch_model.bin.
-        layer: hidden state after a layer from 1, or from the end as -1; several of them, or
-            "all", are averaged.
-        stack: whether several layers are kept side by side instead, for a fit to weigh.
-        chunk: seconds that a window contributes.
-        context: seconds on either side of them.
-        precision: float32, bfloat16, or auto.
     """
 
-    modality = "audio"
     member: str
     weights: str | PathLike[str] | None = None
-    layer: int | str | Sequence[int] = -1
-    stack: bool = False
-    chunk: float = 10.0
-    context: float = 1.5
-    precision: str = "auto"
 
     def __post_init__(self) -> None:
         """Refuse options out of range, and a network that does not read the waveform."""
-        check_precision(self.name, self.precision)
+        super().__post_init__()
         _package(self.name)
         if self.weights is None:
             raise WeightsError(
                 f"encoder `{self.name}`: nothing is downloaded here; get the files of "
                 f"huggingface.co/{self.member} yourself and give the option weights=FOLDER"
             )
-        cut_steps(self.name, chunk=self.chunk, context=self.context, hop=1, field=1)
         config, *_ = self._files()
         if self.stack:  # a fit wants to know how many there are
             depth = json.loads(config.read_text()).get("num_hidden_layers", 0)
@@ -74,10 +61,6 @@ class HFSpeechOptions(EncoderOptions):
     def _files(self) -> list[Path]:
         wanted: tuple[tuple[str, ...], ...] = ((_CONFIG,), (_PREPROCESSOR,), _WEIGHTS)
         return [_file(self.name, self._folder, *names) for names in wanted]
-
-    def describe(self) -> dict[str, Any]:
-        """All options that determine values."""
-        return describe_layers(super().describe())
 
     def weights_files(self) -> dict[str, WeightFile]:
         """The three files of the folder: they decide the values together."""
@@ -106,9 +89,7 @@ class HFSpeechOptions(EncoderOptions):
             HiddenStates(network, layers, stack=self.stack, normalise=normalise),
             name=self.name,
             dim=config.hidden_size * (len(layers) if self.stack else 1),
-            steps=cut_steps(
-                self.name, chunk=self.chunk, context=self.context, hop=hop, field=field
-            ),
+            steps=self.steps(hop=hop, field=field),
             precision=self.precision,
             device=device,
         )

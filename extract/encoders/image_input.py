@@ -1,11 +1,15 @@
-"""What an image network sees of a crop. Imports no network."""
+"""What an image network sees of a crop, and the options of such encoders. Imports no network."""
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 from ...errors import ConfigError
+from ..weights.table import WeightFile
+from .base import Encoder, EncoderOptions, check_precision
+from .pretrained import open_weights
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)  # of RGB in 0..1, as torchvision's weights expect
 IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -45,4 +49,50 @@ def check_side(encoder: str, option: str, side: int, *, low: int, high: int = 10
         raise ConfigError(
             f"encoder `{encoder}`: {option} must be a whole number of pixels in {low}..{high}, "
             f"got {side}"
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImageOptions(EncoderOptions):
+    """Options of encoders that are one network on crops, with one file of weights.
+
+    Attributes:
+        architecture: the network, as `vapipe weights list` calls it.
+        unit_length: whether embeddings are l2-normalised (in float32, whatever the precision).
+        weights: name or path of the weights.
+        precision: float32, bfloat16, or auto.
+    """
+
+    modality = "visual"
+    architecture: ClassVar[str]
+    unit_length: ClassVar[bool] = False
+    weights: str
+    precision: str = "auto"
+
+    def __post_init__(self) -> None:
+        """Refuse an unknown precision."""
+        check_precision(self.name, self.precision)
+
+    @property
+    @abstractmethod
+    def given(self) -> ImageInput:
+        """What the network sees of a crop."""
+
+    def weights_files(self) -> dict[str, WeightFile]:
+        """The file of weights."""
+        return {"weights": open_weights(self.weights, self.architecture, encoder=self.name)}
+
+    def load(self, device: str) -> Encoder:
+        """Load the network."""
+        from ..weights.checkpoints import load_network
+        from .images import ImageEncoder
+
+        return ImageEncoder(
+            load_network(self.weights_files()["weights"], crop=self.given.side),
+            name=self.name,
+            dim=self.dim or 0,
+            given=self.given,
+            precision=self.precision,
+            device=device,
+            unit_length=self.unit_length,
         )

@@ -18,7 +18,7 @@ from ...cache.timeline import Timeline, usable
 from ...device_faults import Batches
 from ...errors import ConfigError
 from ..media import RATE
-from .base import AudioEncoder
+from .base import AudioEncoder, EncoderOptions, check_precision
 from .sound import Heard, Run
 
 if TYPE_CHECKING:
@@ -93,9 +93,39 @@ def choose_layers(encoder: str, layer: int | str | Sequence[int], depth: int) ->
     return tuple(sorted(counted))
 
 
-def describe_layers(described: dict[str, Any]) -> dict[str, Any]:
-    """Options as they are told: whether layers are stacked only where they are."""
-    return {name: value for name, value in described.items() if name != "stack" or value}
+@dataclass(frozen=True, kw_only=True)
+class SpeechOptions(EncoderOptions):
+    """Options of speech networks that read a waveform.
+
+    Attributes:
+        layer: output of a transformer layer from 1, or from the end as -1; several of them, or
+            "all", are averaged.
+        stack: whether several layers are kept side by side instead, for a fit to weigh.
+        chunk: seconds that a window contributes.
+        context: seconds on either side of them.
+        precision: float32, bfloat16, or auto.
+    """
+
+    modality = "audio"
+    layer: int | str | Sequence[int] = -1
+    stack: bool = False
+    chunk: float = 10.0
+    context: float = 1.5
+    precision: str = "auto"
+
+    def __post_init__(self) -> None:
+        """Refuse options out of range."""
+        check_precision(self.name, self.precision)
+        self.steps(hop=1, field=1)
+
+    def steps(self, *, hop: int, field: int) -> Steps:
+        """How the features of a network lie in the sound."""
+        return cut_steps(self.name, chunk=self.chunk, context=self.context, hop=hop, field=field)
+
+    def describe(self) -> dict[str, Any]:
+        """Whether layers are stacked is told only where they are."""
+        told = super().describe()
+        return told if self.stack else {n: value for n, value in told.items() if n != "stack"}
 
 
 class WaveformEncoder(AudioEncoder):

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from ...errors import ConfigError
 from ..weights.table import WeightFile
-from .base import Encoder, EncoderOptions, check_precision
+from .base import Encoder
 from .pretrained import open_weights
 from .registry import register_encoder
-from .waveform import choose_layers, cut_steps, describe_layers
+from .waveform import SpeechOptions, choose_layers
 
 _SIZES = {  # architecture, layers, dimension, whether the input is normalised, as torchaudio does
     "base": ("wavlm-base", 12, 768, False),
@@ -23,7 +22,7 @@ _HOP, _FIELD = 320, 400  # samples; feature k is centred at (320 k + 200) / 1600
 
 @register_encoder("wavlm")
 @dataclass(frozen=True, kw_only=True)
-class WavLMOptions(EncoderOptions):
+class WavLMOptions(SpeechOptions):
     """WavLM (Chen et al. 2022), one layer or the mean of several, every 20 ms.
 
     Sound up to 13 s goes through whole, longer sound in windows of 13 s, of which 1.5 s at either
@@ -32,31 +31,18 @@ class WavLMOptions(EncoderOptions):
 
     Attributes:
         size: which network.
-        layer: output of a transformer layer from 1, or from the end as -1; several of them, or
-            "all", are averaged.
-        stack: whether several layers are kept side by side instead, for a fit to weigh.
         weights: name or path of the weights; None for torchaudio's of that size.
-        chunk: seconds that a window contributes.
-        context: seconds on either side of them.
-        precision: float32, bfloat16, or auto.
     """
 
-    modality = "audio"
     size: Literal["base", "base-plus", "large"] = "base"
-    layer: int | str | Sequence[int] = -1
-    stack: bool = False
     weights: str | None = None
-    chunk: float = 10.0
-    context: float = 1.5
-    precision: str = "auto"
 
     def __post_init__(self) -> None:
         """Refuse options out of range."""
-        check_precision(self.name, self.precision)
+        super().__post_init__()
         if self.size not in _SIZES:
             raise ConfigError(f"encoder `wavlm`: size `{self.size}` is none of {', '.join(_SIZES)}")
         object.__setattr__(self, "layer", self._layers)
-        cut_steps(self.name, chunk=self.chunk, context=self.context, hop=_HOP, field=_FIELD)
 
     @property
     def _layers(self) -> tuple[int, ...]:
@@ -73,7 +59,7 @@ class WavLMOptions(EncoderOptions):
 
     def describe(self) -> dict[str, Any]:
         """Base and base-plus are one network; their weights differ."""
-        return describe_layers(super().describe()) | {"size": self._facts[0].removeprefix("wavlm-")}
+        return super().describe() | {"size": self._facts[0].removeprefix("wavlm-")}
 
     def weights_files(self) -> dict[str, WeightFile]:
         """The file of weights."""
@@ -91,9 +77,7 @@ class WavLMOptions(EncoderOptions):
             WavLMLayers(network, layers=self._layers, stack=self.stack, normalise=self._facts[3]),
             name=self.name,
             dim=self.dim,
-            steps=cut_steps(
-                self.name, chunk=self.chunk, context=self.context, hop=_HOP, field=_FIELD
-            ),
+            steps=self.steps(hop=_HOP, field=_FIELD),
             precision=self.precision,
             device=device,
         )
