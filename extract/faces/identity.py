@@ -16,9 +16,9 @@ from PIL import Image
 _SIDE, _CELL, _ANGLES = 28, 4, 8  # pixels of a crop that are looked at, of a cell; directions
 _DARK = 8.0  # grey levels (of 255) that make no edge where all is dark
 _FLAT = 0.2  # strength of edges that do not count where there are no others
-_ALIKE = 0.5  # less alike than this, successive rows may show two people ...
-_ALIKE_LATER = 0.35  # ... or, after more than so many seconds, than this
-_LATER = 0.1
+_ALIKE = 0.5  # less alike than this, successive rows may show two people; the likeness of one ...
+_FADING = 0.3  # ... falls by so much in a second, ...
+_ALIKE_LATER = 0.35  # ... to this
 _DOUBTS = 3  # rows on end that are so unlike what was before that they do show another
 _SAME = 0.55  # after a break, more alike than this is the same person
 _PEOPLE, _LOOKS = 64, 16  # remembered of an item, and of each of them
@@ -125,6 +125,8 @@ class PeopleNumbers(Generic[T]):
             yield row, 0
             return
         seen = None if crop is None else self._look_at(levels(crop))
+        if self._broken and seen is not None and self._is_another(seen):
+            yield from self.finish()
         if not self._broken and self._person is not None and self._goes_on(seen, time):
             for each, _ in self._waiting:
                 yield each, self._person.number
@@ -146,8 +148,8 @@ class PeopleNumbers(Generic[T]):
         looks = [seen for _, seen in self._waiting if seen is not None]
         if self._person is None or self._broken or len(looks) == _DOUBTS:
             self._person = self._recognise(looks)
-        for seen in looks:
-            self._person.remember(seen)
+            for seen in looks:
+                self._person.remember(seen)
         for row, _ in self._waiting:
             yield row, self._person.number
         self._waiting, self._broken = [], False
@@ -163,8 +165,13 @@ class PeopleNumbers(Generic[T]):
         if seen is None:
             return not self._waiting
         assert self._person is not None
-        least = _ALIKE_LATER if time - self._time > _LATER else _ALIKE
+        least = max(_ALIKE - _FADING * (time - self._time), _ALIKE_LATER)
         return self._person.likeness(seen) >= least
+
+    def _is_another(self, seen: np.ndarray) -> bool:
+        """Whether a look is like none of those that wait."""
+        looks = [each for _, each in self._waiting if each is not None]
+        return bool(looks) and float((np.array(looks) @ seen).max()) < _ALIKE_LATER
 
     def _recognise(self, looks: Sequence[np.ndarray]) -> _Person:
         """The person whom looks are like, a new one where there is none."""

@@ -74,6 +74,10 @@ def test_a_cut_alone_or_an_absence_is_no_other_person_but_who_is_not_recognised_
     paths = [(0, 0)] * 8 + [(0, 1)] * 6 + [(1, 1)] * 6
     assert numbers(crops, paths) == [1] * 20  # cuts, and a face that was lost
     assert numbers([*crops[:9], None, None, *crops[9:]]) == [1] * 9 + [0, 0] + [1] * 11
+    early = [one.crop(0), one.crop(1), *(other.crop(row) for row in range(2, 9))]
+    assert numbers(early) == [1] * 2 + [2] * 7  # before it is sure who is there
+    glimpse = [*crops[:9], other.crop(9), other.crop(10), None, *(other.crop(r) for r in range(9))]
+    assert numbers(glimpse) == [1] * 11 + [0] + [2] * 9  # too short to tell, and not remembered
     short = [one.crop(), other.crop(), other.crop()]  # an end before it is sure: two shots
     assert numbers(short, [(0, 0), (1, 1), (1, 1)]) == [1, 2, 2]
     assert numbers([None, "?", None, one.crop()]) == [0, 1, 0, 2]
