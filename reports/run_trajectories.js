@@ -141,7 +141,7 @@ function attentionPanel(series, range, rows) {
     if (groups) return groups.map(({ x, mean }) => [x, mean]);
     return Array.from(values, (value, i) => [series.times[i], value]).filter(([x]) => near(x));
   });
-  const ticks = [-3, -2, -1, 0, 1, 2, 3].filter((power) => Math.abs(power) <= reach);
+  const ticks = reach < 1 ? [-reach, 0, reach] : [-3, -2, -1, 0, 1, 2, 3].filter((p) => Math.abs(p) <= reach);
   const shares = { "-3": "⅛", "-2": "¼", "-1": "½" };
   const height = Math.max(70, 22 * rows.length);
   return {
@@ -162,7 +162,7 @@ function attentionPanel(series, range, rows) {
       hovertemplate: "%{text}: %{customdata:.2f} times<extra></extra>",
       colorbar: {
         thickness: 8, outlinewidth: 0, xpad: 4, ypad: 0, lenmode: "pixels", len: height + 8, tickfont: { size: 10 },
-        tickvals: ticks, ticktext: ticks.map((power) => shares[power] ?? String(2 ** power)),
+        tickvals: ticks, ticktext: ticks.map((power) => shares[power] ?? String(+(2 ** power).toFixed(1))),
       },
     }],
   };
