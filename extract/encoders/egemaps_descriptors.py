@@ -10,7 +10,7 @@ import numpy as np
 from ...cache.timeline import Timeline, usable
 from ..media.audio import RATE, AudioBlock
 from .base import AudioEncoder
-from .sound import Heard, row_windows
+from .sound import Heard, Run, in_runs, row_windows
 
 HOP = 160  # samples between openSMILE's frames
 _SHORTEST = 960  # samples; openSMILE gives nothing for less
@@ -41,7 +41,9 @@ class Descriptors(AudioEncoder):
         """All rows of the timeline at once: features [T, 25] float32, codes [T] uint8."""
         heard = Heard(timeline)
         runs = [
-            (start, _describe(self._smile, sound)) for start, sound in _runs(heard.listen(blocks))
+            (run.start, _describe(self._smile, run.cut(run.start, run.stop)))
+            for run, ended in in_runs(heard.listen(blocks), Run)
+            if ended
         ]
         codes = heard.codes(slice(0, len(timeline)))
         features = np.zeros((len(timeline), self.dim), np.float32)
@@ -99,18 +101,6 @@ def _middle(name: str) -> int:
     if name == _FLUX:  # the difference between the frame and the one before
         return HOP // 2
     return 3 * HOP if name.startswith(tuple(_LONG)) else HOP
-
-
-def _runs(blocks: Iterable[AudioBlock]) -> Iterator[tuple[int, np.ndarray]]:
-    """Place of the first sample, and the samples, of each stretch of sound without a hole."""
-    parts: list[AudioBlock] = []
-    for block in blocks:
-        if parts and block.start != parts[-1].stop:
-            yield parts[0].start, np.concatenate([part.samples for part in parts])
-            parts = []
-        parts.append(block)
-    if parts:
-        yield parts[0].start, np.concatenate([part.samples for part in parts])
 
 
 def _nearest(places: np.ndarray, moments: np.ndarray) -> np.ndarray:

@@ -13,7 +13,7 @@ from ..media.audio import RATE, AudioBlock
 from .base import AudioEncoder
 from .logmel import LogMelOptions
 from .pooling import IntervalMean
-from .sound import Heard, Run
+from .sound import Heard, Run, in_runs
 
 _PIECE = 1024  # spectra computed at once
 
@@ -63,16 +63,8 @@ class LogMelEncoder(AudioEncoder):
         Times in samples; outside a run of blocks the signal counts as silent, but is not covered.
         """
         half = self._span // 2
-        run: _SpectraRun | None = None
-        for block in blocks:
-            if run is not None and run.stop != block.start:
-                yield from self._spectra(run, run.stop + half)
-                run = None
-            run = run or _SpectraRun(block.start)
-            run.append(block)
-            yield from self._spectra(run, run.stop - half)
-        if run is not None:
-            yield from self._spectra(run, run.stop + half)
+        for run, ended in in_runs(blocks, _SpectraRun):
+            yield from self._spectra(run, run.stop + (half if ended else -half))
 
     def _spectra(
         self, run: _SpectraRun, until: int

@@ -6,9 +6,10 @@ by half of the frame's own interval.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from itertools import chain
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
@@ -64,6 +65,30 @@ class Run(Sound):
         """Add what follows."""
         super().append(block)
         self.stop = block.stop
+
+
+_R = TypeVar("_R", bound=Run)
+
+
+def in_runs(blocks: Iterable[AudioBlock], begin: Callable[[int], _R]) -> Iterator[tuple[_R, bool]]:
+    """The run of each block that has been added to it, and once more when it has ended.
+
+    Args:
+        blocks: in order of time; where there is a hole a new run begins.
+        begin: makes a run that begins at a sample.
+
+    Yields:
+        The run, and whether it has ended.
+    """
+    run: _R | None = None
+    for block in chain(blocks, [None]):
+        if run is not None and (block is None or block.start != run.stop):
+            yield run, True
+            run = None
+        if block is not None:
+            run = run or begin(block.start)
+            run.append(block)
+            yield run, False
 
 
 class Heard:

@@ -9,7 +9,6 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,7 +18,7 @@ from ...device_faults import Batches
 from ...errors import ConfigError
 from ..media import RATE
 from .base import AudioEncoder, EncoderOptions, check_precision
-from .sound import Heard, Run
+from .sound import Heard, Run, in_runs
 
 if TYPE_CHECKING:
     from ..media.audio import AudioBlock
@@ -190,16 +189,10 @@ def cut_audio(
 
     Where there is a hole a new run begins. A run that fits into one window is one, whole.
     """
-    run: _AudioRun | None = None
-    for block in chain(blocks, [None]):
-        if run is not None and (block is None or block.start != run.stop):
+    for run, ended in in_runs(blocks, lambda start: _AudioRun(start, steps)):
+        if ended:
             yield run.last()
-            run = None
-        if block is None:
-            return
-        run = run or _AudioRun(block.start, steps)
-        run.append(block)
-        while run.has(batch):
+        while not ended and run.has(batch):
             yield run.full(batch)
 
 
