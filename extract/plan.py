@@ -23,7 +23,7 @@ from .task import Settings, Stale, Task
 # Seconds of video for which a process is worth starting: it takes seconds to import torch and to
 # load networks, and one process alone keeps more than one core busy (`prefetch.py`).
 _WORTH_A_PROCESS_S = 180.0  # with these streams alone ...
-_LIGHT = ("onet", "logmel")
+_LIGHT = ("onet", "logmel", "mfcc", "vad")
 _PROCESS_BYTES = 1_500_000_000  # what a process takes at most with large networks and 1080p
 # ... and with a large network, which takes ten times as long, or three times.
 _WORTH_A_PROCESS_LARGE_S = {"float32": 12.0, "bfloat16": 40.0, "float16": 40.0}

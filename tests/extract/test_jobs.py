@@ -17,6 +17,7 @@ GIB = 1 << 30
     [
         ([5.0] * 9, "onet", "float32", 8, 1),  # starting processes would take longer than the work
         ([150.0] * 3, "logmel", "float32", 8, 2),
+        ([150.0] * 3, "mfcc", "float32", 8, 2),
         ([5.0] * 9, "resnet50", "float32", 8, 3),
         ([5.0] * 9, "resnet50", "bfloat16", 8, 1),
         ([300.0], "resnet50", "float32", 8, 1),  # one video is never shared out
