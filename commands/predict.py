@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ..errors import counted
+from ..errors import MediaError, counted
 from .completion import RunFolder
 from .console import (
     PARTLY,
@@ -22,6 +22,7 @@ from .console import (
     smooth_option,
 )
 from .extraction_view import extraction_view
+from .live import show_live
 from .progress import progress_lines
 
 if TYPE_CHECKING:
@@ -73,8 +74,33 @@ if TYPE_CHECKING:
 )
 @click.option("--video-stream", type=int, help="Index of the video stream, where a file has many.")
 @click.option("--audio-stream", type=int, help="Index of the audio stream, where a file has many.")
+@click.option(
+    "--follow",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    metavar="FILE",
+    help="Print predictions of a file that is being written (Matroska, MPEG-TS) as frames come; "
+    "for runs that look at no frame to come.",
+)
+@click.option(
+    "--webcam",
+    type=click.Path(path_type=Path),
+    is_flag=False,
+    flag_value="/dev/video0",
+    metavar="[DEVICE]",
+    help="The same of a camera [default: /dev/video0]; for runs on pictures alone.",
+)
+@click.option(
+    "--patience",
+    type=click.FloatRange(0, min_open=True),
+    default=5.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="Without anything new, after which --follow or --webcam has ended.",
+)
 @device_option
+@click.pass_context
 def predict(
+    context: click.Context,
     run: Path,
     inputs: tuple[Path, ...],
     others: tuple[Path, ...],
@@ -89,6 +115,9 @@ def predict(
     config: Path | None,
     video_stream: int | None,
     audio_stream: int | None,
+    follow: Path | None,
+    webcam: Path | None,
+    patience: float,
     device: str,
 ) -> None:
     """Predict valence and arousal of every frame with the run folder RUN.
@@ -99,6 +128,26 @@ def predict(
     on: face and sound, the box of the face in pixels, and a number (track) for whom it shows;
     index.tsv says which file is of which input.
     """
+    if (source := follow or webcam) is not None:
+        own = {"run", "follow", "webcam", "patience", "config", "device"}
+        own |= {"video_stream", "audio_stream"}
+        set_by_hand = click.core.ParameterSource.COMMANDLINE
+        for parameter in context.command.params:
+            name = parameter.name or ""
+            if name not in own and context.get_parameter_source(name) is set_by_hand:
+                word = parameter.opts[0] if isinstance(parameter, click.Option) else "INPUTS"
+                if context.params[name]:
+                    raise click.UsageError(f"{word} does not go with --follow or --webcam")
+        if follow and webcam:
+            raise click.UsageError("give --follow FILE or --webcam, not both")
+        if webcam and not webcam.is_char_device():
+            raise MediaError(
+                f"--webcam: there is no camera at {webcam}; `ls /dev/video*` lists those that "
+                "there are, and --webcam DEVICE takes another"
+            )
+        streams = {"video_stream": video_stream, "audio_stream": audio_stream}
+        show_live(run, source, patience, config=config, device=device, **streams)
+        return
     from .. import predict as predict_items
     from ..fusion.runs.recorded import shared_cache
 

@@ -85,6 +85,7 @@ class Bar:
     def end(self) -> None:
         """Take the line away for good."""
         with self._lock:
+            self._stands |= self._up and self._whole  # a `^C` may stand there without it
             self._clear()
             self._up = False
 

@@ -23,7 +23,7 @@ from ..errors import FileChangedError, PrecisionError
 from .dataset import Subject
 from .encoders import AudioEncoder, Encoder, VisualEncoder
 from .faces.crop_config import CropConfig
-from .faces.crops import BATCH, GPU_BATCH, describe_crop_files, read_crops
+from .faces.crops import BATCH, GPU_BATCH, CropBatch, describe_crop_files, read_crops
 from .faces.detector import FaceDetector
 from .faces.official import quick_digest
 from .media.audio import read_audio
@@ -312,11 +312,6 @@ def _visual_blocks(
     make_detector: Callable[..., FaceDetector],
 ) -> Iterator[_Block]:
     """Decode once, crop once per subject, feed every visual stream that lacks the subject."""
-    encoders = [
-        (s.spec.stream, View(s.spec.view), s.encoder)
-        for s in streams
-        if isinstance(s.encoder, VisualEncoder)
-    ]
     subjects = _subjects(task, streams)
     rows = BATCH if settings.device == "cpu" else GPU_BATCH
     batches = read_crops(
@@ -329,21 +324,28 @@ def _visual_blocks(
         make_detector=make_detector,
     )
     for batch in prefetch(batches):
-        for name, view, encoder in encoders:
+        for stream in streams:
+            name = stream.spec.stream
             for owner in task.streams[name]:
                 codes = batch.codes[owner]
-                use = usable(codes)
-                features = np.zeros((len(codes), encoder.dim), np.float32)
-                if use.any():
-                    seen = view.apply(batch.crops[owner][use], owner)
-                    with timed(f"encode {name}"):
-                        features[use] = encoder.encode_fitting(
-                            seen, margin=view.margin(crops.face_margin)
-                        )
-                arrays = {"features": features}
+                arrays = {"features": embed_crops(stream, batch, owner)}
                 if crops.finds_faces:
                     arrays |= {"box": batch.boxes[owner], "track": batch.tracks[owner]}
                 yield name, owner, arrays, codes
+
+
+def embed_crops(stream: Stream, batch: CropBatch, owner: str) -> np.ndarray:
+    """Features [n, D] float32 of an owner's crops; zeros where there is none to use."""
+    encoder, view, crops = stream.encoder, View(stream.spec.view), stream.spec.crops
+    assert isinstance(encoder, VisualEncoder)
+    assert crops is not None
+    use = usable(batch.codes[owner])
+    features = np.zeros((len(use), encoder.dim), np.float32)
+    if use.any():
+        seen = view.apply(batch.crops[owner][use], owner)
+        with timed(f"encode {stream.spec.stream}"):
+            features[use] = encoder.encode_fitting(seen, margin=view.margin(crops.face_margin))
+    return features
 
 
 def _subjects(task: Task, streams: Sequence[Stream]) -> list[Subject]:

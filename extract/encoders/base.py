@@ -54,6 +54,11 @@ class EncoderOptions(ABC):
         """Memory that grows with a video's length, per hour of it; mostly none does."""
         return 0.0
 
+    @property
+    def reach(self) -> float | None:
+        """Of sound: seconds after a frame that decide its row; None where others may, too."""
+        return None
+
     @abstractmethod
     def load(self, device: str) -> Encoder:
         """Load the network.

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ...errors import ConfigError
+from ..media import RATE
 from .base import Encoder
 from .mel import MelOptions
 from .registry import register_encoder
@@ -46,6 +47,11 @@ class LogMelOptions(MelOptions):
     def dim(self) -> int:
         """One value per band."""
         return self.bands
+
+    @property
+    def reach(self) -> float:
+        """Half a window beyond the frame, and the spectrum after it."""
+        return (self.window / 2 + self.hop) / RATE
 
     def load(self, device: str) -> Encoder:
         """Build the filters."""

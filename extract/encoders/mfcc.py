@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ...errors import ConfigError
+from ..media import RATE
 from .base import Encoder
 from .mel import MelOptions
 from .registry import register_encoder
@@ -45,6 +46,11 @@ class MfccOptions(MelOptions):
     def dim(self) -> int:
         """One value per coefficient."""
         return self.n_mfcc
+
+    @property
+    def reach(self) -> float:
+        """Half a window."""
+        return (self.window / 2 + 1) / RATE
 
     def load(self, device: str) -> Encoder:
         """Build the filters; computed on the CPU everywhere."""

@@ -72,6 +72,11 @@ class VGGishOptions(EncoderOptions):
         )
         return dict(zip(named, opened, strict=True))
 
+    @property
+    def reach(self) -> float:
+        """The patch, or its second half."""
+        return 0.5 if self.placement == "centre" else 1.0
+
     def load(self, device: str) -> Encoder:
         """Load the network."""
         from .vggish_network import VGGishEncoder

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,7 +17,7 @@ import torch
 from ...cache.timeline import Valid
 from ...errors import ConfigError, counted
 from ..dataset import Subject
-from ..media.frames import read_frames
+from ..media.frames import Frame, read_frames
 from ..media.picture import Picture
 from ..media.probe import MediaInfo
 from ..stages import timed
@@ -64,6 +64,7 @@ def read_crops(
     *,
     rows: int = BATCH,
     make_detector: Callable[..., FaceDetector] = FaceDetector,
+    frames: Callable[..., Iterator[Frame]] = read_frames,
 ) -> Iterator[CropBatch]:
     """Crop every row of a video once for each subject.
 
@@ -75,8 +76,9 @@ def read_crops(
         subjects: whom to follow; `side` is as seen in the image.
         crops_dir: for source "crops": holds one folder per item; else unused.
         device: torch device of the face detector.
-        rows: per batch.
+        rows: per batch; 1 holds none back for the sake of speed.
         make_detector: in place of one in this process.
+        frames: gives the pictures.
 
     Yields:
         Batches of `rows` rows (the last may be shorter), T rows in all.
@@ -89,8 +91,10 @@ def read_crops(
     if config.source == "crops":
         return _batches(_read_files(info, config, items, crops_dir), items, rows)
     if config.source == "frame":
-        return _batches(_read_whole(info, config, items), items, rows)
-    return _batches(_read_faces(info, config, subjects, device, make_detector), items, rows)
+        return _batches(_read_whole(info, config, items, frames), items, rows)
+    detector = make_detector(min_face=config.min_face, thresholds=config.thresholds, device=device)
+    ahead = {"ahead": 1} if rows == 1 else {}
+    return _batches(_read_faces(info, config, subjects, detector, frames, ahead), items, rows)
 
 
 def describe_crop_files(
@@ -175,9 +179,14 @@ def _open_files(
     return OfficialCrops(find_crops(crops_dir, item), rows=len(info.timeline), size=config.size)
 
 
-def _read_whole(info: MediaInfo, config: CropConfig, items: Sequence[str]) -> _Crops:
+def _read_whole(
+    info: MediaInfo,
+    config: CropConfig,
+    items: Sequence[str],
+    frames: Callable[..., Iterator[Frame]],
+) -> _Crops:
     empty = np.zeros((config.size, config.size, 3), np.uint8)
-    for frame in read_frames(info, lines=config.lines):
+    for frame in frames(info, lines=config.lines):
         crop = _Crop(empty, Valid.DECODE_ERROR)
         if frame.picture is not None:
             with timed("crop"):
@@ -190,15 +199,16 @@ def _read_faces(
     info: MediaInfo,
     config: CropConfig,
     subjects: Sequence[Subject],
-    device: torch.device | str,
-    make_detector: Callable[..., FaceDetector],
+    detector: FaceDetector,
+    frames: Callable[..., Iterator[Frame]],
+    ahead: Mapping[str, int],
 ) -> _Crops:
-    detector = make_detector(min_face=config.min_face, thresholds=config.thresholds, device=device)
     finder = FaceFinder(
         detector,
         every=config.every,
         track_score=config.thresholds[2],
         acquire=config.acquire,
+        **ahead,
     )
     tracks = SubjectTracks(
         info,
@@ -230,7 +240,7 @@ def _read_faces(
                 doubts[item].count(track)
             yield item, crop
 
-    for frame in read_frames(info, lines=config.lines, reduced_lines=config.detection_lines):
+    for frame in frames(info, lines=config.lines, reduced_lines=config.detection_lines):
         pictures[frame.row] = frame.picture
         yield from cut(tracks.push(frame))
         while pictures and next(iter(pictures)) < tracks.settled:

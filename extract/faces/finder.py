@@ -81,6 +81,7 @@ class FaceFinder:
         every: int,
         track_score: float,
         acquire: float,
+        ahead: int = _AHEAD,
     ) -> None:
         """Start before the first frame.
 
@@ -89,11 +90,13 @@ class FaceFinder:
             every: every so many pictures, one is searched as a whole; 1 searches all.
             track_score: score that a tracked face must keep.
             acquire: faces of lower scores may get lost between two searches.
+            ahead: rows that may wait for others to be treated with.
         """
         self._detector = detector
         self._every = every
         self._track_score = track_score
         self._acquire = acquire
+        self._ahead = ahead
         self._known: _View | None = None  # the last picture whose faces are known
         self._waiting: list[_View] = []
         self._small: np.ndarray | None = None
@@ -126,7 +129,7 @@ class FaceFinder:
 
     def _is_enough(self, image: np.ndarray) -> bool:
         """Whether as many pictures wait for a search as go together."""
-        ahead = min(_AHEAD, _AHEAD_BYTES // image.nbytes)
+        ahead = min(self._ahead, _AHEAD_BYTES // image.nbytes)
         return sum(view.due for view in self._waiting) >= min(_SEARCHED, ahead // self._every)
 
     def _cut_before(self, image: np.ndarray) -> bool:

@@ -47,7 +47,7 @@ class AudioBlock:
         return self.start + len(self.samples)
 
 
-def read_audio(info: MediaInfo) -> Iterator[AudioBlock]:
+def read_audio(info: MediaInfo, seconds: float = _BLOCK) -> Iterator[AudioBlock]:
     """Decode the audio stream once, from beginning to end.
 
     Positions come from the timestamps: a late start, a hole or an early end moves nothing. Within
@@ -57,9 +57,10 @@ def read_audio(info: MediaInfo) -> Iterator[AudioBlock]:
 
     Args:
         info: the probed file; without audio there are no blocks.
+        seconds: of a block, about.
 
     Yields:
-        Blocks of about 10 s in order of time.
+        Blocks in order of time.
 
     Raises:
         MediaError: the file cannot be opened any more.
@@ -83,7 +84,7 @@ def read_audio(info: MediaInfo) -> Iterator[AudioBlock]:
                 rate, start=info.audio.start if time is None and info.audio else time or 0.0
             )
         run.push(time, samples)
-        if run.pending >= _BLOCK and (block := run.take(heard, final=False)) is not None:
+        if run.pending >= seconds and (block := run.take(heard, final=False)) is not None:
             heard = block.stop
             yield block
     if run is not None and (block := run.take(heard, final=True)) is not None:
@@ -178,7 +179,7 @@ class _Tally:
 def _sounds(info: MediaInfo, tally: _Tally) -> Iterator[_Sound]:
     """All sound in turn; damaged packets leave gaps."""
     assert info.audio is not None
-    with open_media(info.path) as container:
+    with open_media(info.path, info.patience) as container:
         stream: Any = container.streams[info.audio.index]
         packets, channels = read_packets(container, stream), Channels()
         while True:

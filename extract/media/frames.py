@@ -70,9 +70,9 @@ def read_frames(
     Raises:
         MediaError: the file cannot be opened any more.
     """
-    rows, convert = info.rows, _Converter(info, lines, reduced_lines)
+    rows, convert = info.rows, Converter(info, lines, reduced_lines)
     waiting: dict[int, Frame] = {}
-    tally, due, given = _Tally(), 0, 0
+    tally, due, given = Tally(), 0, 0
     for decoded in timed_items("decode", decode_video(info.path, info.index)):
         tally.refused += decoded.refused
         for frame in decoded.frames:
@@ -134,7 +134,7 @@ def sample_frames(info: MediaInfo, count: int) -> Iterator[Frame]:
 
 def _decode_rows(info: MediaInfo, keys: Sequence[int], wanted: set[int]) -> Iterator[Frame]:
     """Decode just what is needed for some rows: of a group from its key packet to the last one."""
-    convert, tally = _Converter(info, None, None), _Tally()
+    convert, tally = Converter(info, None, None), Tally()
     due: dict[int, set[int]] = {}  # group, by the number of key packets before -> its rows
     for number in np.flatnonzero(np.isin(info.rows.places, list(wanted))).tolist():
         due.setdefault(bisect_right(keys, number), set()).add(info.rows.row_of(number))
@@ -157,7 +157,7 @@ def _decode_rows(info: MediaInfo, keys: Sequence[int], wanted: set[int]) -> Iter
 
 
 @dataclass
-class _Tally:
+class Tally:
     """How the pictures that a decoder gives agree with the rows that `probe` found."""
 
     placed: int = 0
@@ -186,7 +186,7 @@ class _Tally:
         return notes
 
 
-class _Converter:
+class Converter:
     """Makes the frames of one video; the orientation stays as last said."""
 
     def __init__(self, info: MediaInfo, lines: int | None, reduced_lines: int | None) -> None:
@@ -194,7 +194,8 @@ class _Converter:
         self._info, self._orientation = info, info.orientation
         self._lines, self._reduced_lines = lines, reduced_lines
 
-    def __call__(self, row: int, frame: av.VideoFrame, tally: _Tally) -> Frame:
+    def __call__(self, row: int, frame: av.VideoFrame, tally: Tally) -> Frame:
+        """The frame of a row; `tally` is told of strange colours."""
         self._orientation = Orientation.of(frame) or self._orientation
         picture = Picture(
             frame,

@@ -16,25 +16,42 @@ from ...errors import MediaError
 # Packets of MP4 that may be missing in turn before the file counts as ended: where it is cut off,
 # those of another stream still follow.
 _MOST_MISSING = 64
+_OPENING_S = 10.0  # seconds of a file that is being written in which FFmpeg finds its streams
 
 
 @contextmanager
-def open_media(path: Path) -> Iterator[InputContainer]:
+def open_media(path: Path, patience: float = 0.0) -> Iterator[InputContainer]:
     """Open a media file with FFmpeg, closed on leaving.
+
+    Args:
+        path: of a file; with patience also of a camera.
+        patience: seconds for which more of a file is waited for that is being written; 0 for a
+            file that is complete.
 
     Raises:
         MediaError: the file does not exist, is empty, or is nothing that FFmpeg reads.
     """
-    if not path.is_file():
+    camera = patience > 0 and path.is_char_device()
+    if not camera and not path.is_file():
         raise MediaError(f"{path}: no such file; check the path")
-    if not path.stat().st_size:
+    if not camera and not path.stat().st_size:
         raise MediaError(f"{path}: the file is empty (0 bytes); copy or download it again")
     try:
         # As a file: no name is taken for an address, and no playlist leads to the network.
+        growing = {"follow": "1", "seekable": "0"} if patience and not camera else {}
         container = av.open(
-            f"file:{path}", metadata_errors="ignore", options={"protocol_whitelist": "file"}
+            str(path) if camera else f"file:{path}",
+            format="v4l2" if camera else None,
+            metadata_errors="ignore",
+            options={"protocol_whitelist": "file", **growing},
+            timeout=(patience + _OPENING_S, patience) if patience else None,
         )
     except (av.FFmpegError, OSError) as error:
+        if camera:
+            raise MediaError(
+                f"{path}: no picture comes from this camera (FFmpeg: {reason(error)}); it may be "
+                "in use, be none, or need another user's rights"
+            ) from error
         raise MediaError(f"{path}: {_diagnose(path)} (FFmpeg: {reason(error)})") from error
     with container:
         yield container
@@ -47,7 +64,8 @@ def read_packets(container: InputContainer, *streams: Any) -> Iterator[Any]:
         av.FFmpegError: the file cannot be read to its end.
         OSError: likewise.
     """
-    tries = _MOST_MISSING if container.format.name.startswith("mov,") else 1
+    is_whole = container.read_timeout is None
+    tries = _MOST_MISSING if is_whole and container.format.name.startswith("mov,") else 1
     missing, problem = 0, None
     while missing < tries:
         try:
@@ -80,17 +98,17 @@ class Decoded:
     refused: bool = False
 
 
-def decode_video(path: Path, index: int) -> Iterator[Decoded]:
+def decode_video(path: Path, index: int, patience: float = 0.0) -> Iterator[Decoded]:
     """Feed all packets of a video stream to its decoder, and at last ask for what it still holds.
 
     One thread decodes: with several, what a decoder makes of a damaged stretch depends on timing.
-    A file that cannot be read further ends.
+    A file that cannot be read further ends. Patience is that of `open_media`.
 
     Raises:
         MediaError: the file cannot be opened any more.
     """
     number = -1
-    with open_media(path) as container:
+    with open_media(path, patience) as container:
         stream: Any = container.streams[index]
         prepare_decoder(stream)
         try:

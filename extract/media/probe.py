@@ -84,6 +84,7 @@ class MediaInfo:
         damage: what is wrong with the file although it can be used; empty for a sound one. Who
             reads pictures or sound adds what shows only then.
         choices: which of several streams was taken where nobody said which.
+        patience: of `open_media`, for a file that is being written; 0 for one that is complete.
     """
 
     path: Path
@@ -103,6 +104,7 @@ class MediaInfo:
     default_audio: int | None
     damage: list[str] = field(default_factory=list)
     choices: tuple[str, ...] = ()
+    patience: float = 0.0
 
     @property
     def ticks(self) -> np.ndarray:
@@ -155,8 +157,8 @@ def probe(
     """
     path = Path(path)
     with open_media(path) as container:
-        videos = [s for s in container.streams.video if not _is_cover(s)]
-        video = _choose(path, container, "video", videos, video_stream)
+        videos = [s for s in container.streams.video if not is_cover(s)]
+        video = choose_stream(path, container, "video", videos, video_stream)
         if video is None:
             held = ", ".join(sorted({s.type for s in container.streams})) or "nothing"
             cover = " (a cover picture is not a video)" if container.streams.video else ""
@@ -173,8 +175,8 @@ def probe(
                 f"{path}: video stream {video.index} is encrypted (DRM), and no picture of it can "
                 "be seen; get the video without encryption"
             )
-        audio = _choose(path, container, "audio", container.streams.audio, audio_stream)
-        default = _choose(path, container, "audio", container.streams.audio, None)
+        audio = choose_stream(path, container, "audio", container.streams.audio, audio_stream)
+        default = choose_stream(path, container, "audio", container.streams.audio, None)
         found = _Pass(path, container, video, audio)
         if audio_stream is None and found.audio is None:
             default = None  # announced, but nothing can be heard of it
@@ -192,16 +194,8 @@ def probe(
                 f"{path}: {counted(len(rows.ticks), 'frame')} at one time, and no frame rate; "
                 "re-encode the video with a constant rate"
             )
-        aspect = float(video.sample_aspect_ratio or 1)
-        if not 1 / _WIDEST <= aspect <= _WIDEST:
-            found.damage.append(
-                f"pixels are said to be {aspect:.3g} times as wide as high: ignored"
-            )
-            aspect = 1.0
-        orientation = Orientation.of(first) or Orientation()
-        stored = (round(first.width * aspect), first.height)
-        width, height = stored[::-1] if orientation.swap else stored
         return MediaInfo(
+            **describe_picture(video, first, found.damage),
             path=path,
             size=path.stat().st_size,
             timeline=Timeline.from_pts(
@@ -211,13 +205,9 @@ def probe(
             rows=rows,
             index=video.index,
             codec=video.codec_context.name,
-            width=width,
-            height=height,
-            pixel_aspect=aspect,
-            orientation=orientation,
             rate=rate,
             audio=found.audio,
-            default_video=_choose(path, container, "video", videos, None).index,
+            default_video=choose_stream(path, container, "video", videos, None).index,
             default_audio=None if default is None else default.index,
             damage=[*found.damage, *rows.notes],
             choices=(
@@ -225,6 +215,23 @@ def probe(
                 *_name_choice("audio", container.streams.audio, audio, audio_stream),
             ),
         )
+
+
+def describe_picture(video: Any, first: av.VideoFrame, damage: list[str]) -> dict[str, Any]:
+    """How pictures are displayed, as `MediaInfo` has it; `damage` is told what cannot be."""
+    aspect = float(video.sample_aspect_ratio or 1)
+    if not 1 / _WIDEST <= aspect <= _WIDEST:
+        damage.append(f"pixels are said to be {aspect:.3g} times as wide as high: ignored")
+        aspect = 1.0
+    orientation = Orientation.of(first) or Orientation()
+    stored = (round(first.width * aspect), first.height)
+    width, height = stored[::-1] if orientation.swap else stored
+    return {
+        "width": width,
+        "height": height,
+        "pixel_aspect": aspect,
+        "orientation": orientation,
+    }
 
 
 def _find_rows(
@@ -358,11 +365,12 @@ def _describe_audio(audio: Any, heard: Sequence[tuple[int, int]]) -> AudioInfo |
     )
 
 
-def _is_cover(stream: Any) -> bool:
+def is_cover(stream: Any) -> bool:
+    """Whether a video stream is the picture on the cover of a sound file."""
     return bool(stream.disposition & Disposition.attached_pic)
 
 
-def _choose(
+def choose_stream(
     path: Path,
     container: InputContainer,
     kind: Literal["video", "audio"],
