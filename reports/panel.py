@@ -158,9 +158,9 @@ class Panel:
             text = f"{self._names[column]} {self._values[row, column]:+.2f}   "
             draw.text((place, top - 3), text, colour, self._font, "ls")
             place += draw.textlength(text, self._font)
-        reasons = [reason for reason, rows in self._reasons.items() if rows[row]]
-        clock = ", ".join([*reasons, f"{now:.2f} s"])
-        draw.text((right, top - 3), clock, _TEXT, self._font, "rs")
+        draw.text((right, top - 3), f"{now:.2f} s", _TEXT, self._font, "rs")
+        reasons = ", ".join(reason for reason, rows in self._reasons.items() if rows[row])
+        draw.text((right - 4, top + 3), reasons, _TEXT, self._font, "ra")
 
     def _plane_box(self) -> tuple[int, int, int, int]:
         left = self._area[0] + _EDGE

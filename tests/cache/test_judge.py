@@ -6,7 +6,7 @@ from contextlib import suppress
 
 import numpy as np
 import pytest
-from caches import KEYS, add_video, make_cache, source_of
+from caches import KEYS, add_features, add_video, make_cache, source_of
 from sealing import (
     DEEP,
     encode,
@@ -41,6 +41,9 @@ def sound(tmp_path_factory):
     for video in ("a", "b"):
         labels = np.zeros((ROWS, 2))
         add_video(root, video, {"onet": np.ones((ROWS, 3))}, labels=labels, partition="train")
+        if video == "a":
+            faces = {"box": np.ones((ROWS, 4)), "track": np.ones(ROWS)}
+            add_features(root, video, "onet", np.ones((ROWS, 3)), faces=faces)
         timeline = FeatureStore.open(root).timeline(video)
         facts = {"subjects": [video], "source": source_of(video), "media": MEDIA}
         write_timeline(root, video, timeline, **facts)
@@ -53,7 +56,7 @@ def use_everything(root):
     store = FeatureStore.open(root)
     for video in store.videos():
         for stream in store.streams():
-            for read in (store.read, store.status):
+            for read in (store.read, store.status, store.boxes, store.tracks):
                 with suppress(CacheError):
                     assert read(video, stream).shape[0] == ROWS
         for read in (store.labels, store.timeline, store.partition):

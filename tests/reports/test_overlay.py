@@ -192,6 +192,20 @@ def test_a_box_is_drawn_around_the_face_and_in_another_colour_where_care_is_need
     assert frame_of(pictures[2], panel_module._TEXT) is None
 
 
+@pytest.mark.parametrize("size", [(304, 540), (640, 360), (48, 32)])
+def test_reasons_stand_in_the_curves_and_hide_no_number(size):
+    care = {name: np.ones(2, bool) for name in ("no sound", "another track")}
+    times = np.array([0.0, 3000.0])
+    plain, panel = (Panel(size, times, np.zeros((2, 2)), NAMES, each) for each in (None, care))
+    left, top, right, bottom = panel._strip_box()
+    drawn = panel.draw(1, None)[top + 1 : bottom, left:right]
+    assert frame_of(drawn, panel_module._TEXT)[1] < 20
+    above = [each.draw(1, None)[top - 20 : top - 1, left:right] for each in (plain, panel)]
+    assert np.array_equal(*above)
+    blank = (above[0] == panel_module._BACK).all(axis=(0, 2))
+    assert (np.diff(np.flatnonzero(~blank)) > 7).any()  # between values and clock
+
+
 @pytest.mark.parametrize("size", [(400, 1080), (64, 120)])
 def test_boxes_go_with_the_picture_into_its_reduced_size(tmp_path, size):
     clip = write_clip(tmp_path / "in.mp4", times=constant_times(PAL, 2), size=size)
