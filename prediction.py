@@ -196,18 +196,20 @@ def _predict(
     if out is not None:
         files = write_predictions(out, values, store, targets, evidence, faces)
         _write_index(out, files, clips)
-    return {
-        item: Prediction(
-            store.timeline(item).pts,
-            own,
-            targets,
-            evidence[item],
-            *(faces[item] or ()),
+    found = {}
+    for item, own in values.items():
+        boxes, tracks = faces[item] or (None, None)
+        found[item] = Prediction(
+            pts=store.timeline(item).pts,
+            values=own,
+            targets=targets,
+            evidence=evidence[item],
+            boxes=boxes,
+            tracks=tracks,
             clip=clips.get(item),
             file=files.get(item),
         )
-        for item, own in values.items()
-    }
+    return found
 
 
 def _write_index(out: Path, files: Mapping[str, Path], clips: Mapping[str, Path]) -> None:
