@@ -306,12 +306,7 @@ def _bins(rows: np.ndarray, most: int) -> list[slice]:
 
 def _eps(config: Mapping[str, Any]) -> float | None:
     """What logmel added to the power; None of other streams."""
-    encoder = config.get("encoder")
-    if encoder == "logmel":
-        return float(config["options"]["eps"])
-    if isinstance(encoder, Mapping) and encoder.get("name") == "logmel":  # the version before
-        return float(encoder.get("eps", 1e-6))
-    return None
+    return float(config["options"]["eps"]) if config.get("encoder") == "logmel" else None
 
 
 def _strip(features: np.ndarray, valid: np.ndarray, eps: float) -> bytes:

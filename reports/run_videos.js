@@ -80,6 +80,9 @@ function showPlayer(video) {
     src: video.media, controls: true, preload: "metadata", playsinline: true,
     "aria-label": `clip ${video.file}`,
     onplay: keepUp, ontimeupdate: follow, onseeking: follow, onseeked: follow,
+    // Chromium plays the sound of a clip whose pictures it cannot decode.
+    onloadedmetadata: () => player.videoWidth ||
+      player.after(el("p.soft", `This browser cannot show the pictures of ${video.file} (H.264 it can).`)),
     onerror: () => player.replaceWith(el("p.notice", `This browser cannot play ${video.file}.`)),
   });
   state.player = player;

@@ -9,7 +9,7 @@ import deeds
 import h5py
 import numpy as np
 import pytest
-from caches import add_video, make_cache
+from caches import add_features, add_video, make_cache
 from clips import PAL, Sound, constant_times, write_clip
 from extraction import settings_of
 from PIL import Image
@@ -261,7 +261,9 @@ def test_the_strip_is_bright_where_it_is_loud_and_black_where_unheard(tmp_path):
     features[300:] = loud
     codes = np.repeat([Valid.AUDIO, Valid.NO_AUDIO], [300, 100]).astype(np.uint8)
     root = make_cache(tmp_path / "cache")
-    add_video(root, "a", {"logmel": features}, valid={"logmel": codes})
+    add_video(root, "a", {"other": np.zeros((400, 3))})
+    config = {"encoder": "logmel", "options": {"eps": 1e-6}}
+    add_features(root, "a", "logmel", features, modality="audio", codes=codes, config=config)
     strip = np.asarray(Image.open(io.BytesIO(sheets(root, None)["a"].sound)), int)
     assert strip.shape == (64, 400)
     assert strip[50:, 110:190].min() > 200

@@ -5,12 +5,15 @@ import json
 import numpy as np
 import pytest
 from browser import Browser, Tab
+from clips import PAL, Sound, constant_times, write_clip
 from report_pages import ready, series, show
 from report_runs import HARM, ROWS, UNLABELLED
 
 from vapipe.fusion.evaluation.gates import read_gates
+from vapipe.reports import run_report
 from vapipe.reports.measures import within_video
 from vapipe.reports.records import read_record
+from vapipe.reports.run_report import write_report
 from vapipe.reports.truth import read_truth
 
 # -- the clip --------------------------------------------------------------------------------------
@@ -123,6 +126,23 @@ def test_a_video_without_a_file_says_so(opened):
     show(opened, HARM[2])
     assert "No file for" in opened.page.inner_text("#player")
     assert opened.page.query_selector("video") is None
+
+
+def test_a_clip_of_which_only_the_sound_can_be_played_says_so(
+    place, browser: Browser, tmp_path, monkeypatch
+):
+    sound = Sound(signal=lambda times: 0.3 * np.sin(1400 * times))
+    clip = write_clip(
+        tmp_path / "clip.mp4", times=constant_times(PAL, ROWS), codec="mpeg4", sound=sound
+    )
+    monkeypatch.setattr(run_report, "find_media", lambda *names: ({"clip": clip.path}, []))
+    write_report([place.runs["first"]], tmp_path / "page.html", media=tmp_path)
+    tab = ready(browser.open(tmp_path / "page.html"))
+    show(tab, "clip")
+    tab.page.wait_for_selector("#player p")
+    assert "This browser cannot show the pictures of clip.mp4" in tab.page.inner_text("#player")
+    assert tab.page.query_selector("video") is not None
+    assert tab.complaints == []
 
 
 # -- the list --------------------------------------------------------------------------------------
