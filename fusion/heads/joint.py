@@ -169,20 +169,22 @@ class DCA(Gated):
     joint_width: Annotated[int, Within(1)] = 512
 
 
-# Of both gated heads of one paper.
-_UNITED = (
-    "Praveen, Alam and Charton, United we stand, Divided we fall (arXiv:2503.12261, 2025); "
-    "released code"
-)
-_UNITED_PUBLISHED: Mapping[str, Stated] = {
-    **RELEASED_MODEL,
-    **RELEASED_FRAMEWORK,
-    "recursions": Stated(2, "released code; the paper reports 3 as best"),
-}
+class UnitedWeStand(Gated):
+    """The gated heads of one paper."""
+
+    source = (
+        "Praveen, Alam and Charton, United we stand, Divided we fall (arXiv:2503.12261, 2025); "
+        "released code"
+    )
+    published: ClassVar[Mapping[str, Stated]] = {
+        **RELEASED_MODEL,
+        **RELEASED_FRAMEWORK,
+        "recursions": Stated(2, "released code; the paper reports 3 as best"),
+    }
 
 
 @register_head("grjca")
-class GRJCA(Gated):
+class GRJCA(UnitedWeStand):
     """Recursive joint cross-attention whose inputs and all recursions are gated per frame.
 
         x_m^0     = x_m / |x_m|                                     l2 over channels
@@ -199,12 +201,10 @@ class GRJCA(Gated):
     """
 
     parameter_count = 1_118_326
-    source = _UNITED
-    published: ClassVar[Mapping[str, Stated]] = _UNITED_PUBLISHED
 
 
 @register_head("hgrjca")
-class HGRJCA(Gated):
+class HGRJCA(UnitedWeStand):
     """GRJCA with a gate after every recursion, and a gate over what those gates give.
 
         x_m^0     = x_m / |x_m|                                     l2 over channels
@@ -225,8 +225,6 @@ class HGRJCA(Gated):
     """
 
     parameter_count = 1_119_870
-    source = _UNITED
-    published: ClassVar[Mapping[str, Stated]] = _UNITED_PUBLISHED
 
 
 @register_head("tagf")

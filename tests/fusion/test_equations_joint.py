@@ -5,7 +5,10 @@ import math
 import pytest
 import torch
 from joint_loops import (
+    FREE,
     HOLES,
+    PAPER,
+    VARIANTS,
     difference,
     float32_difference,
     gradients_are_right,
@@ -20,14 +23,6 @@ from vapipe.cache import ConfigError
 from vapipe.fusion import count_parameters, create_head
 from vapipe.fusion.models.heads.frame_attention import FrameAttention
 from vapipe.fusion.models.heads.joint_attention import JointCrossAttention
-
-PAPER = {"variant": "paper"}
-FREE = {"variant": "paper", "mixing": "channels"}
-VARIANTS = [
-    pytest.param({}, id="official"),
-    pytest.param(PAPER, id="paper"),
-    pytest.param(FREE, id="paper channels"),
-]
 
 
 def rjca(head, x, exists, mutation=""):

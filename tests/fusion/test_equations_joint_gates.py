@@ -4,7 +4,9 @@ import pytest
 import torch
 from joint_loops import (
     HOLES,
+    PAPER,
     SMALL,
+    VARIANTS,
     dca,
     difference,
     float32_difference,
@@ -16,14 +18,6 @@ from joint_loops import (
 )
 
 from vapipe.fusion import count_parameters, create_head
-
-PAPER = {"variant": "paper"}
-FREE = {"variant": "paper", "mixing": "channels"}
-VARIANTS = [
-    pytest.param({}, id="official"),
-    pytest.param(PAPER, id="paper"),
-    pytest.param(FREE, id="paper channels"),
-]
 
 
 @pytest.mark.parametrize("options", VARIANTS)

@@ -6,6 +6,8 @@ import pytest
 import torch
 from joint_loops import (
     HOLES,
+    PAPER,
+    VARIANTS,
     difference,
     float32_difference,
     gradients_are_right,
@@ -20,14 +22,6 @@ from loops import bilstm, dot, softmax
 
 from vapipe.errors import ConfigError
 from vapipe.fusion import create_head
-
-PAPER = {"variant": "paper"}
-FREE = {"variant": "paper", "mixing": "channels"}
-VARIANTS = [
-    pytest.param({}, id="official"),
-    pytest.param(PAPER, id="paper"),
-    pytest.param(FREE, id="paper channels"),
-]
 
 
 def tagf(head, x, exists, mutation=""):

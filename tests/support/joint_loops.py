@@ -7,6 +7,7 @@ equation to get wrong, so that tests can show that they would notice.
 import math
 
 import numpy as np
+import pytest
 import torch
 from loops import bilstm, dot, linear, relu, softmax
 from released_vectors import Vector
@@ -16,6 +17,13 @@ from vapipe.fusion import create_head
 from vapipe.fusion.models.heads.frame_linear import FrameLinear
 
 HOLES = [(), (4, 5), (0, 2)]
+PAPER = {"variant": "paper"}
+FREE = {"variant": "paper", "mixing": "channels"}
+VARIANTS = [
+    pytest.param({}, id="official"),
+    pytest.param(PAPER, id="paper"),
+    pytest.param(FREE, id="paper channels"),
+]
 LENGTH = 6
 
 

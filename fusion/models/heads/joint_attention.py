@@ -50,16 +50,7 @@ class JointCrossAttention(nn.Module):
     def forward(
         self, x: Streams, mask: Tensor | None, scores: dict[str, Tensor] | None = None
     ) -> Streams:
-        """Attend once: role -> [B, L, d_m], zeros where masked.
-
-        Args:
-            x: role -> [B, L, d_m], zeros where masked.
-            mask: [B, L] bool, or None.
-            scores: as in `FrameAttention`; stays empty, for these scores belong to no frame.
-
-        Raises:
-            ConfigError: the window is longer than the weights.
-        """
+        """As `FrameAttention.forward`; `scores` stays empty, for these belong to no frame."""
         # With J zero where masked, the frames of K_m that do not exist meet only zeros.
         joint = zero_masked(self.joint(torch.cat(list(x.values()), dim=-1)), mask)
         return {role: self._attend(role, x_m, joint, mask) for role, x_m in x.items()}
