@@ -141,15 +141,16 @@ def _batches(crops: _Crops, items: Sequence[str], count: int) -> Iterator[CropBa
         first = {item: rows[:count] for item, rows in waiting.items()}
         for rows in waiting.values():
             del rows[:count]
+
+        def all_of(name: str, dtype: type[np.generic]) -> dict[str, np.ndarray]:
+            return {i: np.array([getattr(r, name) for r in own], dtype) for i, own in first.items()}
+
         batch = CropBatch(
             start,
-            {item: np.stack([row.pixels for row in rows]) for item, rows in first.items()},
-            {item: np.array([row.code for row in rows], np.uint8) for item, rows in first.items()},
-            {item: np.array([row.box for row in rows], np.float32) for item, rows in first.items()},
-            {
-                item: np.array([row.track for row in rows], np.uint16)
-                for item, rows in first.items()
-            },
+            all_of("pixels", np.uint8),
+            all_of("code", np.uint8),
+            all_of("box", np.float32),
+            all_of("track", np.uint16),
         )
         start += len(first[items[0]])
         return batch
