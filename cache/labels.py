@@ -133,13 +133,7 @@ def two_columns(
 
 
 def interpolate(
-    x: np.ndarray,
-    y: np.ndarray,
-    at: np.ndarray,
-    *,
-    gap: float,
-    reach: float,
-    nearest: bool = False,
+    x: np.ndarray, y: np.ndarray, at: np.ndarray, *, gap: float, reach: float, nearest: bool = False
 ) -> np.ndarray:
     """Samples y [N] (NaN: none) at rising x [N], taken at other places.
 

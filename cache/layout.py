@@ -260,9 +260,5 @@ def write_features(
             "valid": ("|u1", ()),
             **({"box": ("<f4", (4,)), "track": ("<u2", ())} if faces else {}),
         },
-        provenance={
-            "modality": modality,
-            "config": dict(config),
-            "versions": dict(versions or {}),
-        },
+        provenance={"modality": modality, "config": dict(config), "versions": dict(versions or {})},
     )

@@ -104,11 +104,7 @@ def remove_videos(root: Path, videos: Collection[str]) -> None:
 
 
 def _pack_folder(
-    root: Path,
-    folder: Folder,
-    max_bytes: int,
-    compress: bool,
-    gone: frozenset[str] = frozenset(),
+    root: Path, folder: Folder, max_bytes: int, compress: bool, gone: frozenset[str] = frozenset()
 ) -> Iterator[Packed]:
     """Pack one folder; or, where items are to be gone, rewrite just the shards that hold them."""
     path = root / folder.path

@@ -19,13 +19,7 @@ import numpy as np
 
 from ..errors import CacheError, PrecisionError, WriteVerificationError
 from .durable import atomic_file, canonical_json, digest_file, wrap_io_errors
-from .header import (
-    ArrayInfo,
-    Header,
-    Item,
-    pack_user_block,
-    user_block_size,
-)
+from .header import ArrayInfo, Header, Item, pack_user_block, user_block_size
 from .reading import ShardReader, check_hdf5, chunk_shape
 from .sparse import SparseFile, uninterrupted
 
@@ -196,10 +190,7 @@ def _lay_out(path: Path, header: Header, block: int, compress: bool) -> Header:
     """
     layout = SparseFile()
     options = {"userblock_size": block, "alignment_threshold": 1}
-    with (
-        uninterrupted(),
-        h5py.File(layout, "w", alignment_interval=_ALIGNMENT, **options) as file,
-    ):
+    with uninterrupted(), h5py.File(layout, "w", alignment_interval=_ALIGNMENT, **options) as file:
         file.attrs["format"] = "vapipe-shard"
         file.attrs["version"] = header.version
         for name in ("kind", "stream", "key"):

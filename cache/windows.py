@@ -189,10 +189,7 @@ class WindowReader:
 
 
 def gather(
-    store: FeatureStore,
-    windows: Sequence[Window],
-    streams: Mapping[str, str],
-    length: int,
+    store: FeatureStore, windows: Sequence[Window], streams: Mapping[str, str], length: int
 ) -> Batch:
     """Copy windows out of the store into one new padded batch.
 

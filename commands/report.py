@@ -31,11 +31,7 @@ if TYPE_CHECKING:
 )
 @run_cache_option()
 def report(
-    runs: tuple[Path, ...],
-    out: Path | None,
-    partition: str,
-    media: Path | None,
-    cache: Path | None,
+    runs: tuple[Path, ...], out: Path | None, partition: str, media: Path | None, cache: Path | None
 ) -> None:
     """Write a page about a run, or one that compares runs, to be opened in a browser.
 

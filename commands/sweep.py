@@ -13,14 +13,7 @@ from ..errors import counted
 from ..progress import listening
 from .batch import stoppable
 from .completion import complete_heads
-from .console import (
-    PARTLY,
-    STOPPED,
-    cache_option,
-    configuration_options,
-    pairs,
-    say,
-)
+from .console import PARTLY, STOPPED, cache_option, configuration_options, pairs, say
 from .progress import progress_bar
 from .slurm import slurm_options, write_sweep
 

@@ -41,11 +41,7 @@ class TrainingView(ExitStack):
         roles = ", ".join(f"{role}={name}" for role, name in config.streams.items())
         say(f"fitting {config.head} ({config.variant}, {config.targets}) on {roles}")
         say(config.describe_recipe())
-        folds = {
-            "aff-wild2": "",
-            "k-fold": f" of {config.folds}",
-            "leave-one-subject-out": "",
-        }
+        folds = {"aff-wild2": "", "k-fold": f" of {config.folds}", "leave-one-subject-out": ""}
         where = f", fold {config.fold}{folds[config.split]}" if config.split in folds else ""
         say(
             f"{counted(len(plan.train), 'training video')} "

@@ -13,13 +13,7 @@ if TYPE_CHECKING:
         register_encoder,
     )
 
-__all__ = [
-    "AudioEncoder",
-    "VisualEncoder",
-    "create_encoder",
-    "list_encoders",
-    "register_encoder",
-]
+__all__ = ["AudioEncoder", "VisualEncoder", "create_encoder", "list_encoders", "register_encoder"]
 
 
 def __getattr__(name: str) -> Any:

@@ -120,9 +120,7 @@ def read_failures(root: Path) -> dict[str, Failure]:
 
 
 def passed_over(
-    failures: Mapping[str, Failure],
-    tasks: Sequence[Task],
-    settings: Settings,
+    failures: Mapping[str, Failure], tasks: Sequence[Task], settings: Settings
 ) -> dict[str, Failure]:
     """The failures that still count, of videos of which something is missing."""
     return {

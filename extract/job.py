@@ -211,15 +211,7 @@ def make_job(videos: Path, cache: Path, asked: JobOptions) -> Job:
     beside = "cuda" if devices else settings.device
     jobs = jobs or max(len(devices), sensible_jobs(dataset.videos, beside, settings.specs))
     return Job(
-        dataset,
-        settings,
-        jobs,
-        options.reason,
-        part,
-        found,
-        asked.scheduler,
-        devices,
-        disappeared,
+        dataset, settings, jobs, options.reason, part, found, asked.scheduler, devices, disappeared
     )
 
 

@@ -31,14 +31,7 @@ from ..errors import CacheBusyError, CacheError, ConfigError, DiskFullError, Sto
 from ..executor import Limits, TaskFailed, crashed, run_tasks
 from ..numerics import exactly
 from .annotate import take_labels
-from .attempts import (
-    DEFAULT,
-    Attempts,
-    Policy,
-    limits_of,
-    may_pass,
-    outcome_of,
-)
+from .attempts import DEFAULT, Attempts, Policy, limits_of, may_pass, outcome_of
 from .dataset import Dataset
 from .device_client import RemoteCascade, choose_address, remote_encoders
 from .device_server import DeviceServer, serve_devices
@@ -236,10 +229,7 @@ def note_times(tasks: Sequence[Task], cache: Path, catalog: Catalog) -> None:
 
 
 def _note(
-    task: Task,
-    outcome: Outcome,
-    settings: Settings,
-    failures: Mapping[str, Failure],
+    task: Task, outcome: Outcome, settings: Settings, failures: Mapping[str, Failure]
 ) -> None:
     """Write down that a video failed, or strike out that it did.
 

@@ -257,9 +257,7 @@ def test_5_s_after_a_parent_is_killed_no_process_of_it_lives(tmp_path, where, re
 
 def test_5_s_after_a_dask_worker_is_killed_no_process_of_it_lives(tmp_path, cluster):
     found = run_tasks(
-        deeds.wait_for_the_end,
-        [(n, 1, str(tmp_path)) for n in range(2)],
-        scheduler=cluster.address,
+        deeds.wait_for_the_end, [(n, 1, str(tmp_path)) for n in range(2)], scheduler=cluster.address
     )
     next(found)
     ours = [child for pid in cluster.workers() for child in descendants(pid)]

@@ -124,7 +124,7 @@ class SAGE(BuiltIn):
     parameter_count = 3_548_544
     source = "SAGE's equations; no code is published"
     published: ClassVar[Mapping[str, Stated]] = {
-        "targets": Stated("joint", "paper: one network with two outputs"),
+        "targets": Stated("joint", "paper: one network with two outputs")
     }
     variants = ("paper", "scaled", "per_modality")
 

@@ -100,12 +100,7 @@ class Network(nn.Module):
     """One complete network for one or two targets, of a resolved configuration."""
 
     def __init__(
-        self,
-        *,
-        config: FitConfig,
-        dims: Mapping[str, int],
-        layers: Mapping[str, int],
-        outputs: int,
+        self, *, config: FitConfig, dims: Mapping[str, int], layers: Mapping[str, int], outputs: int
     ) -> None:
         super().__init__()
         self.modality_dropout = config.modality_dropout
@@ -155,10 +150,7 @@ class Network(nn.Module):
         return out.float() if self.autocast else out
 
     def encode(
-        self,
-        streams: Mapping[str, Tensor],
-        valid: Mapping[str, Tensor] | None,
-        mask: Tensor | None,
+        self, streams: Mapping[str, Tensor], valid: Mapping[str, Tensor] | None, mask: Tensor | None
     ) -> dict[str, Tensor]:
         """What enters the head: role -> [B, L, C]."""
         if self.training and self.modality_dropout:

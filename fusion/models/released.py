@@ -76,10 +76,7 @@ _RULES: dict[tuple[type[nn.Module], str], list[Rule]] = {
     (GRJCA, "official"): [*_ATTENTION, (r"(video|audio)_gating_fc_layer\.", r"gate.\1.")],
     (HGRJCA, "official"): [
         *_ATTENTION,
-        (
-            r"(video|audio)_gating_fc_layer_stage(\d+)\.",
-            lambda m: f"stage.{int(m[2]) - 1}.{m[1]}.",
-        ),
+        (r"(video|audio)_gating_fc_layer_stage(\d+)\.", lambda m: f"stage.{int(m[2]) - 1}.{m[1]}."),
         (r"(video|audio)_gating_fc_layer_stage\.", r"gate.\1."),
     ],
     (TAGF, "official"): [
@@ -108,9 +105,7 @@ _WEIGHT_NORM = {
 
 
 def load_released(
-    module: nn.Module,
-    state_dict: Mapping[str, Tensor],
-    modalities: Mapping[str, str] | None = None,
+    module: nn.Module, state_dict: Mapping[str, Tensor], modalities: Mapping[str, str] | None = None
 ) -> None:
     """Load a checkpoint that was trained with the released code into an `official` module.
 

@@ -221,10 +221,7 @@ def notes(rows: Sequence[Summary]) -> list[str]:
 def headings(rows: Sequence[Summary]) -> list[str]:
     """What stands over the cells of a row."""
     measures = list(rows[0].mean) if rows else [*TARGETS, "mean"]
-    return [
-        *("head", "fits", *measures, "interval"),
-        *("difference", "p", "p (Holm)", "published"),
-    ]
+    return [*("head", "fits", *measures, "interval"), *("difference", "p", "p (Holm)", "published")]
 
 
 def cells(row: Summary) -> list[str]:

@@ -12,13 +12,7 @@ from ..models.network import count_parameters
 from .folder import Run
 from .model_card import LAYERS, make_model_card
 
-_COPIED = (
-    "config.json",
-    "environment.json",
-    "evaluation-validation.json",
-    "metrics.jsonl",
-    LAYERS,
-)
+_COPIED = ("config.json", "environment.json", "evaluation-validation.json", "metrics.jsonl", LAYERS)
 
 
 def write_huggingface(run: Run, folder: Path) -> list[str]:

@@ -9,13 +9,7 @@ import pytest
 from caches import KEYS, add_features, add_video, make_cache, source_of
 
 from vapipe.cache import CacheError, FeatureStore, Timeline, Valid
-from vapipe.cache.layout import (
-    MARKER,
-    create_cache,
-    features_path,
-    write_labels,
-    write_timeline,
-)
+from vapipe.cache.layout import MARKER, create_cache, features_path, write_labels, write_timeline
 
 ROWS = 40
 
@@ -33,11 +27,7 @@ def root(tmp_path):
     )
     pts = np.arange(ROWS) / 30
     write_timeline(
-        root,
-        "duo",
-        Timeline.from_pts(pts),
-        subjects=["duo", "duo_right"],
-        source=source_of("duo"),
+        root, "duo", Timeline.from_pts(pts), subjects=["duo", "duo_right"], source=source_of("duo")
     )
     for item, value in (("duo", 1.0), ("duo_right", 2.0)):
         add_features(root, item, "onet", np.full((ROWS, 4), value), video="duo")

@@ -6,15 +6,7 @@ from caches import add_video, make_cache
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vapipe.cache import (
-    ConfigError,
-    FeatureStore,
-    Valid,
-    Window,
-    WindowReader,
-    cut_windows,
-    gather,
-)
+from vapipe.cache import ConfigError, FeatureStore, Valid, Window, WindowReader, cut_windows, gather
 
 
 @given(st.integers(1, 3000), st.integers(1, 400), st.data())

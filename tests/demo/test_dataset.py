@@ -21,15 +21,7 @@ from vapipe.demo.dataset import (
     write_demo_set,
     write_video,
 )
-from vapipe.demo.face import (
-    FACE_CENTRE,
-    NEUTRAL,
-    SCALE,
-    SIZE,
-    Shot,
-    draw_frames,
-    load_portrait,
-)
+from vapipe.demo.face import FACE_CENTRE, NEUTRAL, SCALE, SIZE, Shot, draw_frames, load_portrait
 from vapipe.demo.voice import RATE, render_voice
 from vapipe.errors import CacheError, ConfigError
 from vapipe.executor import Cause, TaskFailed

@@ -495,10 +495,7 @@ def test_a_smooth_signal_comes_back_at_the_frames(hertz, fps, jitter, offset, se
     assert np.isnan(found[~inside & (nearest > step + 1e-6)]).all()
 
 
-@given(
-    rows=st.integers(20, 60),
-    known=st.lists(st.booleans(), min_size=60, max_size=60),
-)
+@given(rows=st.integers(20, 60), known=st.lists(st.booleans(), min_size=60, max_size=60))
 def test_frames_are_where_they_were(rows, known):
     """A row per frame stays exactly itself, whatever is not annotated around it."""
     values = np.where(known[:rows], np.arange(rows) / 100, np.nan)

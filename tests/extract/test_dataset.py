@@ -58,10 +58,7 @@ def test_two_subjects_of_a_video_are_told_apart_by_their_side(tmp_path):
 
 def test_a_suffixed_video_of_its_own_is_not_taken_for_a_subject(tmp_path):
     touch(tmp_path, "a.mp4", "a_left.mp4", "labels/a.csv", "labels/a_left.csv")
-    assert subjects(find_dataset(tmp_path)) == {
-        "a": [("a", None)],
-        "a_left": [("a_left", None)],
-    }
+    assert subjects(find_dataset(tmp_path)) == {"a": [("a", None)], "a_left": [("a_left", None)]}
 
 
 def test_own_data_with_labels_and_split(tmp_path):

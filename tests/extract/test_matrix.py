@@ -147,9 +147,7 @@ def test_there_are_enough_cells():
 
 
 @pytest.mark.parametrize(
-    "cell",
-    [pytest.param(c, marks=() if c in ALWAYS else pytest.mark.slow) for c in CELLS],
-    ids=str,
+    "cell", [pytest.param(c, marks=() if c in ALWAYS else pytest.mark.slow) for c in CELLS], ids=str
 )
 def test_flash_and_click_share_their_row_and_rows_are_frames(tmp_path, cell):
     clip = write(tmp_path / f"c.{cell.kind.suffix}", cell)

@@ -96,8 +96,7 @@ def test_a_changed_equation_of_the_release_is_noticed(mutation):
 
 
 @pytest.mark.parametrize(
-    "mutation",
-    ["video first in J", "no scale", "no tanh", "no own term", "no ReLU", "no residual"],
+    "mutation", ["video first in J", "no scale", "no tanh", "no own term", "no ReLU", "no residual"]
 )
 def test_a_changed_equation_of_the_paper_is_noticed(mutation):
     assert difference(make("jca", **PAPER), paper, mutation) > 1e-4
@@ -150,14 +149,8 @@ def test_the_released_regressor_is_linear_relu_dropout_linear():
         ({}, r"jca needs length=<frames per window>.*got None"),
         ({"length": 5, "width": 64}, r"jca: width=64 belongs to variant=paper; leave it out"),
         ({"length": 5, "k": 8}, r"jca: k=8 belongs to variant=paper"),
-        (
-            {"length": 5, "variant": "paper", "dropout": 0.1},
-            r"dropout=0.1 belongs to",
-        ),
-        (
-            {"length": 5, "variant": "paper", "joint_width": 8},
-            r"joint_width=8 belongs",
-        ),
+        ({"length": 5, "variant": "paper", "dropout": 0.1}, r"dropout=0.1 belongs to"),
+        ({"length": 5, "variant": "paper", "joint_width": 8}, r"joint_width=8 belongs"),
     ],
 )
 def test_options_that_do_not_fit_are_refused(options, message):

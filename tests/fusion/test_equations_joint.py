@@ -58,8 +58,7 @@ def test_the_inputs_are_normalised_on_request(normalize):
 
 
 @pytest.mark.parametrize(
-    ("name", "by_loops"),
-    [("rjca2", rjca), ("rjca2_m1", rjca), ("rjca3", rjca), ("grjca", grjca)],
+    ("name", "by_loops"), [("rjca2", rjca), ("rjca2_m1", rjca), ("rjca3", rjca), ("grjca", grjca)]
 )
 def test_the_equations_give_the_released_numbers(name, by_loops):
     assert released_difference(name, by_loops) < 1e-12

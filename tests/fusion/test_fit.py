@@ -64,12 +64,7 @@ def test_a_fit_computes_in_float32_whatever_the_caller_set_and_leaves_that(
         return torch._C._get_fp32_precision_getter("cuda", "rnn"), torch.backends.cudnn.benchmark
 
     before, seen = precision(), []
-    fit(
-        planted,
-        quick(small),
-        tmp_path / "run",
-        progress=lambda epoch: seen.append(precision()),
-    )
+    fit(planted, quick(small), tmp_path / "run", progress=lambda epoch: seen.append(precision()))
     assert (set(seen), precision()) == ({("ieee", False)}, before)
     assert before[0] == "tf32"  # torch's default
 

@@ -152,10 +152,7 @@ def test_without_any_annotation_the_caches_are_named(pair, tmp_path, make_store)
         ensemble_weights("fitted", {"gone": copy})
     empty = make_store({"clip": {"features": {"onet": np.zeros((9, 10))}}})
     copy = change_record(
-        pair["run"].path,
-        tmp_path / "moved",
-        "cache.json",
-        lambda r: r.update(path=str(empty.root)),
+        pair["run"].path, tmp_path / "moved", "cache.json", lambda r: r.update(path=str(empty.root))
     )
     with pytest.raises(ConfigError, match=r"and .* lacks that of video6, video7; name a cache"):
         ensemble_weights("fitted", {"moved": copy})

@@ -156,11 +156,7 @@ def test_the_order_of_the_dictionaries_does_not_matter(case):
     name, variant, _, options = case
     streams = streams_for(head)
     turned = create_head(
-        name,
-        dict(reversed(head.dims.items())),
-        length=LENGTH,
-        variant=variant,
-        **dict(options),
+        name, dict(reversed(head.dims.items())), length=LENGTH, variant=variant, **dict(options)
     )
     turned = turned.double().eval()
     turned.load_state_dict(head.state_dict())
@@ -358,11 +354,7 @@ def test_the_registry_lists_its_heads_sorted():
         ("sage", {"heads": 0}, "heads must be a whole number >= 1, got 0"),
         ("sage", {"layers": -1}, "layers must be a whole number >= 0, got -1"),
         ("sage", {"variant": "mine"}, "no variant `mine`; there are: paper, scaled, per_modality"),
-        (
-            "transformer",
-            {"preset": "fuxi"},
-            "preset must be one of ctyunai, hfut-mac, situ",
-        ),
+        ("transformer", {"preset": "fuxi"}, "preset must be one of ctyunai, hfut-mac, situ"),
         ("transformer", {"temporal": "gru"}, "temporal must be one of none, tcn, lstm, got 'gru'"),
         ("transformer", {"width": 0}, "width must be a whole number >= 1, got 0"),
         ("grjca", {"length": 5, "tanh": "product"}, "grjca has no option tanh; its options"),

@@ -9,11 +9,7 @@ import pytest
 
 from vapipe.cache import ConfigError
 from vapipe.fusion import describe_head, fit, load_run, resume
-from vapipe.fusion.evaluation.predict import (
-    complete_items,
-    load_runs,
-    predict_items,
-)
+from vapipe.fusion.evaluation.predict import complete_items, load_runs, predict_items
 from vapipe.fusion.papers.sweep import FitTask, run_sweep
 from vapipe.fusion.runs.compare import compare_runs
 from vapipe.fusion.runs.folder import require_configs

@@ -133,10 +133,7 @@ BARE = ["--heads", "transformer", "--set", "tcn_channels={video = [], audio = []
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (
-            ["--split", "stored", "--folds", "0-2"],
-            "fold does nothing here: it acts only with",
-        ),
+        (["--split", "stored", "--folds", "0-2"], "fold does nothing here: it acts only with"),
         (["--grid", "split=stored", "--folds", "0"], "fold does nothing here"),
         (["--grid", "folds=2,3"], "folds does nothing here: it acts only with split = k-fold"),
         (["--heads", "concat", "--grid", "recursions=1,2"], "recursions does nothing here"),
@@ -144,10 +141,7 @@ BARE = ["--heads", "transformer", "--set", "tcn_channels={video = [], audio = []
         ([*BARE, "--set", "causal=false"], "causal does nothing in any row"),
         ([*BARE, "--grid", "tcn_kernels=[3],[5]"], "tcn_kernels does nothing here"),
         (["--heads", "sage", "--grid", "variant=official"], "variant does nothing here"),
-        (
-            ["--grid", "plateau_factor=0.1,0.5", "--set", "schedule=cosine"],
-            "plateau_factor does",
-        ),
+        (["--grid", "plateau_factor=0.1,0.5", "--set", "schedule=cosine"], "plateau_factor does"),
         (["--grid", "tcn_channels.text=[3],[4]"], "tcn_channels.text does nothing here"),
         (["--heads", "grjca,grjca:official"], "are the same fit"),
         (["--grid", "learning_rate=1e-3,0.001"], "is in the sweep more than once"),

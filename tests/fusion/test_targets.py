@@ -118,10 +118,5 @@ def test_labels_without_a_name_for_each_column_are_refused(tmp_path):
     make_cache(tmp_path / "cache")
     with pytest.raises(CacheError, match=r"labels must be \[T, 1\] \(liking\), got \(3, 2\)"):
         write_labels(
-            tmp_path / "cache",
-            "v",
-            np.zeros((3, 2)),
-            partition=None,
-            source={},
-            targets=["liking"],
+            tmp_path / "cache", "v", np.zeros((3, 2)), partition=None, source={}, targets=["liking"]
         )

@@ -22,8 +22,7 @@ def _with_deeds(*arguments: Any) -> options.Options:
     chosen = _choose(*arguments)
     streams = tuple(
         dataclasses.replace(
-            stream,
-            options=tuple((k, Deeds(v) if k == "deeds" else v) for k, v in stream.options),
+            stream, options=tuple((k, Deeds(v) if k == "deeds" else v) for k, v in stream.options)
         )
         for stream in chosen.streams
     )

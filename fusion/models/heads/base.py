@@ -54,10 +54,7 @@ class Head(HeadFacts, nn.Module):
         self.dims = {role: dims[role] for role in ROLES if role in dims}
 
     def forward(
-        self,
-        streams: Streams,
-        mask: Tensor | None = None,
-        gates: dict[str, Tensor] | None = None,
+        self, streams: Streams, mask: Tensor | None = None, gates: dict[str, Tensor] | None = None
     ) -> Tensor:
         """Fuse the streams: [B, L, out_dim].
 

@@ -16,13 +16,7 @@ from .recursive import GatedHead
 class DCA(GatedHead):
     """The network of DCA; its equations stand in `fusion.heads.joint`."""
 
-    def __init__(
-        self,
-        *,
-        lstm: bool | None,
-        joint_width: int,
-        **options: Any,
-    ) -> None:
+    def __init__(self, *, lstm: bool | None, joint_width: int, **options: Any) -> None:
         super().__init__(**options)
         self.gate = self.gates_over(2)
         self.guide: nn.Linear | None = None

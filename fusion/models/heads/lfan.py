@@ -15,14 +15,7 @@ from .base import Head, Streams, init_linears
 class LFAN(Head):
     """The network of LFAN; its equations stand in `fusion.heads.others`."""
 
-    def __init__(
-        self,
-        *,
-        dims: Mapping[str, int],
-        width: int,
-        heads: int,
-        dropout: float,
-    ) -> None:
+    def __init__(self, *, dims: Mapping[str, int], width: int, heads: int, dropout: float) -> None:
         super().__init__(dims=dims)
         if heads < 1 or width < 1 or width % heads:
             raise ConfigError(
