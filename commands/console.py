@@ -223,6 +223,13 @@ def pairs(
     return found
 
 
+def duration(seconds: float) -> str:
+    """`0 min 32 s`, `12 min 5 s`, `3 h 4 min`."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s"
+
+
 def clock(seconds: float) -> str:
     """`0:32`, `12:05`, `3:04:10`."""
     minutes, rest = divmod(round(seconds), 60)

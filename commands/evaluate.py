@@ -14,6 +14,7 @@ from .completion import RunFolder
 from .console import (
     device_option,
     ensemble_option,
+    fold,
     partition_option,
     run_cache_option,
     say,
@@ -25,8 +26,6 @@ from .console import (
 if TYPE_CHECKING:
     from ..fusion.evaluation.robustness import Curve
     from ..fusion.evaluation.scoring import Evaluation
-
-_WIDTH = 80  # columns of text
 
 
 @click.command()
@@ -201,7 +200,7 @@ def _show_conditions(results: Sequence[Evaluation]) -> None:
     if smoothing:
         say(f"smoothed: {smoothing['method']} over {smoothing['seconds']:g} s")
     for note in dict.fromkeys(note for entry in conditions for note in entry.get("notes", [])):
-        say(click.wrap_text(f"note: {note}", _WIDTH, subsequent_indent="  "))
+        say(fold(f"note: {note}", hang="  "))
 
 
 def _show_videos(evaluation: Evaluation) -> None:

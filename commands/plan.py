@@ -14,7 +14,7 @@ import click
 
 from ..errors import counted
 from .batch import part_option, show_job, source_options
-from .console import cache_option, say
+from .console import cache_option, duration, say
 from .labels import take_reading
 
 _LISTED = 5  # ids shown of those that are stale for one reason
@@ -61,11 +61,11 @@ def plan(videos: Path, cache: Path, retry_failed: bool, as_json: bool, **chosen:
     if found.seconds is None:
         time = "no estimate of the time, since no run of these streams is logged here yet"
     else:
-        took = _duration(found.seconds / jobs)
+        took = duration(found.seconds / jobs)
         time = f"about {took} with {counted(jobs, 'process')}, as logged before"
     say(
         f"to do: {found.videos} of {counted(len(dataset.videos), 'video')}, "
-        f"{_duration(found.duration)}; about {found.nbytes / 1e6:,.1f} MB; {time}"
+        f"{duration(found.duration)}; about {found.nbytes / 1e6:,.1f} MB; {time}"
     )
 
 
@@ -96,7 +96,7 @@ def status(cache: Path, as_json: bool) -> None:
         part = f", part {start['part']}" if start["part"] else ""
         rest = f", {run.left} left"
         if run.left and run.left_s is not None and run.state in ("running", "open"):
-            rest += f" (about {_duration(run.left_s)})"
+            rest += f" (about {duration(run.left_s)})"
         say(
             f"{start['host']} {start['pid']}{part}: {run.state}; {run.extracted} extracted, "
             f"{run.failed} failed{rest}; {run.frames_per_s:.0f} frames/s per process, at most "
@@ -111,12 +111,6 @@ def status(cache: Path, as_json: bool) -> None:
         )
     for failure in failures.values():
         say(f"failed: {failure.video}: {failure.reason}")
-
-
-def _duration(seconds: float) -> str:
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s"
 
 
 def _clock(seconds: float) -> str:

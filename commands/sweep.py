@@ -13,7 +13,16 @@ from ..errors import counted
 from ..progress import listening
 from .batch import stoppable
 from .completion import complete_heads
-from .console import PARTLY, STOPPED, cache_option, configuration_options, pairs, say
+from .console import (
+    PARTLY,
+    STOPPED,
+    cache_option,
+    configuration_options,
+    duration,
+    fold,
+    pairs,
+    say,
+)
 from .progress import progress_bar
 from .slurm import slurm_options, write_sweep
 
@@ -232,21 +241,12 @@ def _show_plan(planned: Sweep) -> None:
             "early stopping mostly cuts short"
         )
     say(
-        click.wrap_text(
+        fold(
             f"{left.finished} finished, {left.fits} to fit: at most about "
-            f"{_duration(left.seconds)} one after the other, {_duration(left.seconds / jobs)} with "
-            f"{jobs} at once ({'; '.join(how)}; evaluation under damage not counted)",
-            79,
+            f"{duration(left.seconds)} one after the other, {duration(left.seconds / jobs)} with "
+            f"{jobs} at once ({'; '.join(how)}; evaluation under damage not counted)"
         )
     )
-
-
-def _duration(seconds: float) -> str:
-    """In the unit that leaves one to three digits."""
-    for unit, length in (("days", 86400), ("h", 3600), ("min", 60)):
-        if seconds >= 1.5 * length:
-            return f"{seconds / length:.1f} {unit}"
-    return f"{seconds:.0f} s"
 
 
 def _numbers(text: str) -> list[int]:
@@ -287,7 +287,7 @@ def _show_table(title: str, rows: Sequence[Summary], told: set[str]) -> None:
     for note in notes(rows):
         if note not in told:
             told.add(note)
-            say(click.wrap_text(note, min(79, shutil.get_terminal_size().columns)))
+            say(fold(note))
 
 
 def lay_out(columns: Sequence[Sequence[str]], room: int | None) -> list[list[str]]:

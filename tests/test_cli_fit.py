@@ -171,12 +171,13 @@ def test_an_unfinished_run_says_how_to_go_on(planted, quick, tmp_path):
     assert f"`vapipe fit --resume {run}` resumes it" in result.stderr
 
 
-def test_ctrl_c_says_how_to_go_on(planted, quick, tmp_path):
+@pytest.mark.parametrize("asked", [signal.SIGINT, signal.SIGTERM])
+def test_who_ends_a_fit_hears_how_to_go_on(planted, quick, tmp_path, asked):
     run = tmp_path / "run"
     options = ("--config", quick, "--epochs", 500, "--set", "patience=500")
     child = Child(["fit", "--cache", planted, *options, "--run", run], tmp_path)
     child.wait_until_said("epoch 3")
-    child.signal(signal.SIGINT)
+    child.signal(asked)
     result = child.result()
     assert result["code"] == 130
     assert f"stopped; `vapipe fit --resume {run}` resumes" in result["said"]
