@@ -134,7 +134,7 @@ function showProblems() {
   if (!lists.length) at("problems").append(el("p", "None found."));
   for (const [list, name, head] of lists) {
     const cut = list.count > list.lines.length ? `; the first ${count(list.lines.length)} are shown` : "";
-    const rows = list.lines.map((each) => each.slice(0, head.length));
+    const rows = list.lines.map(([where, what]) => [breakable(where), what].slice(0, head.length));
     const found = table(`${count(list.count)} in all${cut}`, head, rows);
     const open = list.count <= 20;
     at("problems").append(el("details", { open }, el("summary", `${name}: ${count(list.count)}`), found));
@@ -252,7 +252,7 @@ function sheet(each, number, common) {
   return el(
     "article.sheet",
     { id: `sheet-${number}` },
-    el("h3", each.item),
+    el("h3", breakable(each.item)),
     el("p.lane", `${count(each.rows)} frames, ${duration(each.seconds)}`),
     faces.length > 0 && el("ul.faces", faces),
     each.note && !common && el("p.notice", each.note),
