@@ -1,6 +1,7 @@
 """Reports in a real browser show what the run and the cache hold, and do no harm."""
 
 import dataclasses
+import re
 import shutil
 
 import numpy as np
@@ -184,6 +185,8 @@ def test_two_runs_are_shown_with_their_difference(both, place, browser: Browser)
 def test_a_run_without_gates_or_curves_names_the_commands(place, tmp_path, browser: Browser):
     run = shutil.copytree(place.runs["first"], tmp_path / "old")
     gates_file(run, "validation").unlink()
+    lines = (run / "metrics.jsonl").read_text()  # as before the validation loss was recorded
+    (run / "metrics.jsonl").write_text(re.sub(r', "validation_loss": [^,}]+', "", lines))
     written = write_report([run], tmp_path / "old.html")
     command = f"vapipe evaluate {run} --partition validation --gates"
     assert written.notes == [f"old has no gates stored; `{command}`"]
@@ -191,4 +194,6 @@ def test_a_run_without_gates_or_curves_names_the_commands(place, tmp_path, brows
     assert command in tab.page.inner_text("#gates-note")
     assert "--corrupt drop-audio" in tab.page.inner_text("#robustness-note")
     assert tab.page.is_disabled("#gates")
+    tab.page.click("text=All epochs as a table")
+    assert "–" in tab.page.inner_text("#learning-table tbody tr")
     assert tab.complaints == []
