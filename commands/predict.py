@@ -5,11 +5,11 @@ from __future__ import annotations
 import sys
 from contextlib import nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from ..errors import MediaError, counted
+from ..errors import counted
 from .completion import RunFolder
 from .console import (
     PARTLY,
@@ -22,7 +22,7 @@ from .console import (
     smooth_option,
 )
 from .extraction_view import extraction_view
-from .live import show_live
+from .live import choose_source, show_live
 from .progress import progress_lines
 
 if TYPE_CHECKING:
@@ -115,10 +115,9 @@ def predict(
     config: Path | None,
     video_stream: int | None,
     audio_stream: int | None,
-    follow: Path | None,
-    webcam: Path | None,
     patience: float,
     device: str,
+    **_: Any,
 ) -> None:
     """Predict valence and arousal of every frame with the run folder RUN.
 
@@ -128,23 +127,7 @@ def predict(
     on: face and sound, the box of the face in pixels, and a number (track) for whom it shows;
     index.tsv says which file is of which input.
     """
-    if (source := follow or webcam) is not None:
-        own = {"run", "follow", "webcam", "patience", "config", "device"}
-        own |= {"video_stream", "audio_stream"}
-        set_by_hand = click.core.ParameterSource.COMMANDLINE
-        for parameter in context.command.params:
-            name = parameter.name or ""
-            if name not in own and context.get_parameter_source(name) is set_by_hand:
-                word = parameter.opts[0] if isinstance(parameter, click.Option) else "INPUTS"
-                if context.params[name]:
-                    raise click.UsageError(f"{word} does not go with --follow or --webcam")
-        if follow and webcam:
-            raise click.UsageError("give --follow FILE or --webcam, not both")
-        if webcam and not webcam.is_char_device():
-            raise MediaError(
-                f"--webcam: there is no camera at {webcam}; `ls /dev/video*` lists those that "
-                "there are, and --webcam DEVICE takes another"
-            )
+    if (source := choose_source(context)) is not None:
         streams = {"video_stream": video_stream, "audio_stream": audio_stream}
         show_live(run, source, patience, config=config, device=device, **streams)
         return

@@ -3,6 +3,8 @@
 import csv
 import io
 import json
+import shutil
+import signal
 import threading
 import time
 
@@ -10,6 +12,7 @@ import av
 import numpy as np
 import pytest
 import torch
+from children import Child
 from clips import PAL, Sound, constant_times, write_clip
 from extracted import SMALL, hum, moving
 from terminal import vapipe_
@@ -22,6 +25,7 @@ from vapipe.extract.live import require_live
 from vapipe.extract.media.live import open_live, read_live
 from vapipe.extract.media.probe import probe
 from vapipe.extract.spec import EncoderSpec
+from vapipe.extract.weights.files import all_entries
 from vapipe.fusion import list_heads
 from vapipe.fusion.config import FitConfig
 from vapipe.fusion.evaluation.live import CAUSAL_HEADS, require_causal
@@ -217,6 +221,39 @@ def test_a_camera_that_gives_nothing_is_an_error(cache, runs, tmp_path):
     assert len(list(predict_live(run, silent, patience=0.5).rows)) == 30
     with pytest.raises(MediaError, match=r"no sound in it, and the run .* listens"):
         predict_live(runs / "voice", silent, patience=0.5)
+
+
+def test_weights_that_are_not_here_are_named_before_the_file_is_opened(
+    causal, tmp_path, monkeypatch
+):
+    monkeypatch.setenv("VAPIPE_WEIGHTS", str(tmp_path / "none"))
+    run = tmp_path / "run"
+    shutil.copytree(causal, run)
+    known = json.loads((run / "cache.json").read_text())
+    facts, listed = known["streams"]["audio"], all_entries()["vggish"].sha256
+    facts["config"] |= {
+        "encoder": "vggish",
+        "options": {"placement": "centre", "relu": True},
+        "weights": {"weights": {"name": "vggish", "sha256": listed}},
+    }
+    facts["key"] = EncoderSpec.from_json("logmel", facts["config"]).key()
+    (run / "cache.json").write_text(json.dumps(known))
+    (tmp_path / "live.ts").touch()
+    said = vapipe_("predict", run, "--follow", tmp_path / "live.ts")
+    assert said.exit_code == 1
+    assert "vapipe weights fetch vggish" in said.stderr
+
+
+def test_ctrl_c_ends_it_with_how_old_rows_were(causal, clip, tmp_path):
+    path = tmp_path / "done.mkv"
+    Writer(clip, path).run()
+    child = Child(["predict", causal, "--follow", path, "--patience", 60], tmp_path)
+    child.wait_until_said("\n50,")
+    child.signal(signal.SIGINT)
+    result = child.result()
+    assert result["code"] == 130
+    assert not result["trace"]
+    assert "from decoded to printed: median" in result["said"]
 
 
 def test_streams_that_hear_long_windows_are_refused(tmp_path):
