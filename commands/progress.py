@@ -15,7 +15,7 @@ from typing import Any, TextIO
 from .console import clock, say
 
 _EVERY_S = 0.1  # a line is drawn so often at most
-_WIDEST, _NARROWEST = 30, 8  # columns of the bar itself; less room than that goes without
+_WIDEST, _NARROWEST = 30, 6  # columns of the bar itself; less room than that goes without
 _TELLING_S = 1.0  # a pace is told from so many seconds of work
 _CLEAR = "\r\x1b[K"
 
@@ -64,6 +64,8 @@ class Bar:
             before: of `done`, what needed no time now.
             most: whether the work may end early.
         """
+        if not self._up:
+            return
         left, pace = "", self._pace(done - before)
         if pace:
             left = f"{'up to ' if most else ''}{clock((total - done) / pace)} left"

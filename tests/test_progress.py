@@ -33,7 +33,6 @@ patience = 30
 hidden = 16
 tcn_channels = { video = [8], audio = [8] }
 """
-COLUMNS = pytest.mark.parametrize("columns", [60, 120])
 
 
 @pytest.mark.parametrize("options", [{}, {"n_jobs": 2}, {"limits": Limits()}])
@@ -122,7 +121,7 @@ def test_a_pace_of_nothing_is_none():
     assert Pace()(0) == 0.0
 
 
-@COLUMNS
+@pytest.mark.parametrize("columns", [60, 120])
 def test_a_bar_leaves_out_what_does_not_fit(monkeypatch, columns):
     monkeypatch.setenv("COLUMNS", str(columns))
     texts = ["0:32 left", "2/19 videos", "1,234/4,000 frames", "85/s", "x" * 70]
@@ -175,11 +174,10 @@ def undisturbed(shown, columns):
     )
 
 
-@COLUMNS
-def test_an_extraction_shows_frames_within_videos(videos, tmp_path, columns):
+def test_an_extraction_shows_frames_within_videos(videos, tmp_path):
     words = ("extract", "--videos", videos, "--cache", tmp_path / "c", "--faces", "frame")
-    shown = show([*words, "--jobs", 1], columns)
-    undisturbed(shown, columns)
+    shown = show([*words, "--jobs", 1], 60)
+    undisturbed(shown, 60)
     assert shown.code == 0
     assert [line.split(":")[0].strip() for line in shown.lines if "extracted, 200" in line] == [
         "first",
