@@ -7,54 +7,15 @@ import sys
 import numpy as np
 import pytest
 from caches import add_features, add_video, make_cache
-from click.testing import CliRunner
-from clips import PAL, Sound, constant_times, write_clip
+from extracted import ROWS, SMALL
+from extracted import cache as cache
+from extracted import runs as runs
+from extracted import videos as videos
+from terminal import vapipe_
 
 import vapipe
 from vapipe.cache import FeatureStore
 from vapipe.cli import main
-
-ROWS = 40
-SMALL = {
-    "tcn_channels": {"video": [8, 8], "audio": [8, 8]},
-    "window": 20,
-    "stride": 10,
-    "hidden": 8,
-    "epochs": 2,
-    "learning_rate": 1e-3,
-}
-
-
-def vapipe_(*words):
-    """Run a command; the result has .exit_code, .stdout and .stderr."""
-    result = CliRunner().invoke(main, [str(word) for word in words])
-    if result.exception is not None and not isinstance(result.exception, SystemExit):
-        raise result.exception
-    return result
-
-
-def hum(times):
-    return 0.3 * np.sin(2 * np.pi * 220 * times)
-
-
-@pytest.fixture(scope="module")
-def videos(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("data")
-    labels = folder / "VA_Estimation_Challenge"
-    for name, part in (("a", "Train_Set"), ("b", "Validation_Set")):
-        write_clip(folder / f"{name}.mp4", times=constant_times(PAL, ROWS), sound=Sound(signal=hum))
-        (labels / part).mkdir(parents=True)
-        rows = "".join(f"{np.sin(i / 9):.3f},{np.cos(i / 7):.3f}\n" for i in range(ROWS))
-        (labels / part / f"{name}.txt").write_text("valence,arousal\n" + rows)
-    return folder
-
-
-@pytest.fixture(scope="module")
-def cache(videos, tmp_path_factory):
-    cache = tmp_path_factory.mktemp("extracted") / "cache"
-    result = vapipe_("extract", "--videos", videos, "--cache", cache, "--faces", "frame")
-    assert result.exit_code == 0
-    return cache
 
 
 @pytest.fixture(scope="module")
@@ -64,12 +25,9 @@ def config(tmp_path_factory):
     return path
 
 
-@pytest.fixture(scope="module")
-def run(cache, config, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("runs") / "one"
-    result = vapipe_("fit", "--config", config, "--cache", cache, "--run", folder)
-    assert result.exit_code == 0, result.output
-    return folder
+@pytest.fixture
+def run(runs):
+    return runs / "one"
 
 
 # -- help and usage --------------------------------------------------------------------------------

@@ -5,10 +5,9 @@ import signal
 
 import pytest
 from children import Child
-from click.testing import CliRunner
 from fusion_caches import write_planted
+from terminal import vapipe_
 
-from vapipe.cli import main
 from vapipe.fusion.training.checkpoint import read_checkpoint
 
 QUICK = """
@@ -23,10 +22,6 @@ hidden = 16
 video = [8]
 audio = [8]
 """
-
-
-def vapipe_(*arguments):
-    return CliRunner().invoke(main, [str(argument) for argument in arguments])
 
 
 @pytest.fixture(scope="module")

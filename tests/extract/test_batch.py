@@ -9,14 +9,14 @@ import time
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner
-from clips import PAL, Sound, constant_times, write_clip
+from clips import PAL, Sound, constant_times, write_clip, write_videos
+from extraction import tree
 from hypothesis import given
 from hypothesis import strategies as st
+from terminal import vapipe_
 
 from vapipe.cache import CacheError, ConfigError
 from vapipe.cache.verify import verify_cache
-from vapipe.cli import main
 from vapipe.executor import run_tasks
 from vapipe.extract import dataset as dataset_module
 from vapipe.extract import plan as plan_module
@@ -31,11 +31,7 @@ LENGTHS = (10, 50, 20, 40, 30)  # frames
 
 @pytest.fixture(scope="module")
 def videos(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("videos")
-    for number, rows in enumerate(LENGTHS):
-        times = constant_times(PAL, rows)
-        write_clip(folder / f"v{number}.mp4", times=times, sound=Sound())
-    return folder
+    return write_videos(tmp_path_factory.mktemp("videos"), LENGTHS)
 
 
 def extract(videos, cache, *words):
@@ -43,15 +39,7 @@ def extract(videos, cache, *words):
 
 
 def command(name, videos, cache, *words):
-    base = (name, "--videos", videos, "--cache", cache, "--faces", "frame")
-    result = CliRunner().invoke(main, [str(word) for word in (*base, *words)])
-    if result.exception is not None and not isinstance(result.exception, SystemExit):
-        raise result.exception
-    return result
-
-
-def tree(cache):
-    return {path.relative_to(cache).as_posix(): path.read_bytes() for path in cache.rglob("*.h5")}
+    return vapipe_(name, "--videos", videos, "--cache", cache, "--faces", "frame", *words)
 
 
 @pytest.fixture(scope="module")
@@ -242,19 +230,19 @@ def test_the_status_tells_runs_streams_and_failures(videos, tmp_path):
     shutil.copytree(videos, folder)
     (folder / "bad.mp4").write_text("no video")
     extract(folder, cache)
-    words = CliRunner().invoke(main, ["status", "--cache", str(cache)])
+    words = vapipe_("status", "--cache", cache)
     assert words.exit_code == 0
     lines = words.stdout.splitlines()
     assert ": done; 5 extracted, 1 failed, 0 left; " in lines[0]
     assert "5 present, 0 missing and 0 stale" in lines[1]
     assert lines[-1].startswith("failed: bad: ")
-    found = json.loads(CliRunner().invoke(main, ["status", "--json", "--cache", str(cache)]).stdout)
+    found = json.loads(vapipe_("status", "--json", "--cache", cache).stdout)
     assert [run["extracted"] for run in found["runs"]] == [5]
     assert [failure["video"] for failure in found["failures"]] == ["bad"]
 
 
 def test_the_status_of_no_cache_says_so(tmp_path):
-    result = CliRunner().invoke(main, ["status", "--cache", str(tmp_path / "none")])
+    result = vapipe_("status", "--cache", tmp_path / "none")
     assert result.exit_code == 1
     assert "is not a vapipe cache" in result.stderr
 

@@ -7,13 +7,12 @@ import time
 from dataclasses import replace
 
 import pytest
-from click.testing import CliRunner
-from clips import PAL, Sound, constant_times, write_clip
-from extraction import settings_of
+from clips import write_videos
+from extraction import settings_of, tree
+from terminal import vapipe_
 from unruly import Deeds, tries
 
 from vapipe.cache.verify import verify_cache
-from vapipe.cli import main
 from vapipe.cluster import describe_scheduler
 from vapipe.errors import ConfigError
 from vapipe.extract.attempts import Policy, StoppedError
@@ -45,15 +44,7 @@ def cluster():
 
 @pytest.fixture(scope="module")
 def videos(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("videos")
-    for number in range(6):
-        times = constant_times(PAL, ROWS + number)
-        write_clip(folder / f"v{number}.mp4", times=times, sound=Sound())
-    return folder
-
-
-def tree(cache):
-    return {path.relative_to(cache).as_posix(): path.read_bytes() for path in cache.rglob("*.h5")}
+    return write_videos(tmp_path_factory.mktemp("videos"), range(ROWS, ROWS + 6))
 
 
 def run(videos, cache, streams, **options):
@@ -66,11 +57,8 @@ def run(videos, cache, streams, **options):
 def test_dask_workers_give_the_same_bytes(videos, tmp_path, cluster):
     streams = (StreamConfig("onet", "onet"), StreamConfig("logmel", "logmel"))
     run(videos, tmp_path / "serial", streams)
-    words = [
-        "extract", "--videos", videos, "--cache", tmp_path / "dask", "--faces", "frame",
-        "--scheduler", cluster.scheduler_address,
-    ]  # fmt: skip
-    result = CliRunner().invoke(main, [str(word) for word in words])
+    words = ("--videos", videos, "--cache", tmp_path / "dask", "--faces", "frame")
+    result = vapipe_("extract", *words, "--scheduler", cluster.scheduler_address)
     assert result.exit_code == 0, result.output
     assert "2 workers, 2 tasks at once" in result.stdout
     assert tree(tmp_path / "dask") == tree(tmp_path / "serial")

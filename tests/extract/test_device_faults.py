@@ -4,12 +4,11 @@ import shutil
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner
-from clips import PAL, Sound, constant_times, write_clip
+from clips import PAL, Sound, constant_times, write_clip, write_videos
 from plugged import forget_afterwards
+from terminal import vapipe_
 
 from vapipe.cache import FeatureStore
-from vapipe.cli import main
 from vapipe.extract.failures import read_failures
 from vapipe.extract.run import load_streams
 
@@ -21,10 +20,7 @@ MEMORY = ("memory", "raw-memory", "cublas-memory", "cudnn-memory")
 
 @pytest.fixture(scope="module")
 def videos(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("videos")
-    for number in range(8):
-        write_clip(folder / f"v{number}.mp4", times=constant_times(PAL, ROWS), sound=Sound())
-    return folder
+    return write_videos(tmp_path_factory.mktemp("videos"), [ROWS] * 8)
 
 
 @pytest.fixture
@@ -40,7 +36,7 @@ def extract(videos, tmp_path, monkeypatch):
         (tmp_path / "streams.toml").write_text(described)
         given = ["--plugin", PLUGIN, "extract", "--videos", videos, "--cache", tmp_path / "cache"]
         given += ["--config", tmp_path / "streams.toml", "--faces", "frame", *words]
-        return CliRunner().invoke(main, [str(word) for word in given])
+        return vapipe_(*given)
 
     return run
 

@@ -6,14 +6,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from click.testing import CliRunner
-from clips import PAL, Sound, constant_times, write_clip
+from clips import PAL, Sound, constant_times, write_clip, write_videos
 from hypothesis import given
 from hypothesis import strategies as st
 from plugged import forget_afterwards
+from terminal import vapipe_
 
 from vapipe.cache import FeatureStore
-from vapipe.cli import main
 from vapipe.extract.device_client import choose_address
 from vapipe.extract.encoders import registry
 from vapipe.extract.failures import read_failures
@@ -27,15 +26,11 @@ VIDEOS = 6
 
 @pytest.fixture(scope="module")
 def videos(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("videos")
-    for number in range(VIDEOS):
-        write_clip(folder / f"v{number}.mp4", times=constant_times(PAL, 30), sound=Sound())
-    return folder
+    return write_videos(tmp_path_factory.mktemp("videos"), [30] * VIDEOS)
 
 
 def extract(videos, cache, *words, before=()):
-    given = [*before, "extract", "--videos", videos, "--cache", cache, *words]
-    return CliRunner().invoke(main, [str(word) for word in given])
+    return vapipe_(*before, "extract", "--videos", videos, "--cache", cache, *words)
 
 
 def files(cache):

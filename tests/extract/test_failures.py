@@ -6,14 +6,13 @@ import re
 import shutil
 
 import pytest
-from click.testing import CliRunner
-from clips import PAL, Sound, constant_times, write_clip
+from clips import PAL, Sound, constant_times, write_clip, write_videos
 from extraction import FRAME, settings_of
+from terminal import vapipe_
 from unruly import Deeds, tries
 
 from vapipe.cache import CacheError, FeatureStore
 from vapipe.cache.verify import verify_cache
-from vapipe.cli import main
 from vapipe.errors import StoppedError
 from vapipe.extract.attempts import Policy
 from vapipe.extract.dataset import find_dataset
@@ -27,11 +26,7 @@ ROWS = 20  # video number n has n more
 @pytest.fixture(scope="module")
 def videos(tmp_path_factory):
     """Seven videos without pictures to speak of, v0 to v6."""
-    folder = tmp_path_factory.mktemp("videos")
-    for number in range(7):
-        times = constant_times(PAL, ROWS + number)
-        write_clip(folder / f"v{number}.mp4", times=times, sound=Sound())
-    return folder
+    return write_videos(tmp_path_factory.mktemp("videos"), range(ROWS, ROWS + 7))
 
 
 @pytest.fixture(autouse=True)
@@ -158,8 +153,8 @@ def test_a_full_disk_stops_the_run_at_once_and_keeps_what_is_done(tmp_path, smal
     write_clip(folder / "v0.mp4", times=constant_times(PAL, 800), sound=Sound())
     for number in range(1, 12):
         os.link(folder / "v0.mp4", folder / f"v{number}.mp4")
-    words = ["extract", "--videos", folder, "--cache", cache, "--streams", "logmel"]
-    result = CliRunner().invoke(main, [str(word) for word in [*words, "--jobs", jobs]])
+    words = ("--videos", folder, "--cache", cache, "--streams", "logmel", "--jobs", jobs)
+    result = vapipe_("extract", *words)
     assert result.exit_code == 3, result.output
     done = FeatureStore.open(cache)
     complete = [video for video in done.sources() if done.has(video, "logmel")]
@@ -224,8 +219,7 @@ def test_a_damaged_note_is_one_message(videos, tmp_path):
 
 def test_the_command_tells_and_ends_with_3(videos, tmp_path, monkeypatch):
     def command(*words):
-        words = ["extract", "--videos", videos, "--cache", tmp_path / "cache", *words]
-        return CliRunner().invoke(main, [str(word) for word in words])
+        return vapipe_("extract", "--videos", videos, "--cache", tmp_path / "cache", *words)
 
     def use(deeds):
         (spec,) = settings(tmp_path, deeds).specs

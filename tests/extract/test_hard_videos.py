@@ -5,14 +5,13 @@ from fractions import Fraction
 import av
 import numpy as np
 import pytest
-from click.testing import CliRunner
 from clips import PAL, Sound, constant_times, write_clip
 from extraction import settings_of
+from terminal import vapipe_
 
 from vapipe.cache import FeatureStore, Valid
 from vapipe.cache.timeline import usable
 from vapipe.cache.verify import verify_cache
-from vapipe.cli import main
 from vapipe.extract.dataset import find_dataset
 from vapipe.extract.faces.crop_config import CropConfig
 from vapipe.extract.run import run_extraction
@@ -203,7 +202,7 @@ def test_any_path_serves_from_the_command_line_to_the_labels(tmp_path):
         (folder / f"{name}.mp4").write_bytes(clip.path.read_bytes())
         (folder / "labels" / f"{name}.csv").write_text("valence,arousal\n" + "0.5,-0.5\n" * 5)
     words = ["extract", "--videos", folder, "--cache", folder / "der Cache", "--faces", "frame"]
-    result = CliRunner().invoke(main, [str(word) for word in words])
+    result = vapipe_(*words)
     assert result.exit_code == 0, result.output
     store = FeatureStore.open(folder / "der Cache")
     assert sorted(store.videos()) == sorted(names)

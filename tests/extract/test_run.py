@@ -13,13 +13,12 @@ import numpy as np
 import pytest
 import torch
 from children import Child
-from click.testing import CliRunner
 from clips import PAL, Sound, constant_times, write_clip
-from extraction import settings_of
+from extraction import settings_of, tree
+from terminal import vapipe_
 
 from vapipe.cache import ConfigError, FeatureStore, Valid
 from vapipe.cache.verify import verify_cache
-from vapipe.cli import main
 from vapipe.extract.dataset import find_dataset
 from vapipe.extract.faces.crop_config import CropConfig
 from vapipe.extract.options import Options, StreamConfig, choose_options
@@ -55,10 +54,6 @@ def run(videos, cache, *, jobs=1, streams=None, **options):
     dataset = find_dataset(videos)
     outcomes = list(run_extraction(dataset, settings(cache, streams, **options), jobs=jobs))
     return {outcome.video: outcome for outcome in outcomes}
-
-
-def tree(cache):
-    return {path.relative_to(cache).as_posix(): path.read_bytes() for path in cache.rglob("*.h5")}
 
 
 @pytest.fixture(scope="module")
@@ -255,7 +250,7 @@ def test_a_video_that_kills_its_process_is_listed_and_the_others_go_on(
     monkeypatch.setattr("vapipe.extract.job.choose_options", lambda *_: options)
     cache = tmp_path / "cache"
     words = ["extract", "--videos", videos, "--cache", cache, "--faces", "frame", "--jobs", 2]
-    result = CliRunner().invoke(main, [str(word) for word in words])
+    result = vapipe_(*words)
     assert result.exit_code == 3, result.output
     assert (
         f"  clip1: {videos / 'clip1.mp4'}: its worker process died (signal 11, SIGSEGV), also when "

@@ -4,11 +4,9 @@ import re
 
 import pytest
 import torch
-from click.testing import CliRunner
 from clips import PAL, constant_times, write_clip
+from terminal import vapipe_
 from torchvision.models import resnet18, resnet50
-
-from vapipe.cli import main
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +41,7 @@ def test_weights_that_do_not_fit_are_one_message(tmp_path, files, file, says):
     config.write_text(f'[streams.resnet50]\nweights = "{files / file}"\n')
     words = ["extract", "--videos", tmp_path / "videos", "--cache", tmp_path / "cache"]
     words += ["--config", config, "--faces", "frame"]
-    result = CliRunner().invoke(main, [str(word) for word in words])
+    result = vapipe_(*words)
     assert result.exit_code == 1
     assert result.stderr.startswith("error: ")
     assert result.stderr.count("\n") == 1

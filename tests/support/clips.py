@@ -1,6 +1,6 @@
 """Writes small media files of known content: any frame times, any streams, flashes, clicks."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
@@ -71,6 +71,13 @@ def variable_times(rows: int, seed: int = 0, start: float = 0.0) -> list[Fractio
     steps = np.random.default_rng(seed).integers(200, 641, rows - 1)
     ticks = np.concatenate([[0], np.cumsum(steps)]) + round(start * 15360)
     return [Fraction(int(tick), 15360) for tick in ticks]
+
+
+def write_videos(folder: Path, lengths: Iterable[int]) -> Path:
+    """Clips v0, v1 ... of so many rows, with sound."""
+    for number, rows in enumerate(lengths):
+        write_clip(folder / f"v{number}.mp4", times=constant_times(PAL, rows), sound=Sound())
+    return folder
 
 
 def write_clip(

@@ -22,3 +22,8 @@ def settings_of(
     if streams is None or isinstance(streams, str):
         streams = choose_options(streams, None, None).streams
     return Settings(cache, make_specs(streams, crops), **options)
+
+
+def tree(cache: Path) -> dict[str, bytes]:
+    """The bytes of every shard."""
+    return {path.relative_to(cache).as_posix(): path.read_bytes() for path in cache.rglob("*.h5")}
