@@ -45,8 +45,8 @@ def extract_features(
 
     Args:
         videos: a folder, searched below, or one file.
-        cache: the cache folder; need not be there yet.
-        policy: how failures are met; None is `Policy()`.
+        cache: need not be there yet.
+        policy: how failures are met.
         warn: told what is odd about the streams.
         started: told what will be done, before the first video.
         progress: told of every video.
@@ -110,32 +110,20 @@ def fit(
     from .errors import ArgumentsError
     from .fusion.acting import choose_config
 
+    told: dict[str, Any] = {"progress": progress, "started": started, "trackers": trackers}
     if resume is None:
         chosen, named = choose_config(_config(config), options)
         from .fusion.training import fit as training  # torch, once the options are sound
 
-        return training.fit(
-            _store(cache),
-            chosen,
-            _path(run),
-            progress,
-            named=named,
-            started=started,
-            trackers=trackers,
-        )
+        return training.fit(_store(cache), chosen, _path(run), named=named, **told)
     if run is not None or config is not None:
         raise ArgumentsError("resume names the run and its configuration: leave run and config out")
     from .fusion.runs.folder import read_unfinished
     from .fusion.training import fit as training
 
-    return training.resume(
-        _store(cache, [Path(resume)]),
-        Path(resume),
-        read_unfinished(Path(resume)).changed(options),
-        progress,
-        started=started,
-        trackers=trackers,
-    )
+    folder = Path(resume)
+    changed = read_unfinished(folder).changed(options)
+    return training.resume(_store(cache, [folder]), folder, changed, **told)
 
 
 def evaluate(
@@ -169,7 +157,6 @@ def evaluate(
     from .fusion.evaluation.evaluate import compare
     from .fusion.evaluation.predict import load_runs
 
-    one = isinstance(runs, (str, PathLike))
     store = _store(cache, _paths(runs))
     results = compare(
         load_runs(_paths(runs), device),
@@ -181,7 +168,7 @@ def evaluate(
         out=_path(out),
         gates=gates,
     )
-    return next(iter(results.values())) if one else results
+    return next(iter(results.values())) if isinstance(runs, (str, PathLike)) else results
 
 
 def robustness(
@@ -198,7 +185,7 @@ def robustness(
     """Evaluate runs under damage to what they are fed; the runs keep the points for reports.
 
     Args:
-        runs: a run folder, or several; these and those not listed are as in `evaluate`.
+        runs: these and those not listed are as in `evaluate`.
         damages: `KIND=SEVERITY,...` each, such as "drop-audio=0,0.5,1".
         seed: of the damage.
 
@@ -209,15 +196,8 @@ def robustness(
     from .fusion.evaluation.robustness import measure_curves
 
     store = _store(cache, _paths(runs))
-    return measure_curves(
-        load_runs(_paths(runs), device),
-        store,
-        damages,
-        seed=seed,
-        partition=partition,
-        ensemble=ensemble,
-        smoothing=smoothing,
-    )
+    same: dict[str, Any] = {"partition": partition, "ensemble": ensemble, "smoothing": smoothing}
+    return measure_curves(load_runs(_paths(runs), device), store, damages, seed=seed, **same)
 
 
 def sweep(
@@ -276,21 +256,18 @@ def predict(
     Features of video files are made exactly as those that the runs were trained on, or refused.
 
     Args:
-        runs: a run folder, or several that predict as one.
+        runs: a run folder, or several as one; these and those not listed are as in `evaluate`.
         clips: video files, or folders of them; none takes items of the cache.
         cache: to predict from, or that features of clips go into; None is the one that the runs
             recorded, or for clips a temporary cache.
         items: of the cache; none takes all.
         partition: of the cached items, only those of this part of the split.
-        ensemble: mean, ccc, best or fitted.
-        smoothing: seconds of a centred moving average.
         out: folder for a CSV per item; None writes none.
         faces: folder of the clips' face crops, for runs that were trained on such.
         config: TOML file of the streams, where their weights have no name.
         video_stream: index in the container, None for the default one.
         audio_stream: likewise.
-        device: where to compute.
-        extract: runs the extraction of the clips; None runs it quietly.
+        extract: runs the extraction; None runs it quietly.
 
     Raises:
         ConfigError: not a run, options that do not go together, or features that cannot be had.
@@ -343,7 +320,7 @@ def submit(
     """Write the text file that a challenge takes; no annotation is needed.
 
     Args:
-        runs: a run folder, or several; these and those not listed are as in `predict`.
+        runs: these and those not listed are as in `predict`.
         sample: the organisers' sample file: it says which rows, in which order.
         out: a new file.
         cache: with the items that the sample names; None is the one that the runs recorded.
@@ -382,9 +359,7 @@ def report(
     """Write a page about a run, or one that compares runs, to be opened in a browser.
 
     Args:
-        runs: a run folder, or several.
         out: the page; None is report.html in the run, or vapipe-report.html for several.
-        partition: train, validation or test.
         media: folder of the video files, to be shown beside the curves.
         cache: where the feature cache lies now; None is the path that the run recorded.
 

@@ -5,8 +5,9 @@ The message is complete: what is wrong, where, with which values, and what to do
 """
 
 import copyreg
+import difflib
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,12 @@ def counted(number: int, noun: str) -> str:
     """`1 video`, `2,000 videos`, `3 entries`: a number of things, for a message."""
     plural = re.sub("(?<=s)$", "e", re.sub("y$", "ie", noun)) + "s"
     return f"{number:,} {noun if number == 1 else plural}"
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """Which of the known names may be meant, or all of them, for a message."""
+    near = difflib.get_close_matches(name, list(known), n=1)
+    return f"did you mean `{near[0]}`?" if near else f"there are: {', '.join(known)}"
 
 
 class CacheError(VapipeError):

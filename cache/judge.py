@@ -177,8 +177,6 @@ def check_facts(kind: str, facts: Any) -> None:
         for name in ("bytes", "modified_ns"):
             _expect(type(source.get(name)) is int, f"`{name}` of the source is no number")
         sides = facts.get("sides", {})
-        _expect(isinstance(sides, dict), "`sides` is no object")
-        sides = facts.get("sides", {})
         sided = isinstance(sides, dict) and all(isinstance(each, str) for each in sides.values())
         _expect(sided, "`sides` are no texts by item")
         _check_media(facts.get("media", {}))

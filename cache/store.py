@@ -261,10 +261,6 @@ class FeatureStore:
     def _folder(self, stream: str) -> Folder:
         return self._catalog.features[self._resolve(stream)].folder
 
-    def _place(self, video: str, stream: str) -> RowRange | None:
-        group = self._catalog.features[self._resolve(stream)]
-        return group.get(self._owner(video, stream))
-
     def _owner(self, video: str, stream: str) -> str:
         """Whose rows an item's are: its own, or for audio its video's."""
         owner = self._video(video)
@@ -272,12 +268,11 @@ class FeatureStore:
 
     def _fault(self, video: str, stream: str) -> str | None:
         """Why the rows cannot be served, or None."""
-        place = self._place(video, stream)
+        owner = self._owner(video, stream)
+        place = self._catalog.features[self._resolve(stream)].get(owner)
         if place is None:
             return "not extracted"
-        source = self._video(video)
-        owner = source if self.modality(stream) == "audio" else video
-        return place.stale_reason(self._catalog.timelines[source], owner)
+        return place.stale_reason(self._catalog.timelines[self._video(video)], owner)
 
     def _view(self, video: str, stream: str) -> tuple[np.ndarray, np.ndarray]:
         """Features [T, D] and codes [T] of an item, checked once and then kept."""

@@ -19,7 +19,7 @@ from ..cache.reading import ShardReader
 from ..cache.rows import RowReader
 from ..cache.tables import check_regular
 from ..cache.timeline import Timeline
-from ..errors import LabelError
+from ..errors import LabelError, some
 from .annotations.item import count_annotated, media_zero, read_labels
 from .annotations.reader import Annotation, Reader
 from .annotations.reading import Reading
@@ -310,12 +310,6 @@ class Disappeared:
                 "--labels and --split name where to look"
             )
         return lines
-
-
-def some(names: tuple[str, ...]) -> str:
-    """The first names, and how many more."""
-    more = f" and {len(names) - 5} more" if len(names) > 5 else ""
-    return f"{', '.join(names[:5])}{more}"
 
 
 def find_disappeared(dataset: Dataset, catalog: Catalog) -> Disappeared:

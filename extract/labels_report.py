@@ -6,7 +6,7 @@ from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ..errors import counted
+from ..errors import counted, some
 from .dataset import Dataset
 from .task import ItemLabels
 
@@ -66,10 +66,7 @@ def _in_order(partition: str) -> int:
 
 
 def _listed(what: str, names: Sequence[str]) -> list[str]:
-    if not names:
-        return []
-    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
-    return [f"  {what}: {', '.join(names[:_NAMED])}{more}"]
+    return [f"  {what}: {some(names, _NAMED)}"] if names else []
 
 
 def _ranges(labels: Any, dataset: Dataset) -> list[str]:

@@ -13,13 +13,12 @@ crop = 40                    # everything else is an option of the encoder
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ..errors import ConfigError
+from ..errors import ConfigError, nearest
 from .faces.crop_config import CropConfig
 from .views import WHOLE, View
 
@@ -120,7 +119,7 @@ def _streams(file: Path, name: str, table: dict[str, Any]) -> list[StreamConfig]
     views = table.pop("views", ["whole"])
     if not (isinstance(views, list) and views and len(set(views)) == len(views)):
         raise ConfigError(f"{file}: stream `{name}`: views is a list of distinct names")
-    options = tuple(sorted((option, _frozen(value)) for option, value in table.items()))
+    options = tuple(sorted((option, frozen(value)) for option, value in table.items()))
     plain = StreamConfig(name, encoder, options, dtype, View(views[0]))
     return [
         plain,
@@ -128,20 +127,18 @@ def _streams(file: Path, name: str, table: dict[str, Any]) -> list[StreamConfig]
     ]
 
 
-def _frozen(value: Any) -> Any:
+def frozen(value: Any) -> Any:
     """Lists as tuples, so that configurations can be compared and hashed."""
-    return tuple(_frozen(each) for each in value) if isinstance(value, list) else value
+    return tuple(frozen(each) for each in value) if isinstance(value, list | tuple) else value
 
 
 def _crops(file: Path, table: Mapping[str, Any]) -> CropConfig:
     known = [option.name for option in dataclasses.fields(CropConfig)]
     _known(table, known, f"{file}: option of [crops]")
-    return CropConfig(**{name: _frozen(value) for name, value in table.items()})
+    return CropConfig(**{name: frozen(value) for name, value in table.items()})
 
 
 def _known(given: Mapping[str, Any], known: tuple[str, ...] | list[str], what: str) -> None:
     for name in given:
         if name not in known:
-            near = difflib.get_close_matches(name, known, 1)
-            hint = f"did you mean `{near[0]}`?" if near else f"there are: {', '.join(known)}"
-            raise ConfigError(f"{what} `{name}` is unknown; {hint}")
+            raise ConfigError(f"{what} `{name}` is unknown; {nearest(name, known)}")

@@ -14,23 +14,21 @@ from dataclasses import dataclass
 from functools import partial
 from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ..cache.durable import canonical_json
 from ..cache.layout import DTYPES
 from ..device import fast_precision
-from ..errors import ConfigError, WeightsError
+from ..errors import ConfigError, WeightsError, some
 from ..plugins import plugin_digest
 from .encoders import Encoder, EncoderOptions, encoder_options
 from .encoders.base import COMPUTED
 from .encoders.registry import option_names, options_module
 from .faces.crop_config import DETECTOR_WEIGHTS, CropConfig
+from .options import StreamConfig, frozen
 from .views import WHOLE
 from .weights.bundled_weights import facenet_weights
 from .weights.files import all_entries, all_with_weights, find_weights, present_names
-
-if TYPE_CHECKING:
-    from .options import StreamConfig
 
 # Part of every key; raised when stored values change without any option changing:
 # 2: sound whose channels have no names is mixed with equal weights.
@@ -38,7 +36,6 @@ if TYPE_CHECKING:
 # 4: rows are the pictures that are shown, mirrored ones too; sound is mixed by one table.
 # 5: crops are cut from the planes of full-size pictures; HD videos that tell no colours are BT.709.
 SCHEMA = 5
-_LISTED = 6  # differences named in one message
 
 
 @dataclass(frozen=True)
@@ -317,8 +314,9 @@ def find_duplicate_streams(specs: Sequence[EncoderSpec]) -> list[tuple[str, str]
 
     def what(spec: EncoderSpec) -> EncoderSpec:
         options = tuple(pair for pair in spec.options if pair[0] not in ("chunk", "context"))
+        files = tuple(dataclasses.replace(weights, name="") for weights in spec.weights)
         return dataclasses.replace(
-            spec, stream="", options=options, precision="", dtype="", weights=_unnamed(spec)
+            spec, stream="", options=options, precision="", dtype="", weights=files
         )
 
     return [
@@ -333,8 +331,7 @@ def differences(old: EncoderSpec, new: EncoderSpec) -> str:
     """What of two specifications' identities differs, in words."""
     was, now = dict(_leaves(old.identity())), dict(_leaves(new.identity()))
     odd = [name for name in {**was, **now} if was.get(name) != now.get(name)]
-    shown = ", ".join(f"{n} is {now.get(n)}, was {was.get(n)}" for n in odd[:_LISTED])
-    return shown + (f" and {len(odd) - _LISTED} more" if len(odd) > _LISTED else "")
+    return some([f"{n} is {now.get(n)}, was {was.get(n)}" for n in odd], 6)
 
 
 def _leaves(value: Any, name: str = "") -> Iterator[tuple[str, Any]]:
@@ -346,10 +343,6 @@ def _leaves(value: Any, name: str = "") -> Iterator[tuple[str, Any]]:
         yield name, value
 
 
-def _unnamed(spec: EncoderSpec) -> tuple[Weights, ...]:
-    return tuple(dataclasses.replace(weights, name="") for weights in spec.weights)
-
-
 def _is(weights: Weights, name: str) -> bool:
     """Whether the file of a name is these weights; a wrong file is not."""
     try:
@@ -359,11 +352,7 @@ def _is(weights: Weights, name: str) -> bool:
 
 
 def _pairs(options: Mapping[str, Any]) -> tuple[tuple[str, Any], ...]:
-    return tuple((name, _frozen(value)) for name, value in sorted(options.items()))
-
-
-def _frozen(value: Any) -> Any:
-    return tuple(_frozen(each) for each in value) if isinstance(value, list | tuple) else value
+    return tuple((name, frozen(value)) for name, value in sorted(options.items()))
 
 
 def _plain(value: Any) -> Any:

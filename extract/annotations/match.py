@@ -11,33 +11,11 @@ from .names import target_of
 from .reading import Reading
 
 SIDES = ("left", "right")
-_NEUTRAL = frozenset(
-    (
-        "label",
-        "labels",
-        "annotation",
-        "annotations",
-        "annotated",
-        "annot",
-        "va",
-        "set",
-        "gold",
-        "standard",
-        "goldstandard",
-        "gs",
-        "rating",
-        "ratings",
-        "continuous",
-        "segments",
-        "data",
-        "affect",
-        "emotion",
-        "emotions",
-        "estimation",
-        "challenge",
-        "frames",
-    )
-)
+_NEUTRAL = frozenset((
+    "label", "labels", "annotation", "annotations", "annotated", "annot", "va", "set", "gold",
+    "standard", "goldstandard", "gs", "rating", "ratings", "continuous", "segments", "data",
+    "affect", "emotion", "emotions", "estimation", "challenge", "frames",
+))  # fmt: skip
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import nn
 
-from ...errors import WeightsError
+from ...errors import WeightsError, some
 from ..networks.architectures import blueprint
 from ..networks.ir50 import ir50_spatial, map_side
 from .checkpoint_names import State, recognise, rename
@@ -88,24 +88,13 @@ def fit_state(
     for key in wanted.keys() - fitted.keys():
         if key.endswith("num_batches_tracked"):
             fitted[key] = torch.zeros((), dtype=torch.long)
-    problems = [
-        _listed("missing", sorted(wanted.keys() - fitted.keys())),
-        _listed("unexpected", sorted(fitted.keys() - wanted.keys())),
-        _listed(
-            "of another shape",
-            [
-                f"{key} {list(fitted[key].shape)} instead of {list(wanted[key].shape)}"
-                for key in wanted
-                if key in fitted and fitted[key].shape != wanted[key].shape
-            ],
-        ),
-    ]
-    if any(problems):
+    problems = _misfits(wanted, fitted)
+    if problems:
         seen = recognise(state)
         looks = f"; it looks like a checkpoint of {seen}" if seen else ""
         raise WeightsError(
-            f"{path}: the weights do not fit {architecture}: {'; '.join(filter(None, problems))}"
-            f"{looks}. Use a checkpoint of {architecture}, or name the network it is made for"
+            f"{path}: the weights do not fit {architecture}: {problems}{looks}. "
+            f"Use a checkpoint of {architecture}, or name the network it is made for"
         )
     return fitted
 
@@ -116,18 +105,10 @@ def load_strictly(network: nn.Module, state: Mapping[str, torch.Tensor], path: P
     Raises:
         WeightsError: which keys are missing, left over or of another shape.
     """
-    wanted = network.state_dict()
-    problems = {
-        "missing": sorted(wanted.keys() - state.keys()),
-        "unexpected": sorted(state.keys() - wanted.keys()),
-        "of another shape": sorted(
-            key for key in wanted.keys() & state.keys() if wanted[key].shape != state[key].shape
-        ),
-    }
-    if any(problems.values()):
-        listed = "; ".join(_listed(what, keys) for what, keys in problems.items() if keys)
+    problems = _misfits(network.state_dict(), state)
+    if problems:
         raise WeightsError(
-            f"{path}: the weights do not fit the network: {listed}. Give the file of this very "
+            f"{path}: the weights do not fit the network: {problems}. Give the file of this very "
             "network"
         )
     network.load_state_dict(state)
@@ -229,9 +210,16 @@ def _unreadable(path: Path, error: Exception) -> WeightsError:
     )
 
 
-def _listed(what: str, keys: list[str]) -> str:
-    """`2 missing (a, b)`; long lists are cut."""
-    if not keys:
-        return ""
-    more = f" and {len(keys) - _LONGEST_LIST} more" if len(keys) > _LONGEST_LIST else ""
-    return f"{len(keys)} {what} ({', '.join(keys[:_LONGEST_LIST])}{more})"
+def _misfits(wanted: State, given: Mapping[str, torch.Tensor]) -> str:
+    """`2 missing (a, b); ...`: keys that a network wants and that are given; empty where alike."""
+    problems = {
+        "missing": sorted(wanted.keys() - given.keys()),
+        "unexpected": sorted(given.keys() - wanted.keys()),
+        "of another shape": [
+            f"{key} {list(given[key].shape)} instead of {list(wanted[key].shape)}"
+            for key in wanted
+            if key in given and given[key].shape != wanted[key].shape
+        ],
+    }
+    found = {what: keys for what, keys in problems.items() if keys}
+    return "; ".join(f"{len(k)} {what} ({some(k, _LONGEST_LIST)})" for what, k in found.items())

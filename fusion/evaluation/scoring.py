@@ -132,25 +132,18 @@ def predict(
         network: called with (streams, valid, mask), gives [B, L, C]; left in evaluation mode.
         seen: called with every batch of windows and the network's output [B, L, C] for it.
     """
-    return _predict(network, loader, videos, seen, gated=False)[0]
+    return predict_gated(network, loader, videos, seen, gated=False)[0]
 
 
 def predict_gated(
-    model: nn.Module, loader: BatchLoader, videos: Sequence[str]
-) -> tuple[dict[str, np.ndarray], Gates]:
-    """As `predict`, with the heads' gates of the same pass; `model` fills a further argument."""
-    return _predict(model, loader, videos, lambda tensors, output: None, gated=True)
-
-
-def _predict(
     network: nn.Module,
     loader: BatchLoader,
     videos: Sequence[str],
-    seen: Callable[[Tensors, torch.Tensor], None],
+    seen: Callable[[Tensors, torch.Tensor], None] = lambda tensors, output: None,
     *,
-    gated: bool,
+    gated: bool = True,
 ) -> tuple[dict[str, np.ndarray], Gates]:
-    """Predictions, and gates if asked for.
+    """As `predict`, with the heads' gates of the same pass; the model fills a further argument.
 
     The first batch shows which gates there are; a head without any is not asked again, for scores
     between frames are slower when they are wanted.

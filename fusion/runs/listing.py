@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import json
 import re
 from collections.abc import Collection, Mapping, Sequence
@@ -13,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from ...cache.tables import number
-from ...errors import ArgumentsError, RunError
+from ...errors import ArgumentsError, RunError, nearest
 
 
 @dataclass(frozen=True)
@@ -156,9 +155,7 @@ def _meets(cell: Any, sign: str, value: str, limit: float | None) -> bool:
 def _require_column(name: str, rows: Collection[Mapping[str, Any]]) -> None:
     known = dict.fromkeys(column for row in rows for column in row)
     if rows and name not in known:
-        near = difflib.get_close_matches(name, known, n=1)
-        hint = f"did you mean `{near[0]}`?" if near else f"there are: {', '.join(known)}"
-        raise ArgumentsError(f"no run has a column `{name}`; {hint}")
+        raise ArgumentsError(f"no run has a column `{name}`; {nearest(name, known)}")
 
 
 def _flatten(options: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
