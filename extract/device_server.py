@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 
 _FAILED_STARTS = 3  # in a row, then the device is given up
 _LOOK_S = 0.2  # how often it is looked whether the device has failed
+_BATCH_S = 5.0  # how long a batch that is under way is waited for at the end
 
 
 class DeviceServer:
@@ -147,12 +148,15 @@ def _serve(address: str, settings: Settings) -> None:
         door.bind(address)
         door.listen(128)
         door.settimeout(_LOOK_S)
-        with exactly():
-            while desk.failure is None:
-                with suppress(TimeoutError):
-                    link, _ = door.accept()
-                    link.settimeout(None)
-                    threading.Thread(target=desk.attend, args=[link], daemon=True).start()
+        try:
+            with exactly():
+                while desk.failure is None:
+                    with suppress(TimeoutError):
+                        link, _ = door.accept()
+                        link.settimeout(None)
+                        threading.Thread(target=desk.attend, args=[link], daemon=True).start()
+        finally:
+            desk.close()
     raise desk.failure
 
 
@@ -166,13 +170,23 @@ class _Desk:
         self._turns: dict[Any, threading.Lock] = defaultdict(threading.Lock)
         self._cascades: dict[tuple[Any, ...], Cascade] = {}
         self._clock, self._began = _Clock(), time.monotonic()
+        self._open: dict[threading.Thread, socket.socket] = {}
+
+    def close(self) -> None:
+        """Attend nobody any more: a process that ends while its threads compute is aborted."""
+        for link in list(self._open.values()):
+            with suppress(OSError):  # it went by itself
+                link.shutdown(socket.SHUT_RDWR)
+        until = time.monotonic() + _BATCH_S
+        for thread in list(self._open):
+            thread.join(max(0.0, until - time.monotonic()))
 
     def attend(self, link: socket.socket) -> None:
         """Answer one process until it goes."""
         torch.set_num_threads(1)  # the setting of a thread is its own
         cuda = self._device.type == "cuda"
         stream = torch.cuda.stream(torch.cuda.Stream(self._device)) if cuda else nullcontext()
-        with link, suppress(OSError, EOFError), stream:
+        with link, suppress(OSError, EOFError), stream, self._while_open(link):
             while True:
                 method, *arguments = receive(link)
                 try:
@@ -184,6 +198,14 @@ class _Desk:
                     send(link, ("error", self._judge(error), {}))
                 else:
                     send(link, ("done", answer, take_notes()))
+
+    @contextmanager
+    def _while_open(self, link: socket.socket) -> Iterator[None]:
+        self._open[threading.current_thread()] = link
+        try:
+            yield
+        finally:
+            del self._open[threading.current_thread()]
 
     def _judge(self, error: Exception) -> Exception:
         """What is told of an error; one of the device ends this process."""

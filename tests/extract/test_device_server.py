@@ -2,18 +2,23 @@
 
 import socket
 import threading
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
 import pytest
 from clips import PAL, Sound, constant_times, write_clip, write_videos
+from extraction import settings_of
 from hypothesis import given
 from hypothesis import strategies as st
 from plugged import forget_afterwards
 from terminal import vapipe_
 
 from vapipe.cache import FeatureStore
-from vapipe.extract.device_client import choose_address
+from vapipe.errors import DeviceLostError
+from vapipe.extract.device_client import choose_address, remote_encoders
+from vapipe.extract.device_server import serve_devices
 from vapipe.extract.encoders import registry
 from vapipe.extract.failures import read_failures
 from vapipe.extract.runlog import read_logs
@@ -53,6 +58,28 @@ def test_served_processes_store_the_bytes_of_a_serial_run(videos, tmp_path, devi
     stages = run.units[0]["stages"]
     assert {"digest", "decode audio", "write", "wait for rows", "device: search"} <= stages.keys()
     assert all(seconds >= 0 for seconds in stages.values())
+
+
+def test_a_process_that_is_ended_while_it_computes_ends_in_silence(tmp_path, capfd):
+    """A thread amid a batch would abort it, with words on the terminal of who stops a run."""
+    settings = settings_of(tmp_path / "cache", "onet")
+    asking = threading.Event()
+
+    def ask(address):
+        encoder = remote_encoders(address)[0]["onet"]
+        crops = np.zeros((256, encoder.input_size, encoder.input_size, 3), np.uint8)
+        with suppress(DeviceLostError):
+            while True:
+                encoder.encode(crops)
+                asking.set()
+
+    with ThreadPoolExecutor(2) as pool:
+        with serve_devices(settings, ["cpu"]) as (server,):
+            asked = [pool.submit(ask, server.address) for _ in range(2)]
+            assert asking.wait(60)
+        for each in asked:
+            each.result()
+    assert capfd.readouterr().err == ""
 
 
 @pytest.mark.parametrize(
