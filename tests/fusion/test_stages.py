@@ -6,16 +6,13 @@ import shutil
 
 import pytest
 import torch
+from fitted import quick, stop_fit, weights_of
 from safetensors.torch import load_file
 
 from vapipe.errors import ConfigError
 from vapipe.fusion import fit, resume
 from vapipe.fusion.data.plan import plan_fit
 from vapipe.fusion.training.checkpoint import read_checkpoint
-
-
-def quick(config, **changes):
-    return dataclasses.replace(config, **{"epochs": 2, **changes})
 
 
 def weights(run_dir):
@@ -163,18 +160,9 @@ def test_with_all_of_it_an_interrupted_fit_goes_on_to_the_same_numbers(
     whole = fit(planted, config, tmp_path / "whole")
     assert not all(epoch.best for epoch in whole.epochs)
     for stop in range(1, 4):
-        folder, seen = tmp_path / f"stopped-{stop}", []
-
-        def interrupt(epoch, stop=stop, seen=seen):
-            seen.append(epoch)
-            if len(seen) == stop:
-                raise KeyboardInterrupt
-
-        with pytest.raises(KeyboardInterrupt):
-            fit(planted, config, folder, interrupt)
+        folder = stop_fit(planted, config, tmp_path / f"stopped-{stop}", stop)
         resumed = resume(planted, folder)
-        files = [f / "model.safetensors" for f in (folder, whole.run_dir)]
-        assert files[0].read_bytes() == files[1].read_bytes()
+        assert weights_of(folder) == weights_of(whole.run_dir)
         for ours, theirs in zip(resumed.epochs, whole.epochs, strict=True):
             assert dataclasses.replace(ours, seconds=0) == dataclasses.replace(theirs, seconds=0)
 
@@ -182,14 +170,8 @@ def test_with_all_of_it_an_interrupted_fit_goes_on_to_the_same_numbers(
 def test_a_fit_does_not_go_on_when_its_first_weights_have_changed(planted, small, tmp_path):
     first = fit(planted, quick(small, epochs=1), tmp_path / "first")
 
-    def interrupt(epoch):
-        raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        fit(planted, quick(small, init_from=str(first.run_dir)), tmp_path / "run", interrupt)
+    stop_fit(planted, quick(small, init_from=str(first.run_dir)), tmp_path / "run")
     other = fit(planted, quick(small, epochs=1, seed=1), tmp_path / "other")
-    (first.run_dir / "model.safetensors").write_bytes(
-        (other.run_dir / "model.safetensors").read_bytes()
-    )
+    (first.run_dir / "model.safetensors").write_bytes(weights_of(other.run_dir))
     with pytest.raises(ConfigError, match="has changed since the run"):
         resume(planted, tmp_path / "run")

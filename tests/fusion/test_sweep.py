@@ -11,6 +11,7 @@ import pytest
 import torch
 from click.testing import CliRunner
 from deadly_fit import DeadlyConfig
+from fitted import stop_fit
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
@@ -88,11 +89,7 @@ def test_a_sweep_goes_on_where_it_stopped(planted, small, tmp_path):
     with pytest.raises(KeyboardInterrupt):
         run_sweep(tasks, jobs=1, report=stop)
 
-    def interrupt(epoch):
-        raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):  # the second fit stopped after an epoch
-        fit(planted, tasks[1].config, tasks[1].folder, interrupt)
+    stop_fit(planted, tasks[1].config, tasks[1].folder)
     tasks[2].folder.mkdir()  # the third was killed while it began
     (tasks[2].folder / "config.json").write_text("{}")
     results, _ = sweep(tasks)
@@ -357,11 +354,7 @@ def test_an_interrupted_fit_goes_on_where_it_began(planted, small, tmp_path):
     """Another seed or device in the command moves no fit that has begun elsewhere."""
     (task,) = plan(planted, small, tmp_path, heads=("concat",), seeds=(0,), devices=["auto"])
 
-    def interrupt(epoch):
-        raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        fit(planted, task.config, task.folder, interrupt)
+    stop_fit(planted, task.config, task.folder)
     moved = plan(planted, small, tmp_path, heads=("concat",), seeds=(0,), devices=["cpu"])
     (result,), _ = sweep(moved)
     assert result.ccc is not None

@@ -1,7 +1,9 @@
 """Small caches whose features carry the labels, and a model small enough for seconds."""
 
+import dataclasses
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -9,7 +11,7 @@ from caches import add_video, make_cache
 from fusion_caches import write_planted
 
 from vapipe.cache import FeatureStore
-from vapipe.fusion import FitConfig, FitResult, fit
+from vapipe.fusion import Epoch, FitConfig, FitResult, fit
 
 # Models this small only lose by a second thread, badly so on a busy machine.
 torch.set_num_threads(1)
@@ -58,6 +60,29 @@ def fitted(
 ) -> FitResult:
     """A finished run on the planted cache; only read it."""
     return fit(planted, small, tmp_path_factory.mktemp("runs") / "run")
+
+
+def quick(config: FitConfig, **changes: Any) -> FitConfig:
+    """Of two epochs."""
+    return dataclasses.replace(config, **{"epochs": 2, **changes})
+
+
+def stop_fit(store: FeatureStore, config: FitConfig, folder: Path, epochs: int = 1) -> Path:
+    """Begin a fit that is interrupted after so many epochs of all its networks."""
+    seen = []
+
+    def interrupt(epoch: Epoch) -> None:
+        seen.append(epoch)
+        if len(seen) == epochs:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        fit(store, config, folder, interrupt)
+    return folder
+
+
+def weights_of(folder: Path) -> bytes:
+    return (folder / "model.safetensors").read_bytes()
 
 
 @pytest.fixture
