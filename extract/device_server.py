@@ -133,11 +133,7 @@ def serve_devices(settings: Settings, devices: Sequence[str]) -> Iterator[list[D
 
 
 def _serve(address: str, settings: Settings) -> None:
-    """Answer until the process is ended, or the device fails.
-
-    Raises:
-        DeviceError: what a process sees of a device that failed once is not to be trusted.
-    """
+    """Answer until the process is ended, or the device fails."""
     from .run import load_streams
 
     torch.set_num_threads(1)

@@ -216,12 +216,7 @@ def make_job(videos: Path, cache: Path, asked: JobOptions) -> Job:
 
 
 def _devices(asked: JobOptions) -> tuple[str, ...]:
-    """The devices asked for, if there are several or one by that name.
-
-    Raises:
-        ArgumentsError: options at odds.
-        ConfigError: no such device.
-    """
+    """The devices asked for, if there are several or one by that name."""
     if asked.devices is None:
         return ()
     names = asked.devices

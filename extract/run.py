@@ -254,12 +254,7 @@ def _note(
 
 
 def _try_loading(settings: Settings, execute: Callable[..., Any]) -> None:
-    """Load the networks in a process of its own, before the first video.
-
-    Raises:
-        ConfigError: weights do not fit, or the loading kills the process.
-        WeightsError: likewise.
-    """
+    """Load the networks in a process of its own, before the first video."""
     ((_, answer),) = execute(_load, [settings], limits=Limits(), retry_if=crashed)
     if not isinstance(answer, TaskFailed):
         return

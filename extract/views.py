@@ -30,11 +30,7 @@ class View:
     name: str = "whole"
 
     def __post_init__(self) -> None:
-        """Refuse unknown names.
-
-        Raises:
-            ConfigError: names the view and what it may be.
-        """
+        """Refuse unknown names."""
         if self.name not in ("whole", "centre", "flip") and not _RANDOM.fullmatch(self.name):
             raise ConfigError(
                 f"no view is called `{self.name}`; there are whole, centre, flip, random1, "

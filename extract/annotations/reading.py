@@ -67,11 +67,7 @@ class Reading:
         )
 
     def __post_init__(self) -> None:
-        """Refuse what cannot be.
-
-        Raises:
-            ConfigError: names the option and its value.
-        """
+        """Refuse what cannot be."""
         for name, value, known in (
             ("--interpolation", self.interpolation, INTERPOLATIONS),
             ("--annotators", self.annotators, ("", *ANNOTATORS)),

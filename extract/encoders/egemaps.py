@@ -30,12 +30,7 @@ class EgemapsOptions(EncoderOptions):
     opensmile: str = ""
 
     def __post_init__(self) -> None:
-        """Refuse to go on without the package, with another version of it, or out of range.
-
-        Raises:
-            MissingPackageError: says how to install it.
-            ConfigError: says which versions and windows there are.
-        """
+        """Refuse to go on without the package, with another version of it, or out of range."""
         if importlib.util.find_spec("opensmile") is None:
             raise MissingPackageError(
                 "encoder `egemaps`",

@@ -25,11 +25,7 @@ class VadOptions(EncoderOptions):
     dim = 1
 
     def __post_init__(self) -> None:
-        """Refuse to go on without the packages.
-
-        Raises:
-            MissingPackageError: says how to install them.
-        """
+        """Refuse to go on without the packages."""
         for package in ("silero_vad", "onnxruntime"):
             if importlib.util.find_spec(package) is None:
                 raise MissingPackageError("encoder `vad`", package.replace("_", "-"), "vad")

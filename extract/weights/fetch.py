@@ -168,9 +168,6 @@ def _download(
 
     Returns:
         The SHA-256 that the publisher sends along, where it does.
-
-    Raises:
-        WeightsError: given up.
     """
     why = ""
     redirects = _Redirects()
@@ -194,12 +191,7 @@ def _download(
 def _attempt(
     entry: WeightEntry, partial: Path, progress: Progress, timeout_s: float, redirects: _Redirects
 ) -> None:
-    """One connection, continuing what is there.
-
-    Raises:
-        _Interrupted: worth another attempt.
-        WeightsError: not worth one.
-    """
+    """One connection, continuing what is there."""
     assert entry.url is not None
     if entry.sha256 is None and not _is_private(entry.url):
         raise WeightsError(
@@ -291,11 +283,7 @@ def _headers(origin: _Origin | None, have: int) -> dict[str, str]:
 
 
 def _position(answer: http.client.HTTPResponse, origin: _Origin | None, have: int) -> int:
-    """Where the answer starts: at what has arrived, or at 0 from a server without ranges.
-
-    Raises:
-        _Stale: the answer continues another file.
-    """
+    """Where the answer starts: at what has arrived, or at 0 from a server without ranges."""
     if answer.status != 206 or origin is None:
         return 0
     span, _, total = answer.headers.get("Content-Range", "").removeprefix("bytes ").partition("/")
@@ -347,11 +335,7 @@ def _receive(
 
 
 def _checked(entry: WeightEntry, folder: Path, partial: Path, published: str | None) -> str:
-    """The digest of a complete download; a wrong file is removed.
-
-    Raises:
-        WeightsError: not the published file, not the pinned one, or not weights at all.
-    """
+    """The digest of a complete download; a wrong file is removed."""
     digest = digest_file(partial)
     pin = read_pin(entry.name, folder)
     expected = entry.sha256 or (pin.sha256 if pin else published)

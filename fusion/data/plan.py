@@ -135,11 +135,7 @@ def plan_fit(store: FeatureStore, config: FitConfig) -> Plan:
 def _annotated_shares(
     store: FeatureStore, parts: Mapping[str, Sequence[str]], config: FitConfig
 ) -> str:
-    """How much of each partition is annotated.
-
-    Raises:
-        ConfigError: implausibly little.
-    """
+    """How much of each partition is annotated."""
     shares = []
     for part, videos in parts.items():
         known = [np.isfinite(store.labels(video, config.learned)).any(axis=1) for video in videos]

@@ -110,11 +110,7 @@ def write_onnx(run: Run, target: Path) -> OnnxFile:
 
 
 def _compare(run: Run, flat: _Flat, session: Any, names: list[str]) -> float:
-    """The largest difference on windows full and padded, as long as in training and shorter.
-
-    Raises:
-        ConfigError: it is not below the limit, or the file does not take a shape.
-    """
+    """The largest difference on windows full and padded, as long as in training and shorter."""
     window, largest = run.config.window, 0.0
     for seed, (batch, length) in enumerate([(3, window), (1, 1), (4, -(-window * 2 // 3))], 1):
         inputs = _draw(run, batch=batch, length=length, seed=seed)

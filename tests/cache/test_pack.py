@@ -7,25 +7,28 @@ from contextlib import suppress
 
 import numpy as np
 import pytest
-from caches import add_features, add_video, make_cache, source_of
+from caches import add_features, add_video, source_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vapipe.cache import CacheError, FeatureStore
 from vapipe.cache.catalog import list_folder, shard_folders
 from vapipe.cache.durable import digest_file
-from vapipe.cache.layout import write_features, write_timeline
+from vapipe.cache.layout import create_cache, write_features, write_timeline
 from vapipe.cache.pack import _pack_folder, pack_cache, remove_videos
 from vapipe.cache.status import cache_status
 from vapipe.cache.verify import verify_cache
 from vapipe.errors import CacheBusyError
 
 
-def fill(root, lengths, value=0.0):
+def fill(root, lengths):
+    """Videos v00, v01 ... of so many rows in a cache that need not be there yet."""
+    create_cache(root)
     for number, rows in enumerate(lengths):
         labels = np.full((rows, 2), number / 100)
-        features = np.arange(rows * 2).reshape(rows, 2) + value + number
+        features = np.arange(rows * 2).reshape(rows, 2) + number
         add_video(root, f"v{number:02d}", {"onet": features}, labels=labels, partition="train")
+    return root
 
 
 def content(root):
@@ -53,8 +56,7 @@ def shards(root):
     compress=st.booleans(),
 )
 def test_packed_equals_unpacked(tmp_path_factory, lengths, max_bytes, compress):
-    root = make_cache(tmp_path_factory.mktemp("p") / "cache")
-    fill(root, lengths)
+    root = fill(tmp_path_factory.mktemp("p") / "cache", lengths)
     before = content(root)
     list(pack_cache(root, max_bytes=max_bytes, compress=compress))
     assert content(root) == before
@@ -62,8 +64,7 @@ def test_packed_equals_unpacked(tmp_path_factory, lengths, max_bytes, compress):
 
 
 def test_many_shards_become_few_and_packing_again_does_nothing(tmp_path):
-    root = make_cache(tmp_path / "cache")
-    fill(root, [10] * 6)
+    root = fill(tmp_path / "cache", [10] * 6)
     packed = list(pack_cache(root))
     assert [pack.items for pack in packed] == [6, 6, 6]
     assert [pack.replaced for pack in packed] == [6, 6, 6]
@@ -72,8 +73,7 @@ def test_many_shards_become_few_and_packing_again_does_nothing(tmp_path):
 
 
 def test_a_shard_written_after_packing_counts_and_the_next_pack_drops_the_old_rows(tmp_path):
-    root = make_cache(tmp_path / "cache")
-    fill(root, [10] * 3)
+    root = fill(tmp_path / "cache", [10] * 3)
     list(pack_cache(root))
     add_features(root, "v01", "onet", np.full((10, 2), 77.0))
     before = content(root)
@@ -84,8 +84,7 @@ def test_a_shard_written_after_packing_counts_and_the_next_pack_drops_the_old_ro
 
 
 def test_a_superseded_row_alone_is_dropped_too(tmp_path):
-    root = make_cache(tmp_path / "cache")
-    fill(root, [10] * 2)
+    root = fill(tmp_path / "cache", [10] * 2)
     list(pack_cache(root))
     (pack,) = (root / "features").glob("onet-*/@pack-*")
     fill(root, [10] * 2)
@@ -95,8 +94,7 @@ def test_a_superseded_row_alone_is_dropped_too(tmp_path):
 
 
 def test_full_packs_are_left_alone(tmp_path):
-    root = make_cache(tmp_path / "cache")
-    fill(root, [200] * 4)
+    root = fill(tmp_path / "cache", [200] * 4)
     list(pack_cache(root, max_bytes=1200))
     before = {name for name in shards(root) if "onet" in name}
     fill(root, [200] * 5)
@@ -108,8 +106,7 @@ def test_full_packs_are_left_alone(tmp_path):
 
 
 def test_shards_of_other_library_versions_are_packed_apart(tmp_path):
-    root = make_cache(tmp_path / "cache")
-    fill(root, [10] * 2)
+    root = fill(tmp_path / "cache", [10] * 2)
     for item, version in (("v00", "1"), ("v01", "2")):
         with write_features(
             root, item, stream="other", key="c3" * 32, modality="visual", rows=10, dim=1,
@@ -121,8 +118,7 @@ def test_shards_of_other_library_versions_are_packed_apart(tmp_path):
 
 
 def test_a_damaged_shard_stops_packing_before_anything_is_removed(tmp_path):
-    root = make_cache(tmp_path / "cache")
-    fill(root, [10] * 3)
+    root = fill(tmp_path / "cache", [10] * 3)
     (victim,) = (root / "features").glob("onet-*/v01-*")
     data = bytearray(victim.read_bytes())
     data[-1] ^= 1
@@ -150,8 +146,7 @@ def while_packing(monkeypatch, do):
 
 
 def test_a_shard_replaced_while_packing_is_kept(tmp_path, monkeypatch):
-    root = make_cache(tmp_path / "cache")
-    fill(root, [10] * 3)
+    root = fill(tmp_path / "cache", [10] * 3)
     while_packing(monkeypatch, lambda _: add_features(root, "v02", "onet", np.full((10, 2), 55.0)))
     list(pack_cache(root))
     assert FeatureStore.open(root).read("v02", "onet")[0, 0] == 55
@@ -169,8 +164,7 @@ def test_packing_inside_packing_loses_nothing_even_without_the_lock(
     tmp_path, monkeypatch, ours, theirs
 ):
     """One stops between any two steps, the other packs everything meanwhile."""
-    root = make_cache(tmp_path / "cache")
-    fill(root, [10] * 6)
+    root = fill(tmp_path / "cache", [10] * 6)
     before = content(root)
     while_packing(monkeypatch, lambda _: pack_unlocked(root, theirs))
     with suppress(CacheError):  # its pack may have been packed again
@@ -182,8 +176,7 @@ def test_packing_inside_packing_loses_nothing_even_without_the_lock(
 
 
 def test_nothing_is_removed_when_the_pack_has_gone(tmp_path, monkeypatch):
-    root = make_cache(tmp_path / "cache")
-    fill(root, [10] * 3)
+    root = fill(tmp_path / "cache", [10] * 3)
     before = content(root)
     while_packing(monkeypatch, lambda target: target.unlink())
     with pytest.raises(CacheError, match=r"@pack-.* was changed or removed .* stays"):
@@ -194,8 +187,7 @@ def test_nothing_is_removed_when_the_pack_has_gone(tmp_path, monkeypatch):
 @pytest.fixture
 def stopped_packer(tmp_path):
     """Another process that holds the lock and is stopped in the middle of packing."""
-    root = make_cache(tmp_path / "cache")
-    fill(root, [10] * 3)
+    root = fill(tmp_path / "cache", [10] * 3)
     code = (
         "import os, signal, sys, pathlib; from vapipe.cache.pack import pack_cache\n"
         "for _ in pack_cache(pathlib.Path(sys.argv[1])): os.kill(os.getpid(), signal.SIGSTOP)"
@@ -223,8 +215,7 @@ def test_one_process_packs_at_a_time_and_a_killed_one_holds_nothing(stopped_pack
 
 def test_reading_goes_on_while_others_pack(tmp_path):
     """An open store finds rows again wherever they were packed to, pack after pack."""
-    root = make_cache(tmp_path / "cache")
-    fill(root, [10] * 8)
+    root = fill(tmp_path / "cache", [10] * 8)
     before = content(root)
     store = FeatureStore.open(root)
     for max_bytes in (200, 500, 1 << 30):
@@ -239,8 +230,7 @@ def test_reading_goes_on_while_others_pack(tmp_path):
 
 
 def test_an_open_store_never_serves_rows_of_another_version(tmp_path):
-    root = make_cache(tmp_path / "cache")
-    fill(root, [10] * 2)
+    root = fill(tmp_path / "cache", [10] * 2)
     store = FeatureStore.open(root)
     timeline = store.timeline("v00")
     write_timeline(root, "v00", timeline, subjects=["v00"], source=source_of("v00", version=1))
@@ -260,8 +250,7 @@ def test_an_open_store_never_serves_rows_of_another_version(tmp_path):
 
 def test_listing_beside_packing_misses_nothing(tmp_path):
     """Every item is listed at every moment; status and open never fail."""
-    root = make_cache(tmp_path / "cache")
-    fill(root, [3] * 12)
+    root = fill(tmp_path / "cache", [3] * 12)
     expected = sorted(content(root))
     code = (
         "import sys, pathlib; from vapipe.cache.pack import pack_cache\n"
@@ -281,8 +270,7 @@ def test_listing_beside_packing_misses_nothing(tmp_path):
 
 @pytest.mark.parametrize("change", ["packed", "written anew"])
 def test_what_changes_while_it_is_verified_is_judged_as_it_is_then(tmp_path, monkeypatch, change):
-    root = make_cache(tmp_path / "cache")
-    fill(root, [10] * 2)
+    root = fill(tmp_path / "cache", [10] * 2)
     changed = []
 
     def digest(path, **options):
@@ -304,8 +292,7 @@ def test_what_changes_while_it_is_verified_is_judged_as_it_is_then(tmp_path, mon
 
 
 def test_videos_are_removed_by_name_from_shards_and_packs(tmp_path):
-    root = make_cache(tmp_path / "cache")
-    fill(root, [10] * 3)
+    root = fill(tmp_path / "cache", [10] * 3)
     list(pack_cache(root))
     fill(root, [10])  # v00 also as shards of its own
     before = content(root)
@@ -319,8 +306,7 @@ def test_videos_are_removed_by_name_from_shards_and_packs(tmp_path):
 
 
 def test_stale_rows_stay_stale_when_packed(tmp_path):
-    root = make_cache(tmp_path / "cache")
-    fill(root, [10] * 2)
+    root = fill(tmp_path / "cache", [10] * 2)
     timeline = FeatureStore.open(root).timeline("v00")
     write_timeline(root, "v00", timeline, subjects=["v00"], source=source_of("v00", version=1))
     list(pack_cache(root))

@@ -1,3 +1,3 @@
 """Fixtures that the tests here share."""
 
-from fitted import fitted, make_store, planted, small  # noqa: F401
+from fitted import fitted, make_store, pair, planted, small  # noqa: F401

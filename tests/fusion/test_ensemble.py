@@ -88,14 +88,6 @@ def test_nothing_is_cut_or_padded_to_combine():
 # -- with real runs --------------------------------------------------------------------------------
 
 
-@pytest.fixture(scope="module")
-def pair(planted, small, fitted, tmp_path_factory):
-    """Two runs with different weights, loaded."""
-    config = dataclasses.replace(small, seed=1, epochs=4)
-    other = fit(planted, config, tmp_path_factory.mktemp("pair") / "other")
-    return {"run": load_run(fitted.run_dir, "cpu"), "other": load_run(other.run_dir, "cpu")}
-
-
 def test_runs_side_by_side_are_the_runs_alone(planted, pair):
     results = compare(pair, planted)
     assert list(results) == ["run", "other"]

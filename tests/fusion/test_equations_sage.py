@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from joint_loops import inputs
 from loops import softmax
 from loops_attention import MASKS, dot, encoder, generic, largest_difference
 
@@ -73,18 +74,11 @@ def test_a_changed_equation_is_noticed(variant, mutation):
     assert largest_difference(head, sage_by_loops, masks="holes", mutation=mutation) > 1e-4
 
 
-def inputs(head, frames):
-    torch.manual_seed(6)
-    return {
-        role: torch.randn(2, frames, dim, dtype=torch.float64) for role, dim in head.dims.items()
-    }
-
-
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_reliabilities_sum_to_one_over_the_existing_frames(variant):
     head = sage(variant)
     mask = torch.tensor([[1, 0, 1, 1], [0, 0, 0, 0]]).bool()
-    gates = head.gates(inputs(head, 4), mask)
+    gates = head.gates(inputs(head, frames=4), mask)
     names = ["video", "audio"] if variant == "per_modality" else ["reliability"]
     assert sorted(gates) == sorted([*names, "layer1", "layer2"])
     for name in names:
@@ -97,14 +91,14 @@ def test_equal_reliabilities_leave_a_scaled_window_as_it_was():
     head = sage("scaled", layers=0)
     with torch.no_grad():
         head.reliability.weight.zero_()
-    x = inputs(head, 7)
+    x = inputs(head, frames=7)
     assert torch.allclose(head(x), torch.cat(list(x.values()), dim=-1), atol=1e-12)
 
 
 def test_only_reliabilities_per_modality_rebalance_modalities():
     for variant, rebalances in (("scaled", False), ("per_modality", True)):
         head = sage(variant, layers=0)
-        x = inputs(head, 7)
+        x = inputs(head, frames=7)
         ratio = {role: part / x[role] for role, part in head_parts(head, x).items()}
         same = torch.allclose(ratio["video"][..., 0], ratio["audio"][..., 0])
         assert same != rebalances
@@ -118,7 +112,7 @@ def head_parts(head, x):
 def test_as_printed_long_windows_shrink_to_the_eps_of_layer_norm():
     shrunken, scaled = (sage(variant, layers=0) for variant in ("paper", "scaled"))
     scaled.load_state_dict(shrunken.state_dict())
-    x = inputs(shrunken, 300)
+    x = inputs(shrunken, frames=300)
     with torch.no_grad():
         shrunken.reliability.weight.mul_(0.1)
         scaled.reliability.weight.mul_(0.1)

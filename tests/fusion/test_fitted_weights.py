@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vapipe.cache import ConfigError, FeatureStore
-from vapipe.fusion import combine, compare, ensemble_weights, fit, load_run, predict_items, smooth
+from vapipe.fusion import combine, compare, ensemble_weights, fit, predict_items, smooth
 from vapipe.fusion.evaluation.ccc import ccc
 from vapipe.fusion.evaluation.fitted_weights import highest_ccc
 
@@ -80,14 +80,6 @@ def test_a_constant_has_no_share_beside_what_rises_and_is_better_than_what_falls
 
 
 # -- with real runs --------------------------------------------------------------------------------
-
-
-@pytest.fixture(scope="module")
-def pair(planted, small, fitted, tmp_path_factory):
-    """Two runs with different weights, loaded."""
-    config = dataclasses.replace(small, seed=1, epochs=4)
-    other = fit(planted, config, tmp_path_factory.mktemp("pair") / "other")
-    return {"run": load_run(fitted.run_dir, "cpu"), "other": load_run(other.run_dir, "cpu")}
 
 
 def folders(runs):

@@ -11,7 +11,7 @@ from caches import add_video, make_cache
 from fusion_caches import write_planted
 
 from vapipe.cache import FeatureStore
-from vapipe.fusion import Epoch, FitConfig, FitResult, fit
+from vapipe.fusion import Epoch, FitConfig, FitResult, Run, fit, load_run
 
 # Models this small only lose by a second thread, badly so on a busy machine.
 torch.set_num_threads(1)
@@ -60,6 +60,19 @@ def fitted(
 ) -> FitResult:
     """A finished run on the planted cache; only read it."""
     return fit(planted, small, tmp_path_factory.mktemp("runs") / "run")
+
+
+@pytest.fixture(scope="session")
+def pair(
+    planted: FeatureStore,
+    small: FitConfig,
+    fitted: FitResult,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> dict[str, Run]:
+    """Two runs with different weights, loaded; only read them."""
+    config = dataclasses.replace(small, seed=1, epochs=4)
+    other = fit(planted, config, tmp_path_factory.mktemp("pair") / "other")
+    return {"run": load_run(fitted.run_dir, "cpu"), "other": load_run(other.run_dir, "cpu")}
 
 
 def quick(config: FitConfig, **changes: Any) -> FitConfig:

@@ -48,11 +48,6 @@ class DCA(GatedHead):
     def fuse(self, x: Streams, mask: Tensor | None, gates: dict[str, Tensor] | None) -> Tensor:
         """Compute [B, L, out_dim]; the gates are role -> [B, L, 2]: unattended, attended."""
         steps = self.recur(x, mask, gates)
-        gated = []
-        for role, gate in self.gate.items():
-            weights, fused = gate(steps[-1][role], [steps[0][role], steps[-1][role]])
-            if gates is not None:
-                gates[role] = weights
-            gated.append(fused)
+        gated = self.choose(self.gate, [steps[0], steps[-1]], gates)
         out = zero_masked(torch.cat(gated, dim=-1).relu_(), mask)
         return out if self.joint is None else self.joint(out, mask)

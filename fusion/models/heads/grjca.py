@@ -21,10 +21,4 @@ class GRJCA(GatedHead):
     def fuse(self, x: Streams, mask: Tensor | None, gates: dict[str, Tensor] | None) -> Tensor:
         """Compute [B, L, sum of D]; the gates are role -> [B, L, M+1]."""
         steps = self.recur(x, mask, gates)
-        gated = []
-        for role, gate in self.gate.items():
-            weights, fused = gate(steps[-1][role], [step[role] for step in steps])
-            if gates is not None:
-                gates[role] = weights
-            gated.append(fused)
-        return torch.cat(gated, dim=-1).relu_()
+        return torch.cat(self.choose(self.gate, steps, gates), dim=-1).relu_()

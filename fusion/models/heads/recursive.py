@@ -156,6 +156,18 @@ class GatedHead(RecursiveHead):
         init_linears(gates)
         return gates
 
+    def choose(
+        self, gate: nn.ModuleDict, steps: Sequence[Streams], gates: dict[str, Tensor] | None
+    ) -> list[Tensor]:
+        """Weigh the steps of each role by asking the last; weights go to gates[role]."""
+        chosen = []
+        for role, own in gate.items():
+            weights, fused = own(steps[-1][role], [step[role] for step in steps])
+            if gates is not None:
+                gates[role] = weights
+            chosen.append(fused)
+        return chosen
+
 
 def weighted_sum(steps: Sequence[Tensor], weights: Tensor) -> Tensor:
     """Sum steps [..., D] with weights [..., number of steps]; gives [..., D]."""
