@@ -1,7 +1,7 @@
 """The picture of a synthetic clip: one portrait, its mouth, brows and eyes warped frame by frame.
 
 The portrait is scikit-image's `astronaut` (NASA, public domain), which ships in its wheel.
-Draws arrays only; what the signals are and where the frames go is decided in `demo_set.py`.
+Draws arrays only; what the signals are and where the frames go is decided in `dataset.py`.
 """
 
 from __future__ import annotations

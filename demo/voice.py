@@ -1,6 +1,6 @@
 """The sound of a synthetic clip: glottal pulses through vowel formants, in syllables and phrases.
 
-Makes arrays only; what the signals are and where the samples go is decided in `demo_set.py`.
+Makes arrays only; what the signals are and where the samples go is decided in `dataset.py`.
 """
 
 from __future__ import annotations

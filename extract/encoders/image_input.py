@@ -39,15 +39,18 @@ class ImageInput:
         return self.size if self.centre is None else self.centre
 
 
-def check_side(encoder: str, option: str, side: int, *, low: int, high: int = 1024) -> None:
+_LARGEST = 1024  # pixels
+
+
+def check_side(encoder: str, option: str, side: int, *, low: int) -> None:
     """Refuse sides of images that no network takes.
 
     Raises:
         ConfigError: out of range.
     """
-    if isinstance(side, bool) or not isinstance(side, int) or not low <= side <= high:
+    if isinstance(side, bool) or not isinstance(side, int) or not low <= side <= _LARGEST:
         raise ConfigError(
-            f"encoder `{encoder}`: {option} must be a whole number of pixels in {low}..{high}, "
+            f"encoder `{encoder}`: {option} must be a whole number of pixels in {low}..{_LARGEST}, "
             f"got {side}"
         )
 

@@ -40,19 +40,16 @@ def is_path(weights: str | PathLike[str]) -> bool:
     return not isinstance(weights, str) or "/" in weights
 
 
-def open_file(
-    weights: str | PathLike[str], *, architecture: str, encoder: str, says: str = ""
-) -> WeightFile:
+def open_file(weights: str | PathLike[str], *, architecture: str, encoder: str) -> WeightFile:
     """A file of weights given by its path.
 
     Raises:
-        WeightsError: there is no such file; `says` is added to the message.
+        WeightsError: there is no such file.
     """
     path = Path(weights).expanduser()
     if not path.is_file():
         raise WeightsError(
-            f"encoder `{encoder}`: there is no file of weights {path}; correct the option "
-            f"`weights`{says}"
+            f"encoder `{encoder}`: there is no file of weights {path}; correct the option `weights`"
         )
     facts = path.stat()
     state = facts.st_ino, facts.st_size, facts.st_mtime_ns, facts.st_ctime_ns

@@ -10,7 +10,7 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -48,30 +48,20 @@ def weights_folder() -> Path:
     return Path(chosen).expanduser() if chosen else Path.home() / ".cache" / "vapipe" / "weights"
 
 
-def find_weights(
-    name: str, *, fits: Collection[str] = (), folder: Path | None = None, rehash: bool = False
-) -> WeightFile:
+def find_weights(name: str, *, folder: Path | None = None, rehash: bool = False) -> WeightFile:
     """The checked file of weights called `name`; never downloads.
 
     Args:
         name: of the table, or of an added file.
-        fits: the architectures that the caller has use for; empty for any.
         folder: instead of `weights_folder()`.
         rehash: compute the digest even where size and time are as recorded. It is always
             computed on first use and after the file was touched.
 
     Raises:
-        WeightsError: unknown, of another network, absent (with the command that gets it), or not
-            the right file.
+        WeightsError: unknown, absent (with the command that gets it), or not the right file.
     """
     folder = folder or weights_folder()
     entry = weight_entry(name, folder)
-    if fits and entry.architecture not in fits:
-        others = [e.name for e in all_entries(folder).values() if e.architecture in fits]
-        raise WeightsError(
-            f"the weights {name} are for {entry.architecture}, not for {' or '.join(fits)}; "
-            f"there are {', '.join(others)}, and `vapipe weights add` takes files of your own"
-        )
     path = folder / entry.file
     if not path.is_file():
         raise _absent([entry], folder)

@@ -72,10 +72,10 @@ def test_status_lists_damaged_and_quarantined_shards(root):
 # -- verify ----------------------------------------------------------------------------------------
 
 
-def problems(root, repair=False):
+def problems(root):
     return {
         finding.path.name.rpartition("-")[0]: finding.problem
-        for finding in verify_cache(root, repair=repair)
+        for finding in verify_cache(root)
         if finding.problem
     }
 

@@ -48,9 +48,9 @@ class Extracted:
         return self.store.timeline(self.video).pts
 
 
-def room(head=None, x=0, size=(240, 120)):
+def room(head=None, x=0):
     """A dim image [H, W, 3], with a head at a column or without."""
-    image = np.full((size[1], size[0], 3), 60, np.uint8)
+    image = np.full((120, 240, 3), 60, np.uint8)
     if head is not None:
         image[:, x : x + head.shape[1]] = head
     return image

@@ -51,13 +51,6 @@ def extract(videos, cache, **how):
     return {p.relative_to(cache): p.read_bytes() for p in found if p.is_file()}
 
 
-def check(videos, folder, ways):
-    first = extract(videos, folder / "first", jobs=1)
-    assert first
-    for number, how in enumerate(ways):
-        assert extract(videos, folder / str(number), **how) == first, how
-
-
 def test_a_run_beside_heavy_load_stores_the_same_bytes(tmp_path):
     video = MEDIA / "pyfeat_single_face.mp4"
     if not video.exists():

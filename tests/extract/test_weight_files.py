@@ -27,18 +27,18 @@ def sample(tmp_path, monkeypatch):
     return list_entry(monkeypatch, digest), tmp_path / "sample.pth"
 
 
-def list_entry(monkeypatch, sha256, name="sample"):
+def list_entry(monkeypatch, sha256):
     entry = WeightEntry(
-        name=name,
+        name="sample",
         architecture="vggish-pca",
-        file=f"{name}.bin",
-        url=f"https://weights.invalid/{name}.bin",
+        file="sample.bin",
+        url="https://weights.invalid/sample.bin",
         sha256=sha256,
         nbytes=1234,
         licence="none",
         source="a test",
     )
-    monkeypatch.setitem(WEIGHT_TABLE, name, entry)
+    monkeypatch.setitem(WEIGHT_TABLE, entry.name, entry)
     return entry
 
 
@@ -75,15 +75,6 @@ def test_an_unknown_name_suggests_the_closest(tmp_path):
     assert message.startswith("no weights are called 'facenet-vgface2'; did you mean facenet-vgg")
     assert "`vapipe weights list` shows all" in message
     assert "did you mean" not in refusal(find_weights, "../../etc/x", folder=tmp_path)
-
-
-def test_weights_of_another_network_name_those_that_fit(tmp_path):
-    message = refusal(find_weights, "vggish", fits=["resnet50"], folder=tmp_path)
-    assert message == (
-        "the weights vggish are for vggish, not for resnet50; there are resnet50-imagenet-v2, "
-        "resnet50-imagenet-v1, and `vapipe weights add` takes files of your own"
-    )
-    assert "are not in" in refusal(find_weights, "vggish", fits=["vggish"], folder=tmp_path)
 
 
 def test_a_file_put_there_by_hand_is_checked_and_recorded(tmp_path, sample):

@@ -92,7 +92,7 @@ def test_a_changed_equation_of_the_papers_attention_is_noticed(options, mutation
     assert difference(make("rjca", **options), rjca, mutation) > 1e-4
 
 
-@pytest.mark.parametrize("name", ["rjca", "grjca"])
+@pytest.mark.parametrize("name", ["rjca", "grjca", "tagf"])
 @pytest.mark.parametrize("options", VARIANTS)
 def test_gradients_are_right_and_float32_is_close(name, options):
     head = make(name, normalize=True, **options)
@@ -100,8 +100,9 @@ def test_gradients_are_right_and_float32_is_close(name, options):
     assert float32_difference(head) < 1e-4
 
 
-def test_gates_weigh_the_input_and_every_recursion():
-    head = make("grjca", recursions=3)
+@pytest.mark.parametrize("name", ["grjca", "tagf"])
+def test_gates_weigh_the_input_and_every_recursion(name):
+    head = make(name, recursions=3)
     gates = head.gates(inputs(head))
     assert set(gates) == {"video", "audio"}
     for weights in gates.values():

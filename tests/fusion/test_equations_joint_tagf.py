@@ -9,8 +9,6 @@ from joint_loops import (
     PAPER,
     VARIANTS,
     difference,
-    float32_difference,
-    gradients_are_right,
     inputs,
     make,
     recur,
@@ -96,22 +94,6 @@ def test_the_equations_give_the_released_numbers():
 )
 def test_a_changed_equation_of_the_paper_is_noticed(mutation):
     assert difference(make("tagf", **PAPER), tagf, mutation) > 1e-4
-
-
-@pytest.mark.parametrize("options", VARIANTS)
-def test_gradients_are_right_and_float32_is_close(options):
-    head = make("tagf", **options)
-    assert gradients_are_right(head)
-    assert float32_difference(head) < 1e-4
-
-
-def test_gates_weigh_the_input_and_every_recursion():
-    head = make("tagf", recursions=3)
-    gates = head.gates(inputs(head))
-    assert set(gates) == {"video", "audio"}
-    for weights in gates.values():
-        assert weights.shape == (2, 6, 4)
-        assert torch.allclose(weights.sum(-1), torch.ones(2, 6, dtype=torch.float64))
 
 
 def test_the_first_states_start_xavier_uniform():

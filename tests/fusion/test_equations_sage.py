@@ -30,14 +30,13 @@ def sage(variant, streams=("video", "audio"), **options):
     )
 
 
-def sage_by_loops(head, x, exists, mutation, shift=0.7):
-    """`shift` is the b of the equations."""
+def sage_by_loops(head, x, exists, mutation):
     frames = [i for i, here in enumerate(exists) if here]
     joint = [[v for rows in x.values() for v in rows[i]] for i in range(len(exists))]
     seen = range(len(exists)) if mutation == "padding is seen" else frames
     alphas = []
     for row in head.reliability.weight.detach().numpy():
-        scores = [dot(row, joint[i]) + shift for i in seen]
+        scores = [dot(row, joint[i]) + 0.7 for i in seen]  # b of the equations
         values = scores if mutation == "raw scores" else softmax(scores)
         alphas.append(dict(zip(seen, values, strict=True)))
     if head.variant != "per_modality" or mutation == "one gate for all":

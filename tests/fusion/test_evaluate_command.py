@@ -7,9 +7,8 @@ import shutil
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner
+from terminal import vapipe_
 
-from vapipe.cli import main
 from vapipe.fusion import evaluate, fit, load_run
 from vapipe.fusion.evaluation.corruption import KINDS
 
@@ -30,11 +29,7 @@ def command(planted):
     """Run `vapipe evaluate`; the result has .exit_code, .stdout and .stderr."""
 
     def invoke(*words):
-        arguments = ["evaluate", *map(str, words), "--cache", str(planted.root), "--device", "cpu"]
-        result = CliRunner().invoke(main, arguments)
-        if result.exception is not None and not isinstance(result.exception, SystemExit):
-            raise result.exception
-        return result
+        return vapipe_("evaluate", *words, "--cache", planted.root, "--device", "cpu")
 
     return invoke
 

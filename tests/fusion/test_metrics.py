@@ -79,12 +79,12 @@ def test_a_constant_correlates_with_nothing():
 # -- intervals -------------------------------------------------------------------------------------
 
 
-def videos_of(rng, count, noise=0.3):
+def videos_of(rng, count):
     """Predictions and annotation of some videos of different length, [T, 2] each."""
     pairs = []
     for _ in range(count):
         t = rng.normal(size=(rng.integers(3, 40), 2)) * 0.3 + rng.normal(size=2) * 0.3
-        pairs.append((0.7 * t + noise * rng.normal(size=t.shape), t))
+        pairs.append((0.7 * t + 0.3 * rng.normal(size=t.shape), t))
     return pairs
 
 

@@ -63,14 +63,14 @@ def start(*words: object, prefix: Sequence[str] = ()) -> subprocess.Popen[str]:
     )
 
 
-def finish(process: subprocess.Popen[str], seconds: float = 600) -> tuple[int, str]:
+def finish(process: subprocess.Popen[str]) -> tuple[int, str]:
     """Wait for a process; its exit code and what it printed."""
     try:
-        text, _ = process.communicate(timeout=seconds)
+        text, _ = process.communicate(timeout=600)
     except subprocess.TimeoutExpired:
         process.kill()
         text, _ = process.communicate()
-        raise AssertionError(f"not done after {seconds:.0f} s:\n{text}") from None
+        raise AssertionError(f"not done after 600 s:\n{text}") from None
     return process.returncode, text
 
 
