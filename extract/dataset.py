@@ -134,7 +134,8 @@ def find_dataset(
     by_id = defaultdict(list)
     for path in paths:
         if _text(path) == str(path):
-            by_id[composed(path.stem) if ids == "stem" else _relative_id(path, base)].append(path)
+            name = path.relative_to(base).with_suffix("").as_posix() if ids == "path" else path.stem
+            by_id[composed(name)].append(path)
         else:
             problems.append((_text(path), "its name is not valid UTF-8; rename it"))
     copies: list[tuple[str, str]] = []
@@ -212,10 +213,6 @@ def _text(path: Path) -> str:
     except UnicodeEncodeError:
         return ascii(str(path))
     return str(path)
-
-
-def _relative_id(path: Path, base: Path) -> str:
-    return composed(path.relative_to(base).with_suffix("").as_posix())
 
 
 def _own(video: str, annotated: Collection[str], videos: Collection[str]) -> set[str]:

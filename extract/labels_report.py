@@ -10,6 +10,7 @@ from ..errors import counted, some
 from .dataset import Dataset
 from .task import ItemLabels
 
+_ORDER = ("train", "validation", "test", "no partition")
 _NAMED = 5
 
 
@@ -28,7 +29,7 @@ def describe_labels(labels: Sequence[ItemLabels], dataset: Dataset) -> list[str]
         annotated = sum(each.annotated for each in own.values())
         rows = sum(int(each.facts["rows"]) for each in own.values())
         parts = Counter(each.partition or "no partition" for each in own.values())
-        shares = ", ".join(f"{name} {parts[name]}" for name in sorted(parts, key=_in_order))
+        shares = ", ".join(f"{name} {parts[name]}" for name in sorted(parts, key=_ORDER.index))
         lines.append(f"  {shares}; {annotated / rows:.1%} of {counted(rows, 'frame')} annotated")
         lines += _ranges(own.values(), dataset)
         lines += _agreement(own.values())
@@ -59,10 +60,6 @@ def _where(own: Mapping[str, ItemLabels], dataset: Dataset) -> str:
         return ""
     words = dataset.reader.reading.words()
     return f", from {dataset.labels}{f' (read with {words})' if words else ''}"
-
-
-def _in_order(partition: str) -> int:
-    return ("train", "validation", "test", "no partition").index(partition)
 
 
 def _listed(what: str, names: Sequence[str]) -> list[str]:

@@ -7,6 +7,7 @@ import sys
 import numpy as np
 import pytest
 from caches import add_features, add_video, make_cache
+from damage import flip
 from extracted import ROWS, SMALL
 from extracted import cache as cache
 from extracted import runs as runs
@@ -273,9 +274,7 @@ def test_status_as_words_and_as_json(small):
 def test_verify_names_damage_and_repair_moves_it_aside(small):
     assert vapipe_("cache", "verify", "--cache", small).exit_code == 0
     (victim,) = small.glob("features/onet-*/a-*")
-    data = bytearray(victim.read_bytes())
-    data[-1] ^= 1
-    victim.write_bytes(data)
+    flip(victim)
     found = vapipe_("cache", "verify", "--cache", small)
     assert found.exit_code == 3
     assert f"{victim}: " in found.stdout

@@ -97,14 +97,9 @@ def plan_campaign(
     jobs = jobs or (len(devices) if devices and list(devices) != ["auto"] else max(1, cores // 2))
     common: dict[str, Any] = {"devices": devices, "threads": max(1, cores // jobs)}
     if paper is not None:
-        fixed: dict[str, Any] = {
-            "--heads": heads,
-            "--folds": folds,
-            "--split": split,
-            "--grid": grid,
-        }
-        fixed |= {"--per-fold": per_fold, "--config": config, "--baseline": baseline}
-        fixed |= {"--set head": "head" in shared}
+        fixed: dict[str, Any] = {"--heads": heads, "--folds": folds, "--split": split}
+        fixed |= {"--grid": grid, "--per-fold": per_fold, "--config": config}
+        fixed |= {"--baseline": baseline, "--set head": "head" in shared}
         for option in (name for name, value in fixed.items() if value):
             raise ArgumentsError(f"--paper says what is compared; leave out {option}")
         out = out or Path("vapipe-papers") / paper

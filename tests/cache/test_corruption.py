@@ -59,20 +59,12 @@ def flip_and_check(root, count, seed):
 
 
 @pytest.mark.parametrize("packed", [False, True])
-def test_a_sample_of_flips_is_named(tmp_path, packed):
+@pytest.mark.parametrize("count", [60, pytest.param(1000, marks=pytest.mark.slow)])
+def test_flips_are_named(tmp_path, packed, count):
     root = build(tmp_path / "cache")
     if packed:
         list(pack_cache(root))
-    flip_and_check(root, 60, seed=5)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("packed", [False, True])
-def test_a_thousand_flips_are_named(tmp_path, packed):
-    root = build(tmp_path / "cache")
-    if packed:
-        list(pack_cache(root))
-    flip_and_check(root, 1000, seed=6)
+    flip_and_check(root, count, seed=5)
 
 
 def content(root):

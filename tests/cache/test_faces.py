@@ -6,6 +6,7 @@ import h5py
 import numpy as np
 import pytest
 from caches import add_features, add_video, make_cache
+from damage import flip
 from safetensors.numpy import load_file
 from sealing import read_header_json, reseal_shard
 
@@ -94,10 +95,8 @@ def test_packing_and_removing_keep_them(root, compress):
 def test_a_changed_box_is_damage_and_a_pack_loses_that_item_alone(root, name):
     list(pack_cache(root))
     (path,) = (p for p in (root / "features").rglob("@pack*") if b'"box"' in p.read_bytes())
-    data = bytearray(path.read_bytes())
     info = read_header_json(path)["arrays"][name]
-    data[info["offset"] + 3] ^= 4  # of a, which is first
-    path.write_bytes(data)
+    flip(path, info["offset"] + 3, 4)  # of a, which is first
     (finding,) = (f for f in verify_cache(root, repair=True) if f.problem)
     assert finding.problem == f"values of {name} changed since it was written"
     check(root, items=("b", "old"))

@@ -4,7 +4,7 @@ import random
 
 import numpy as np
 import pytest
-from caches import KEYS, add_video, make_cache
+from caches import SHARDS, add_video, make_cache
 from sealing import ODD, encode, read_header_json, read_index_json, reseal_index, reseal_shard
 
 from vapipe.cache import CacheError, FeatureStore
@@ -12,14 +12,7 @@ from vapipe.cache.catalog import list_folder
 from vapipe.cache.durable import dead_partials
 from vapipe.cache.header import PREAMBLE_BYTES
 from vapipe.cache.index import INDEX, open_catalog, write_index
-from vapipe.cache.layout import features_path, labels_path, timeline_path
 from vapipe.cache.reading import ShardReader
-
-SHARDS = {
-    "timeline": timeline_path,
-    "labels": labels_path,
-    "features": lambda root, item: features_path(root, "onet", KEYS["visual"], item),
-}
 
 
 @pytest.fixture

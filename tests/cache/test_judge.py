@@ -6,7 +6,7 @@ from contextlib import suppress
 
 import numpy as np
 import pytest
-from caches import KEYS, add_features, add_video, make_cache, source_of
+from caches import SHARDS, add_features, add_video, make_cache, source_of
 from sealing import (
     DEEP,
     encode,
@@ -19,7 +19,7 @@ from sealing import (
 
 from vapipe.cache import CacheError, FeatureStore
 from vapipe.cache.index import write_index
-from vapipe.cache.layout import features_path, labels_path, timeline_path, write_timeline
+from vapipe.cache.layout import write_timeline
 from vapipe.cache.pack import pack_cache
 from vapipe.cache.report import scan
 from vapipe.cache.status import cache_status
@@ -68,13 +68,6 @@ def use_everything(root):
         pass
     write_index(root)
     return store.damaged()
-
-
-SHARDS = {
-    "timeline": timeline_path,
-    "labels": labels_path,
-    "features": lambda root, item: features_path(root, "onet", KEYS["visual"], item),
-}
 
 
 @pytest.mark.parametrize("kind", SHARDS)

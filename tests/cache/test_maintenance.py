@@ -10,6 +10,7 @@ from functools import partial
 import numpy as np
 import pytest
 from caches import KEYS, add_features, add_video, source_of, two_videos
+from damage import flip
 
 from vapipe.cache import CacheError, FeatureStore
 from vapipe.cache.gc import find_garbage, remove
@@ -33,12 +34,6 @@ def root(tmp_path):
 def shard(root, pattern):
     (path,) = root.glob(pattern)
     return path
-
-
-def flip(path, offset=-1):
-    data = bytearray(path.read_bytes())
-    data[offset] ^= 0x10
-    path.write_bytes(data)
 
 
 # -- status ----------------------------------------------------------------------------------------

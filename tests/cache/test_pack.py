@@ -8,6 +8,7 @@ from contextlib import suppress
 import numpy as np
 import pytest
 from caches import add_features, add_video, source_of
+from damage import flip
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -120,9 +121,7 @@ def test_shards_of_other_library_versions_are_packed_apart(tmp_path):
 def test_a_damaged_shard_stops_packing_before_anything_is_removed(tmp_path):
     root = fill(tmp_path / "cache", [10] * 3)
     (victim,) = (root / "features").glob("onet-*/v01-*")
-    data = bytearray(victim.read_bytes())
-    data[-1] ^= 1
-    victim.write_bytes(data)
+    flip(victim)
     names = [name for name in shards(root) if "onet" in name]
     with pytest.raises(CacheError, match=r"damaged shard .*v01-"):
         list(pack_cache(root))

@@ -5,6 +5,7 @@ import time
 import h5py
 import numpy as np
 import pytest
+from damage import flip
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -141,17 +142,13 @@ def test_a_newer_format_is_refused_with_both_versions(shard):
 
 def test_flipped_values_are_named_by_verify(shard):
     header = read_header(shard)
-    content = bytearray(shard.read_bytes())
-    content[header.arrays["features"].offset + 5] ^= 1
-    shard.write_bytes(content)
+    flip(shard, header.arrays["features"].offset + 5)
     with pytest.raises(DamagedShardError, match="values of features changed"):
         verify_shard(shard)
 
 
 def test_flipped_metadata_is_named_by_verify(shard):
-    content = bytearray(shard.read_bytes())
-    content[len(content) - read_header(shard).hdf5_bytes + 60] ^= 1
-    shard.write_bytes(content)
+    flip(shard, 60 - read_header(shard).hdf5_bytes)
     with pytest.raises(DamagedShardError, match="HDF5 metadata changed"):
         verify_shard(shard)
 
@@ -162,11 +159,9 @@ def test_a_compressed_shard_has_no_offsets_and_damage_in_it_is_named(tmp_path):
     header = verify_shard(path)
     assert {info.offset for info in header.arrays.values()} == {None}
     assert not ShardReader(path).rows("features", 0, 5).flags.writeable
-    content = bytearray(path.read_bytes())
     with h5py.File(path) as file:
         place = file["features"].id.get_chunk_info(0).byte_offset
-    content[place] ^= 0xFF  # the compressed stream's own header
-    path.write_bytes(content)
+    flip(path, place, 0xFF)  # the compressed stream's own header
     with pytest.raises(DamagedShardError, match="compressed values or HDF5 metadata changed"):
         verify_shard(path)
     with pytest.raises(DamagedShardError, match="its HDF5 part cannot be read"):

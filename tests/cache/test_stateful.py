@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 from caches import add_features, make_cache, source_of
+from damage import flip
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
@@ -125,9 +126,7 @@ class CacheMachine(RuleBasedStateMachine):
             return
         path = group[video].path
         lost = {item for item in group if group[item].path == path}
-        data = bytearray(path.read_bytes())
-        data[-1] ^= 1
-        path.write_bytes(data)
+        flip(path)
         assert [f.path for f in verify_cache(self.root, repair=True) if f.moved_to] == [path]
         # A pack may uncover rows that it superseded; they are as good as what was extracted then.
         for item in lost:

@@ -2,6 +2,7 @@
 
 import pytest
 from clips import PAL, Sound, constant_times, write_clip
+from damage import flip
 from terminal import vapipe_
 
 from vapipe.cache import FeatureStore
@@ -62,9 +63,7 @@ def test_a_damaged_shard_is_told_but_does_not_end_the_run(videos, tmp_path):
     cache = tmp_path / "cache"
     extract(videos, cache, "--partition", "1/1")
     victim = next(cache.glob("features/*/v0-*"))
-    data = bytearray(victim.read_bytes())
-    data[-1] ^= 1
-    victim.write_bytes(data)
+    flip(victim)
     said = extract(videos, cache).stderr
     assert "warning: all that was extracted is in the cache, but not packed: damaged shard" in said
     assert str(victim) in said

@@ -36,17 +36,19 @@ def test_rows_that_no_window_covers_are_nan():
     assert np.array_equal(merged[:, 0], [np.nan, 1, 1, np.nan], equal_nan=True)
 
 
+def videos_of(labels):
+    return {
+        name: {"features": {"onet": np.zeros((len(v), 1))}, "labels": v}
+        for name, v in labels.items()
+    }
+
+
 def test_ccc_is_concatenated_over_annotated_frames_of_all_videos(make_store):
     rng = np.random.default_rng(0)
     labels = {name: rng.normal(size=(n, 2)).astype(np.float32) for name, n in (("a", 9), ("b", 6))}
     labels["a"][2:5, 0] = np.nan
     labels["b"][:, 1] = np.nan
-    store = make_store(
-        {
-            name: {"features": {"onet": np.zeros((len(v), 1))}, "labels": v}
-            for name, v in labels.items()
-        }
-    )
+    store = make_store(videos_of(labels))
     predictions = {name: rng.normal(size=v.shape) for name, v in labels.items()}
     result = score(store, predictions, partition="validation")
     p, t = (np.concatenate([x["a"], x["b"]]) for x in (predictions, labels))
@@ -66,12 +68,7 @@ def annotated(make_store):
     rng = np.random.default_rng(0)
     labels = {name: rng.normal(size=(n, 2)).astype(np.float32) for name, n in (("a", 9), ("b", 6))}
     labels["a"][2:5] = np.nan
-    return make_store(
-        {
-            name: {"features": {"onet": np.zeros((len(v), 1))}, "labels": v}
-            for name, v in labels.items()
-        }
-    )
+    return make_store(videos_of(labels))
 
 
 def perfect(store):

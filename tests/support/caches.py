@@ -8,6 +8,9 @@ import numpy as np
 from vapipe.cache import Timeline, Valid
 from vapipe.cache.layout import (
     create_cache,
+    features_path,
+    labels_path,
+    timeline_path,
     write_current,
     write_features,
     write_labels,
@@ -15,6 +18,12 @@ from vapipe.cache.layout import (
 )
 
 KEYS = {"visual": "a1" * 32, "audio": "b2" * 32}
+# Kind -> where the shard of an item is; of features that in the stream `onet`.
+SHARDS = {
+    "timeline": timeline_path,
+    "labels": labels_path,
+    "features": lambda root, item: features_path(root, "onet", KEYS["visual"], item),
+}
 
 
 def source_of(video: str, version: int = 0) -> dict:

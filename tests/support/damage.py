@@ -9,6 +9,13 @@ import numpy as np
 _INDEX_BYTES = 65536  # at the ends of a file, where containers keep their structure
 
 
+def flip(path: Path, at: int = -1, bits: int = 1) -> None:
+    """Flip these bits of one byte of a file."""
+    data = bytearray(path.read_bytes())
+    data[at] ^= bits
+    path.write_bytes(data)
+
+
 def _flip(rate: float, ends: bool = False) -> Callable:
     """Flip one bit in a share of the bytes, everywhere or only near the ends of the file."""
 
