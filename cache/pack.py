@@ -33,10 +33,8 @@ class Packed:
     """One pack that was written.
 
     Attributes:
-        path: the pack.
         items: how many items it holds.
         replaced: how many shards it replaced.
-        nbytes: its size.
     """
 
     path: Path

@@ -33,7 +33,6 @@ class ShardReader:
     """The rows of one shard.
 
     Attributes:
-        path: the shard.
         header: what lies in it.
     """
 

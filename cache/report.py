@@ -76,7 +76,6 @@ class VideoFacts(NamedTuple):
     """One video file.
 
     Attributes:
-        id: of the video.
         source: name, bytes, sha256 of the file.
         media: codec, size, rates as the container gives them.
         subjects: item ids.
@@ -105,8 +104,6 @@ class ItemFacts(NamedTuple):
     """One subject of one video.
 
     Attributes:
-        id: of the item.
-        video: its video.
         partition: "train", "validation", "test", or None.
         labelled: rows with an annotation; None where there are no labels that fit.
         label_problem: why labels are not served, or "".

@@ -50,7 +50,6 @@ class CacheStatus:
     """A whole cache.
 
     Attributes:
-        path: its folder.
         videos, items, frames: counts; an item is one subject of one video.
         seconds: duration of all videos.
         partitions: partition (or "none") -> annotated or named items.
@@ -138,7 +137,6 @@ class OwnerState(NamedTuple):
 
     Attributes:
         video: whose rows, or whose subject's rows.
-        owner: its id.
         place: where the rows lie, None where they are missing.
         stale_reason: why rows that are there are stale, None where they are not.
     """

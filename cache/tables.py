@@ -41,7 +41,6 @@ class Table:
     """Rows of text.
 
     Attributes:
-        path: the file.
         names: of the columns as they stand, empty where the file has none.
         rows: their cells, all rows equally many.
         lines: of each row, its line in the file (from 1).

@@ -23,7 +23,6 @@ class Finding:
     """One shard that was checked.
 
     Attributes:
-        path: the shard.
         items: ids of the items in it, as far as they can be read.
         problem: what is wrong, or None.
         moved_to: where `repair` put it.

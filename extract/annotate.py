@@ -255,9 +255,7 @@ def foresee_labels(
     """What a run would leave in force of an item's annotation, and why it would be refused.
 
     Args:
-        item: its id.
         dataset: what is looked at.
-        catalog: of the cache.
         times: of the video's frames, and what a player calls 0; None where nothing tells.
     """
     stored = catalog.labels.get(item)

@@ -115,7 +115,6 @@ def count(
 
     Args:
         specs: the streams asked for.
-        catalog: of the cache.
         tasks: from `plan.plan`, for the same.
         given_up: failures that still count, by video.
         logs: of earlier runs, from which the speed is taken.

@@ -64,8 +64,6 @@ class Failure:
     """How a video failed.
 
     Attributes:
-        video: its id.
-        path: its file.
         reason: for people.
         circumstances: under which it failed.
         trace: traceback of an error that vapipe does not expect.

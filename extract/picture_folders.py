@@ -24,7 +24,6 @@ class PictureFolder:
     """A folder of numbered pictures.
 
     Attributes:
-        path: the folder.
         name: its path below the folder that was searched.
         pictures: in the order of their numbers.
         first: number of the first.

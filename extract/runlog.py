@@ -66,7 +66,6 @@ class LoggedRun:
     """A run as its log tells it.
 
     Attributes:
-        path: the log.
         start: facts of the first line: host, pid, jobs, todo, streams, partition ...
         units: the lines of units, in the order in which they finished; a later try of a video
             stands after the earlier one.
@@ -119,7 +118,6 @@ class RunProgress:
     """How far one run is.
 
     Attributes:
-        run: its log.
         state: "running", "done", "stopped", "killed", "open" (only its own host could tell whether
             it still runs), or an error.
         extracted, failed: videos; a failed one may get another try.

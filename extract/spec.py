@@ -235,7 +235,6 @@ def make_specs(
     """The specifications of streams that are asked for; loads no network.
 
     Args:
-        configs: the streams.
         crops: how faces are found and cropped.
         device: "cpu", "cuda" or "cuda:N".
         precision: of computing, for streams that name none. "auto" is what is recorded of the

@@ -61,7 +61,6 @@ def find_annotations(
         folder: the folder of annotations, or one file of them; None for none.
         split: a split file that the user names, before which folders do not count.
         videos: id -> path.
-        reader: of the files.
         alone: whether annotations of other videos are expected beside these.
         chosen: whether the user names the folder, so that all of it is looked at.
 

@@ -17,7 +17,6 @@ class Part:
     """A file, or its rows, that annotates an item.
 
     Attributes:
-        path: the file.
         target: what is annotated, where folder or name tell.
         annotator: by whom, likewise.
         owner: which rows, of a file of many items: those of this name; None for all.

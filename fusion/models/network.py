@@ -197,7 +197,6 @@ class Model(nn.Module):
         """Build the networks for streams of dims[role] channels.
 
         Args:
-            config: of the fit.
             dims: role -> channels.
             layers: role -> number of the layers that these channels are of, where there are
                 several side by side.

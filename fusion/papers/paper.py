@@ -74,11 +74,9 @@ class Paper:
 
     Attributes:
         name: of the file.
-        title: of the paper.
         roles: the streams that its systems have.
         training: the head whose published recipe trains every row; empty for the default recipe.
         shared: options of all rows.
-        tables: its tables.
     """
 
     name: str

@@ -62,7 +62,6 @@ class Result:
     """What came of a fit.
 
     Attributes:
-        task: the task.
         ccc: target -> validation CCC, and `mean`; None when it failed.
         moments: video file -> [C, 3, 3] of `metrics.moments`; empty when it failed.
         problem: why it failed.

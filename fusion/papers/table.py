@@ -33,7 +33,6 @@ class Summary:
     """One row of a table: a row of the sweep over folds and seeds.
 
     Attributes:
-        label: of the row.
         fits: number of finished fits.
         failed: number of others.
         mean: measure -> mean over folds of the mean over seeds.

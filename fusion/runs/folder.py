@@ -37,7 +37,6 @@ class Run:
     """A finished run.
 
     Attributes:
-        path: its folder.
         config: the resolved configuration.
         streams: role -> {"stream", "key", "dim", "modality", "config"} that it was trained on;
             `config` is what the key is the digest of (runs of earlier versions lack it).

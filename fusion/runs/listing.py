@@ -20,11 +20,9 @@ class RunSummary:
     """One run.
 
     Attributes:
-        path: its folder.
         state: finished, unfinished (interrupted or still running), or why it cannot be read.
         started: ISO 8601, UTC.
         head: name of the head.
-        variant: of the head.
         targets: per_target or joint.
         seed: of the fit.
         split: how videos were divided, with the fold where there is one.

@@ -32,7 +32,6 @@ class OnnxFile:
     """What was written.
 
     Attributes:
-        path: the file.
         inputs: name -> shape; dimensions without a number are free.
         difference: the largest one between onnxruntime and torch over all inputs tried.
         fps: frame rates of the training items in hertz, or why they are not known.
