@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from .fusion.evaluation.robustness import Curve
     from .fusion.evaluation.scoring import Evaluation
     from .fusion.evaluation.submission import Submission
-    from .fusion.papers.campaign import Sweep
+    from .fusion.papers.sweep import Sweep
     from .fusion.training.fit import FitResult
     from .fusion.training.trainer import Epoch
     from .prediction import Predictions
@@ -105,7 +105,7 @@ def fit(
     Raises:
         ArgumentsError: `resume` beside `run` or `config`.
         ConfigError: options that do nothing, or do not fit the cache; a folder in use.
-        Stopped: in place of KeyboardInterrupt; `resume` goes on with its `folder`.
+        FitInterrupted: in place of KeyboardInterrupt; `resume` goes on with its `folder`.
     """
     from .errors import ArgumentsError
     from .fusion.acting import choose_config
@@ -229,9 +229,9 @@ def sweep(
     from .fusion.papers.rows import cross
 
     cross(asked.get("heads", ()), {})  # refuses unknown ones; torch, once they are sound
-    from .fusion.papers.campaign import plan_campaign
+    from .fusion.papers.sweep import plan_sweep
 
-    return plan_campaign(_store(cache), config=_config(config), out=_path(out), **asked)
+    return plan_sweep(_store(cache), config=_config(config), out=_path(out), **asked)
 
 
 def predict(

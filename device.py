@@ -1,4 +1,4 @@
-"""Which device computes: one judge for both stages; chosen once, stated, never changed silently."""
+"""Which device computes, for both stages; chosen once, stated, never changed silently."""
 
 from __future__ import annotations
 

@@ -183,7 +183,7 @@ class WriteVerificationError(CacheError):
         )
 
 
-class Stopped(KeyboardInterrupt):
+class FitInterrupted(KeyboardInterrupt):
     """A fit was interrupted (Ctrl-C); `folder` is the run, which `resume` goes on with."""
 
     def __init__(self, folder: Path) -> None:

@@ -184,7 +184,7 @@ def _run_in_processes(
         threads.shutdown()
 
 
-class Beside:
+class BackgroundProcess:
     """A function that runs beside the tasks in a process of its own, begun again when that ends.
 
     Attributes:

@@ -85,7 +85,7 @@ class IsolatedProcess:
         """Start nothing yet; the process will end after `idle_s` seconds without work, if any."""
         self._idle_s = idle_s
         self._box, self._trace = os.memfd_create("work"), os.memfd_create("trace")
-        self._news, self._newsroom = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        self._news, self._news_end = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         self._pool: Any = None
         self._process: Any = None
 
@@ -136,12 +136,12 @@ class IsolatedProcess:
     def close(self) -> None:
         """Let the process go, and see it gone."""
         self._end()
-        for file in (self._box, self._trace, self._news, self._newsroom):
+        for file in (self._box, self._trace, self._news, self._news_end):
             os.close(file)
 
     def _submit(self, function: Callable[[bytes], bytes], seconds: float) -> Future[bool]:
         if self._pool is None:
-            parent = os.getpid(), self._box, self._trace, self._newsroom
+            parent = os.getpid(), self._box, self._trace, self._news_end
             self._pool = process_executor.ProcessPoolExecutor(
                 1, initializer=_prepare, initargs=parent
             )
@@ -339,7 +339,7 @@ def retire() -> None:
     _spent = True
 
 
-def _prepare(parent: int, box: int, trace: int, newsroom: int) -> None:
+def _prepare(parent: int, box: int, trace: int, news_end: int) -> None:
     """Make the process end with its parent, open the files, and be ready for signals."""
     # Not a thread that watches: a hang in a library can hold the interpreter's lock.
     if ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL) or os.getppid() != parent:
@@ -348,7 +348,7 @@ def _prepare(parent: int, box: int, trace: int, newsroom: int) -> None:
     _files = (
         os.open(f"/proc/{parent}/fd/{box}", os.O_RDWR),
         os.open(f"/proc/{parent}/fd/{trace}", os.O_WRONLY | os.O_APPEND),
-        os.open(f"/proc/{parent}/fd/{newsroom}", os.O_WRONLY | os.O_NONBLOCK),
+        os.open(f"/proc/{parent}/fd/{news_end}", os.O_WRONLY | os.O_NONBLOCK),
     )
     faulthandler.enable(_files[1])
     # With psutil loky replaces processes that grow by 300 MB; ours would load networks again.
@@ -367,7 +367,7 @@ def _interrupt_once(number: int, frame: object) -> None:
     raise KeyboardInterrupt
 
 
-class _Newsman:
+class _Reporter:
     """Sends what a task tells to the parent; what comes too often, or finds no room, is dropped."""
 
     def __init__(self) -> None:
@@ -389,7 +389,7 @@ def _serve(function: Callable[[bytes], bytes], seconds: float, idle_s: int) -> b
     if math.isfinite(seconds):
         faulthandler.dump_traceback_later(seconds, exit=True, file=trace)
     try:
-        with listening(_Newsman()):
+        with listening(_Reporter()):
             _write(box, function(work))
     finally:
         faulthandler.cancel_dump_traceback_later()

@@ -19,7 +19,7 @@ import numpy as np
 
 from ..errors import CacheError, DamagedShardError, FileGoneError
 from .durable import canonical_json
-from .judge import RefusedError, check_header, parse_json
+from .header_checks import RefusedError, check_header, parse_json
 
 VERSION = 2  # the newest
 _PREAMBLE = re.compile(rb"vapipe-shard (\d{4}) (\d{9}) (\d{9}) ([0-9a-f]{64})\n")

@@ -15,7 +15,7 @@ from typing import Any
 
 from .catalog import Catalog, Folder, list_folder, shard_entries, shard_folders
 from .durable import atomic_file, canonical_json, wrap_io_errors
-from .judge import check_listing
+from .header_checks import check_listing
 
 INDEX = "index.json"
 FORMAT = 3  # raised when a listing means something else

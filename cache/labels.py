@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import LabelError
-from .judge import PARTITIONS
+from .header_checks import PARTITIONS
 from .tables import Table, read_table, shown
 
 INVALID = -5.0  # Aff-Wild2's mark of a frame without annotation, in either column

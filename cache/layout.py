@@ -28,7 +28,7 @@ import numpy as np
 from ..errors import CacheError, counted
 from .durable import PARTIAL_SUFFIX, safe_name, slug, wrap_io_errors, write_json
 from .header import Item
-from .judge import PARTITIONS, TARGETS
+from .header_checks import PARTITIONS, TARGETS
 from .locks import FOLDER as LOCKS
 from .locks import make_locks, noting
 from .shard import ShardWriter, write_shard

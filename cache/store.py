@@ -12,8 +12,8 @@ import numpy as np
 
 from ..errors import CacheError, counted
 from .catalog import Catalog, Folder, RowRange
+from .header_checks import TARGETS
 from .index import open_catalog
-from .judge import TARGETS
 from .labels import earlier
 from .layout import check_cache
 from .rows import KEPT, RowReader

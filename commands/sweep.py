@@ -29,8 +29,8 @@ from .slurm import slurm_options, write_sweep
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from ..fusion.papers.campaign import Sweep
-    from ..fusion.papers.sweep import FitTask, Result
+    from ..fusion.papers.fits import FitTask, Result
+    from ..fusion.papers.sweep import Sweep
     from ..fusion.papers.table import Summary
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
 
-from ..errors import Stopped, counted
+from ..errors import FitInterrupted, counted
 from ..progress import listening
 from .batch import stoppable
 from .console import STOPPED, say
@@ -24,7 +24,7 @@ def training_view() -> Iterator[TrainingView]:
     try:
         with stoppable(), TrainingView() as view:
             yield view
-    except Stopped as stopped:
+    except FitInterrupted as stopped:
         say(
             f"stopped; `vapipe fit --resume {stopped.folder}` resumes after its last epoch",
             err=True,

@@ -13,7 +13,7 @@ import numpy as np
 
 from ..cache.catalog import Catalog, RowRange
 from ..cache.durable import canonical_json, digest_file
-from ..cache.judge import TARGETS
+from ..cache.header_checks import TARGETS
 from ..cache.layout import timeline_path, write_labels
 from ..cache.reading import ShardReader
 from ..cache.rows import RowReader

@@ -26,7 +26,7 @@ import torch
 from ..device import describe_versions
 from ..device_faults import device_errors, take_notes
 from ..errors import ConfigError, DeviceError, StoppedError, VapipeError
-from ..executor import Beside
+from ..executor import BackgroundProcess
 from ..numerics import exactly
 from .faces.mtcnn import Cascade
 from .task import Settings
@@ -59,7 +59,7 @@ class DeviceServer:
         self.device, self.address = device, str(address)
         work = partial(_serve, self.address)
         settings = replace(settings, device=device)
-        self._beside = Beside(work, settings, tries=_FAILED_STARTS, ready=self._answers)
+        self._process = BackgroundProcess(work, settings, tries=_FAILED_STARTS, ready=self._answers)
 
     def __enter__(self) -> DeviceServer:
         """Load the networks.
@@ -68,10 +68,10 @@ class DeviceServer:
             ConfigError: they cannot be loaded, or loading them kills the process.
             WeightsError: weights do not fit.
         """
-        failure = self._beside.start()
+        failure = self._process.start()
         if failure is None:
             return self
-        self._beside.stop()
+        self._process.stop()
         if isinstance(failure.error, VapipeError):
             raise failure.error
         raise ConfigError(
@@ -81,7 +81,7 @@ class DeviceServer:
         )
 
     def __exit__(self, *error: object) -> None:
-        self._beside.stop()
+        self._process.stop()
 
     def check(self) -> None:
         """See whether it can still compute.
@@ -89,7 +89,7 @@ class DeviceServer:
         Raises:
             StoppedError: the device failed several times in a row and is given up.
         """
-        failure = self._beside.given_up
+        failure = self._process.given_up
         if failure is not None:
             raise StoppedError(
                 f"stopped: {self.device} fails again and again ({failure.reason}); no video is to "
@@ -138,7 +138,9 @@ def _serve(address: str, settings: Settings) -> None:
 
     torch.set_num_threads(1)
     with device_errors(settings.device), exactly():
-        desk = _Desk(settings.device, {s.spec.stream: s.encoder for s in load_streams(settings)})
+        service = _Service(
+            settings.device, {s.spec.stream: s.encoder for s in load_streams(settings)}
+        )
     Path(address).unlink(missing_ok=True)  # of a process that died
     with socket.socket(socket.AF_UNIX) as door:
         door.bind(address)
@@ -146,17 +148,17 @@ def _serve(address: str, settings: Settings) -> None:
         door.settimeout(_LOOK_S)
         try:
             with exactly():
-                while desk.failure is None:
+                while service.failure is None:
                     with suppress(TimeoutError):
                         link, _ = door.accept()
                         link.settimeout(None)
-                        threading.Thread(target=desk.attend, args=[link], daemon=True).start()
+                        threading.Thread(target=service.attend, args=[link], daemon=True).start()
         finally:
-            desk.close()
-    raise desk.failure
+            service.close()
+    raise service.failure
 
 
-class _Desk:
+class _Service:
     """Answers what is asked; each network computes for one at a time, different ones overlap."""
 
     def __init__(self, device: str, encoders: Mapping[str, Any]) -> None:

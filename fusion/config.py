@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, get_origin
 
-from ..cache.judge import TARGETS
+from ..cache.header_checks import TARGETS
 from ..cache.windows import POLICIES
 from ..device import check_device_name
 from ..errors import ConfigError

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from ...cache.judge import TARGETS
+from ...cache.header_checks import TARGETS
 from ...cache.timeline import Timeline
 from ...errors import LabelError
 from .agreement import merge, pairwise

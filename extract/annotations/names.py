@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from ...cache.judge import TARGETS
+from ...cache.header_checks import TARGETS
 from .reading import Reading
 
 # Dimensions that are annotated over time; others are taken where --targets names them.

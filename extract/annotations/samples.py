@@ -10,7 +10,7 @@ from typing import Literal, TypeAlias
 
 import numpy as np
 
-from ...cache.judge import TARGETS
+from ...cache.header_checks import TARGETS
 from ...cache.labels import INVALID, item_name
 from ...cache.tables import AFEW_VA, Table, number, seconds, shown
 from ...errors import LabelError, ScaleError, UnlabelledError, counted

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ...cache.judge import TARGETS
+from ...cache.header_checks import TARGETS
 from ...cache.labels import read_split_file, read_subject_file
 from ...cache.store import FeatureStore
 from ...errors import ConfigError, counted

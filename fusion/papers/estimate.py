@@ -19,7 +19,7 @@ from ..data.plan import Plan, make_windows, plan_fit
 from ..models.network import Model
 from ..training.checkpoint import FitState
 from ..training.trainer import Trainer
-from .sweep import FitTask, is_finished
+from .fits import FitTask, is_finished
 
 _FORWARD = 1 / 3  # of a training step: forward, and backward of about twice that
 

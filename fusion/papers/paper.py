@@ -26,8 +26,8 @@ from ..evaluation.evaluate import evaluate
 from ..evaluation.robustness import read_points, record_points
 from ..heads import describe_head
 from ..recipes import STRUCTURE
+from .fits import FitTask, Result, lay_out, require_used
 from .rows import Row, cross
-from .sweep import FitTask, Result, lay_out, require_used
 
 
 @dataclass(frozen=True)
@@ -151,7 +151,7 @@ def plan_paper(
         The tables, and every different fit once.
 
     Raises:
-        ConfigError: a cache without the paper's streams, or what `plan_sweep` refuses.
+        ConfigError: a cache without the paper's streams, or what `plan_fits` refuses.
     """
     streams = _streams(store, paper, changes)
     own = {name: value for name, value in changes.items() if not _names_stream(name)}

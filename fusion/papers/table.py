@@ -15,8 +15,8 @@ from ...errors import ConfigError, counted
 from ..config import TARGETS
 from ..evaluation.metrics import FEW_VIDEOS, holm, over_videos, t_interval, t_test, with_mean
 from ..models.heads import digest_head
+from .fits import FitTask, Result
 from .published import NOTE, published
-from .sweep import FitTask, Result
 
 STATISTICS = (
     "CCC: seeds are averaged within a fold. Over several folds: mean ± standard deviation of the "

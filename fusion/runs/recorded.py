@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from ...cache.judge import TARGETS
+from ...cache.header_checks import TARGETS
 from ...cache.layout import check_cache
 from ...errors import CacheError, RunError
 

@@ -14,7 +14,7 @@ import torch
 from ...cache.store import FeatureStore
 from ...device import choose_device, describe_device
 from ...device_faults import device_errors
-from ...errors import RunError, Stopped, counted
+from ...errors import FitInterrupted, RunError, counted
 from ...numerics import reproducibly
 from ..acting import require_acting
 from ..config import FitConfig
@@ -91,7 +91,7 @@ def fit(
         RunError: the configuration does not fit the cache (see `plan_fit`), the folder is in
             use, or the loss stopped being finite.
         CacheError: the cache or the run's folder cannot be read or written.
-        Stopped: in place of KeyboardInterrupt; names the folder.
+        FitInterrupted: in place of KeyboardInterrupt; names the folder.
     """
     plan, device = plan_fit(store, config), choose_device(config.device)
     require_acting(plan.config, named)
@@ -161,7 +161,7 @@ def _training(folder: Path, device: torch.device) -> Iterator[None]:
         with device_errors(str(device)), reproducibly(device):
             yield
     except KeyboardInterrupt as interrupt:
-        raise Stopped(folder) from interrupt
+        raise FitInterrupted(folder) from interrupt
 
 
 def _fit(

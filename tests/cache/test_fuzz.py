@@ -156,7 +156,7 @@ def test_a_hundred_thousand_odd_inputs(root):
 
 
 def test_the_mutator_makes_what_passes_and_what_does_not(root):
-    """So that the fuzzing above is not in vain: some inputs get beyond the judge."""
+    """So that the fuzzing above is not in vain: some inputs get beyond these checks."""
     rng, passed = random.Random(3), 0
     victim = SHARDS["features"](root, "a")
     sound = victim.read_bytes()

@@ -18,6 +18,7 @@ from vapipe.fusion.config import option_types
 from vapipe.fusion.evaluation.robustness import read_points
 from vapipe.fusion.papers import estimate as estimates
 from vapipe.fusion.papers.estimate import estimate
+from vapipe.fusion.papers.fits import Result, run_fits
 from vapipe.fusion.papers.paper import (
     Group,
     Paper,
@@ -27,7 +28,6 @@ from vapipe.fusion.papers.paper import (
     plan_paper,
     read_paper,
 )
-from vapipe.fusion.papers.sweep import Result, run_sweep
 from vapipe.fusion.papers.table import tabulate
 from vapipe.fusion.typed import read_value
 
@@ -206,7 +206,7 @@ def lay_out(planted, out, **more):
 def finished(planted, tmp_path_factory):
     """Tables, fits and results of the little paper, run in one go."""
     tables, tasks = lay_out(planted, tmp_path_factory.mktemp("little") / "out")
-    return tables, tasks, run_sweep(tasks, jobs=1, report=lambda result: None)
+    return tables, tasks, run_fits(tasks, jobs=1, report=lambda result: None)
 
 
 def rows_of(table, results, store, said=None):
@@ -270,9 +270,9 @@ def test_an_interrupted_paper_goes_on_to_the_same_tables(finished, planted, tmp_
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        run_sweep(tasks, jobs=1, report=stop)
+        run_fits(tasks, jobs=1, report=stop)
     more, tasks = lay_out(planted, tmp_path / "out")
-    resumed = run_sweep(tasks, jobs=1, report=lambda result: None)
+    resumed = run_fits(tasks, jobs=1, report=lambda result: None)
     assert sum(result.earlier for result in resumed) == 1
     for one, two in zip(tables, more, strict=True):
         whole, parts = rows_of(one, results, planted)[1], rows_of(two, resumed, planted)[1]

@@ -10,7 +10,7 @@ import pytest
 from vapipe.cache import ConfigError
 from vapipe.fusion import describe_head, fit, load_run, resume
 from vapipe.fusion.evaluation.predict import complete_items, load_runs, predict_items
-from vapipe.fusion.papers.sweep import FitTask, run_sweep
+from vapipe.fusion.papers.fits import FitTask, run_fits
 from vapipe.fusion.runs.compare import compare_runs
 from vapipe.fusion.runs.folder import require_configs
 from vapipe.fusion.runs.listing import RunSummary, find_runs, summarise_run
@@ -78,7 +78,7 @@ def test_runs_with_earlier_equations_of_a_head_are_refused(planted, fitted, tmp_
     config = load_run(fitted.run_dir).config
     task = FitTask("grjca", config, path, planted.root, threads=1, videos=(6, 2))
     with pytest.raises(ConfigError, match=message):
-        run_sweep([task], jobs=1, report=lambda result: None)
+        run_fits([task], jobs=1, report=lambda result: None)
     (path / "model.safetensors").unlink()
     with pytest.raises(ConfigError, match=message):
         resume(planted, path)

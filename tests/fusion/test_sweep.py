@@ -21,20 +21,20 @@ from vapipe.cli import main
 from vapipe.commands.sweep import lay_out
 from vapipe.fusion import FitConfig, ccc, fit, load_run
 from vapipe.fusion.evaluation.metrics import moments
+from vapipe.fusion.papers.fits import Result, plan_fits, run_fits
 from vapipe.fusion.papers.rows import Row, cross
-from vapipe.fusion.papers.sweep import Result, plan_sweep, run_sweep
 from vapipe.fusion.papers.table import tabulate, to_csv, to_latex, to_markdown
 
 
 def plan(planted, small, out, heads=("concat", "grjca"), seeds=(0, 1), folds=(), grid=None, **more):
     base = dataclasses.replace(small, epochs=2, head_options={}, split="aff-wild2")
     rows = cross(heads, grid or {})
-    return plan_sweep(planted, base, rows, out=out, folds=folds, seeds=seeds, **more)
+    return plan_fits(planted, base, rows, out=out, folds=folds, seeds=seeds, **more)
 
 
 def sweep(tasks, jobs=1):
     seen = []
-    return run_sweep(tasks, jobs=jobs, report=seen.append), seen
+    return run_fits(tasks, jobs=jobs, report=seen.append), seen
 
 
 def test_every_combination_is_one_fit(planted, small, tmp_path):
@@ -87,7 +87,7 @@ def test_a_sweep_goes_on_where_it_stopped(planted, small, tmp_path):
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        run_sweep(tasks, jobs=1, report=stop)
+        run_fits(tasks, jobs=1, report=stop)
 
     stop_fit(planted, tasks[1].config, tasks[1].folder)
     tasks[2].folder.mkdir()  # the third was killed while it began
@@ -367,7 +367,7 @@ def test_rows_may_be_anything(planted, small, tmp_path):
         Row("without video", {"head": "concat", "streams": {"audio": "logmel"}}),
         Row("full model", {"head": "grjca", "recursions": 3}),
     ]
-    tasks = plan_sweep(planted, small.changed({"head_options": {}}), rows, out=tmp_path)
+    tasks = plan_fits(planted, small.changed({"head_options": {}}), rows, out=tmp_path)
     assert [(u.label, u.config.head) for u in tasks] == [
         ("without video", "concat"),
         ("full model", "grjca"),

@@ -93,7 +93,7 @@ def planned(monkeypatch):
         tasks.extend(these)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("vapipe.fusion.papers.campaign.run_sweep", keep)
+    monkeypatch.setattr("vapipe.fusion.papers.sweep.run_fits", keep)
     return tasks
 
 

@@ -6,7 +6,7 @@ import sys
 import pytest
 from fitted import planted as planted
 
-from vapipe.errors import ConfigError, Stopped
+from vapipe.errors import ConfigError, FitInterrupted
 from vapipe.fusion import FitConfig, fit, resume
 
 CONFIG = FitConfig(
@@ -28,7 +28,7 @@ def tracked(planted, tmp_path, monkeypatch):
             if epoch.epoch == 2:
                 raise KeyboardInterrupt
 
-        with pytest.raises(Stopped):
+        with pytest.raises(FitInterrupted):
             fit(planted, CONFIG, tmp_path / "run", stop, trackers=[name])
         resume(planted, tmp_path / "run", CONFIG, trackers=[name])
         lines = (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()

@@ -18,7 +18,7 @@ from report_runs import SMALL, undo
 from terminal import vapipe_
 
 from vapipe.cache import CacheError, ConfigError, FeatureStore
-from vapipe.cache.judge import TARGETS
+from vapipe.cache.header_checks import TARGETS
 from vapipe.fusion import ccc, fit
 from vapipe.fusion.evaluation.gates import GateGroup, Gates, gates_file, write_gates
 from vapipe.reports.measures import BINS, agreement, density, difference, summary

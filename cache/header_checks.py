@@ -1,4 +1,4 @@
-"""The one judge of what a shard's header and the index may say; both can come from anywhere.
+"""Checks of what a shard's header and the index may say: both can come from anywhere.
 
 What passes here can be used without further checks: types, lengths, bounds, the facts that readers
 need. Everything else is refused with a reason.
@@ -33,7 +33,7 @@ _DEFLATED_MOST = 1100  # times smaller than its values is no gzip-compressed dat
 
 
 class RefusedError(ValueError):
-    """What was judged cannot be what vapipe wrote; the text says why."""
+    """What was checked cannot be what vapipe wrote; the text says why."""
 
 
 def parse_json(text: bytes) -> Any:
