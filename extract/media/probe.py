@@ -6,7 +6,7 @@ are read by `frames.py`, sound by `audio.py`.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
@@ -43,10 +43,7 @@ class AudioInfo:
     """The audio stream chosen.
 
     Attributes:
-        index: its index in the container.
-        codec: name of its codec.
         rate: sampling rate in hertz.
-        channels: number of channels.
         start: time of its first sample in seconds on the container's clock.
         duration: seconds from its first to the end of its last packet.
         others: indices of the file's other audio streams.
@@ -66,13 +63,11 @@ class MediaInfo:
     """The chosen video stream's timeline and what else extraction must know of a file.
 
     Attributes:
-        path: the file.
-        size: its bytes.
+        size: bytes.
         timeline: presentation times of its T frames, seconds on the container's clock.
         time_base: seconds per tick.
         rows: [T] ticks, and which row every picture is.
         index: the video stream's index in the container.
-        codec: name of its codec.
         width: pixels as displayed, after rotation, square.
         height: pixels as displayed, after rotation, square.
         pixel_aspect: width of a stored pixel by its height.
@@ -382,7 +377,7 @@ def choose_stream(
         for stream in streams:
             if stream.index == index:
                 return stream
-        held = ", ".join(f"{s.index} ({_codec(s)})" for s in streams) or "none"
+        held = _list(streams) or "none"
         raise MediaError(
             f"{path}: stream {index} is no {kind} stream; its {kind} streams are: {held}"
         )
@@ -394,12 +389,13 @@ def _name_choice(kind: str, streams: Sequence[Any], taken: Any, index: int | Non
     """Which stream was taken of several, unless that was asked for."""
     if index is not None or len(streams) < 2:
         return []
-    others = ", ".join(f"{s.index} ({_codec(s)})" for s in streams if s.index != taken.index)
+    others = _list(s for s in streams if s.index != taken.index)
     return [
-        f"{len(streams)} {kind} streams: {taken.index} ({_codec(taken)}) is taken, not {others}; "
+        f"{len(streams)} {kind} streams: {_list([taken])} is taken, not {others}; "
         f"--{kind}-stream takes another"
     ]
 
 
-def _codec(stream: Any) -> str:
-    return "unknown codec" if stream.codec_context is None else stream.codec_context.name
+def _list(streams: Iterable[Any]) -> str:
+    codecs = ((s.index, s.codec_context) for s in streams)
+    return ", ".join(f"{i} ({c.name if c else 'unknown codec'})" for i, c in codecs)
