@@ -73,7 +73,6 @@ class MediaInfo:
         pixel_aspect: width of a stored pixel by its height.
         orientation: how decoded frames are turned and mirrored for display.
         rate: the container's nominal frame rate in hertz, None where it gives none.
-        audio: the audio stream, None where there is none.
         default_video: index of the container's default video stream.
         default_audio: index of its default audio stream, None where there is none.
         damage: what is wrong with the file although it can be used; empty for a sound one. Who
