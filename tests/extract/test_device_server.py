@@ -101,6 +101,7 @@ def test_a_device_that_fails_is_begun_again_and_no_video_is_lost(
     assert len(store.videos()) == VIDEOS
 
 
+@pytest.mark.slow  # in one process: test_device_faults.py
 def test_memory_that_runs_out_in_the_devices_process_is_told(videos, tmp_path, monkeypatch):
     forget_afterwards(monkeypatch)
     result = faulty(videos, tmp_path, "above:8 memory")
