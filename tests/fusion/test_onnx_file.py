@@ -19,7 +19,13 @@ onnxruntime = pytest.importorskip("onnxruntime")
 
 WINDOW = 12
 CASES = [
-    pytest.param(name, variant, options, id=f"{name}-{variant}-{number}")
+    pytest.param(
+        name,
+        variant,
+        options,
+        id=f"{name}-{variant}-{number}",
+        marks=[pytest.mark.slow] * bool(number),
+    )
     for name in list_heads()
     for variant in describe_head(name).variants
     for number, options in enumerate(options_of(name, variant))

@@ -209,8 +209,9 @@ def test_equal_runs_give_equal_files(runs, tmp_path, suffix):
     assert files[0].read_bytes() == files[1].read_bytes()
 
 
-@pytest.mark.parametrize("width", list(WIDTHS))
-@pytest.mark.parametrize("heads", [["grjca"], ["grjca", "lfan", "concat"]])
+@pytest.mark.parametrize(
+    ("width", "heads"), zip(WIDTHS, (["grjca"], ["grjca", "lfan", "concat"]), strict=True)
+)
 def test_all_words_are_readable_inside_and_apart(runs, tmp_path, monkeypatch, width, heads):
     kept = []
     compose = figure.compose
