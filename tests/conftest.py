@@ -25,9 +25,7 @@ REAL = Path(__file__).resolve().parents[2] / "shared" / "media"
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_cmdline_main(config: pytest.Config) -> None:
-    """Folders are run by workers of one thread each; files in this process, or `-n 0`.
-
-    One more than there are cores, since many tests wait for processes, clips and browsers.
+    """Folders are run by one worker a core, of one thread each; files in this process, or `-n 0`.
 
     Neighbours stay together, so that what they share is seldom made twice; who is done first takes
     over half of what another has left.
@@ -37,7 +35,7 @@ def pytest_cmdline_main(config: pytest.Config) -> None:
         return
     if option.numprocesses is None and any(Path(word).is_dir() for word in config.args):
         cores = len(os.sched_getaffinity(0))
-        option.numprocesses = 0 if cores == 1 or option.usepdb else min(cores + 1, MOST_WORKERS)
+        option.numprocesses = 0 if cores == 1 or option.usepdb else min(cores, MOST_WORKERS)
     if option.numprocesses:
         os.environ.setdefault("OMP_NUM_THREADS", "1")
         option.dist = "worksteal" if option.dist == "no" else option.dist

@@ -17,13 +17,13 @@ from vapipe.extract.run import run_extraction
 MEDIA = Path(__file__).parents[3] / "shared/media"
 CLIPS = sorted(p for p in MEDIA.glob("*.*") if p.suffix in (".mp4", ".mov"))
 _BURN = """
-import threading, torch
+import sys, threading, torch
 torch.set_num_threads(2)
 def burn():
     a = torch.rand(600, 600)
     while True:
         a @ a
-for _ in range(3):
+for _ in range(int(sys.argv[1])):
     threading.Thread(target=burn, daemon=True).start()
 print("burning", flush=True)
 burn()
@@ -31,11 +31,11 @@ burn()
 
 
 @contextmanager
-def load(processes):
+def load(processes, threads=3):
     """Processes whose threads want all cores."""
     with ExitStack() as stack:
         for _ in range(processes):
-            command = [sys.executable, "-c", _BURN]
+            command = [sys.executable, "-c", _BURN, str(threads)]
             burner = stack.enter_context(subprocess.Popen(command, stdout=subprocess.PIPE))
             stack.callback(burner.kill)
             burner.stdout.readline()
@@ -56,7 +56,7 @@ def test_a_run_beside_heavy_load_stores_the_same_bytes(tmp_path):
     write_clip(video, times=constant_times(PAL, 12), sound=Sound())
     alone = extract(video, tmp_path / "alone", jobs=1)
     assert alone
-    with load(processes=1):
+    with load(processes=1, threads=0):
         assert extract(video, tmp_path / "beside", jobs=1) == alone
 
 
