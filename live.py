@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
 from .cache.timeline import Valid, usable
 from .errors import ConfigError, MediaError
@@ -21,10 +19,9 @@ from .extract.prepare import repeat_streams
 from .extract.run import load_streams
 from .fusion.evaluation.live import LivePredictor
 from .fusion.evaluation.predict import load_runs
+from .fusion.evaluation.results import EVIDENCE
 from .fusion.runs.folder import require_configs
-from .numerics import exactly
-
-_KINDS = {"visual": "face", "audio": "sound"}
+from .numerics import exactly, on_threads
 
 
 @dataclass(frozen=True)
@@ -118,11 +115,11 @@ def predict_live(
     if info.audio is None and any(spec.crops is None for spec in settings.specs):
         raise MediaError(f"{source}: there is no sound in it, and the run {run} listens")
     roles = {role: facts["stream"] for role, facts in loaded.streams.items()}
-    kinds = {spec.stream: _KINDS[spec.modality] for spec in settings.specs}
+    kinds = {spec.stream: EVIDENCE[spec.modality] for spec in settings.specs}
     timeline: Any = info.timeline
 
     def rows() -> Iterator[LiveRow]:
-        with _alone(), exactly():
+        with on_threads(1), exactly():
             for number, row in enumerate(follow(info, streams, settings.device)):
                 values = predictor.push({role: row[stream] for role, stream in roles.items()})
                 evidence: dict[str, Valid] = {}
@@ -134,14 +131,3 @@ def predict_live(
                 )
 
     return Live(loaded.config.learned, timeline.fps, delays(settings.specs, timeline.fps), rows())
-
-
-@contextmanager
-def _alone() -> Iterator[None]:
-    """One thread computes, as in extraction, so that values are the same."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)

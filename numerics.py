@@ -45,6 +45,20 @@ def exactly() -> Iterator[None]:
 
 
 @contextmanager
+def on_threads(number: int) -> Iterator[None]:
+    """Compute on so many threads of the CPU; how many it were before comes back at the end.
+
+    Sums split over threads round differently: where bytes must not depend on the machine, on one.
+    """
+    before = torch.get_num_threads()
+    torch.set_num_threads(number)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+@contextmanager
 def inferring() -> Iterator[None]:
     """`exactly`, without gradients."""
     with exactly(), torch.inference_mode():

@@ -15,8 +15,6 @@ from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from ..cache.catalog import Catalog, RowRange
 from ..cache.durable import dead_partials
 from ..cache.index import open_catalog, write_index
@@ -29,7 +27,7 @@ from ..device import describe_versions
 from ..device_faults import device_errors, take_notes
 from ..errors import CacheBusyError, CacheError, ConfigError, DiskFullError, StoppedError
 from ..executor import Limits, TaskFailed, crashed, run_tasks
-from ..numerics import exactly
+from ..numerics import exactly, on_threads
 from .annotate import take_labels
 from .attempts import DEFAULT, Attempts, Policy, limits_of, may_pass, outcome_of
 from .dataset import Dataset
@@ -278,18 +276,13 @@ def _attempt(settings: Settings, addresses: tuple[str, ...], task: Task) -> Outc
     One thread computes: sums split over threads round differently, and the stored bytes must not
     depend on the machine's cores or on how many videos run at once.
     """
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
     take_notes(), take_times()  # of a try before
-    try:
-        with device_errors(settings.device), exactly():
-            if addresses:
-                streams, make_detector = _connect(settings, addresses)
-                outcome = extract_video(task, settings, streams, make_detector)
-            else:
-                outcome = extract_video(task, settings, load_streams(settings))
-    finally:
-        torch.set_num_threads(threads)
+    with on_threads(1), device_errors(settings.device), exactly():
+        if addresses:
+            streams, make_detector = _connect(settings, addresses)
+            outcome = extract_video(task, settings, streams, make_detector)
+        else:
+            outcome = extract_video(task, settings, load_streams(settings))
     return replace(
         outcome,
         notes=(*outcome.notes, *take_notes().values()),

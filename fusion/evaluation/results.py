@@ -19,7 +19,7 @@ from .gates import write_gates
 from .scoring import Evaluation
 
 _AGREES = 1e-3  # predictions are stored with six decimals
-_EVIDENCE = {"visual": "face", "audio": "sound"}  # modality -> what it looks at
+EVIDENCE = {"visual": "face", "audio": "sound"}  # modality -> what it looks at
 _BOX = ("face_x", "face_y", "face_width", "face_height")
 Faces = tuple[np.ndarray, np.ndarray]  # boxes [T, 4] and tracks [T], see `FeatureStore`
 
@@ -92,7 +92,7 @@ def find_evidence(store: FeatureStore, video: str, streams: Sequence[str]) -> di
     """
     found: dict[str, np.ndarray] = {}
     for stream in streams:
-        kind = _EVIDENCE[store.modality(stream)]
+        kind = EVIDENCE[store.modality(stream)]
         codes = store.status(video, stream)
         before = found.get(kind, codes)
         found[kind] = np.where(usable(before), before, np.where(usable(codes), codes, before))

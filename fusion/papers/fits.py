@@ -234,11 +234,9 @@ def run_fits(
 
 def run_fit(task: FitTask) -> None:
     """Fit, or go on with a fit that was begun."""
-    import torch
+    from ...numerics import on_threads
 
-    threads = torch.get_num_threads()
-    torch.set_num_threads(task.threads)
-    try:
+    with on_threads(task.threads):
         store = FeatureStore.open(task.cache)
         if (task.folder / "environment.json").exists():  # written last
             begun_on = read_unfinished(task.folder).device
@@ -246,8 +244,6 @@ def run_fit(task: FitTask) -> None:
         else:
             _clear(task.folder)
             fit(store, task.config, task.folder)
-    finally:
-        torch.set_num_threads(threads)
 
 
 def write_results(out: Path, results: Sequence[Result]) -> None:
